@@ -1,0 +1,26 @@
+"""Alembic migrations of the schema `voucher`, and how they are run. Called by the command line, `dev` and the tests."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, make_url, text
+
+LOCK = 0x766F7563686572  # "voucher": two migrations at once wait for each other
+
+
+def migrate(database_url: str) -> None:
+    """Bring the database at `database_url` (the owner's, in libpq's form) to the newest schema version.
+
+    Raises sqlalchemy.exc.OperationalError when the database can't be reached.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg2"))
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()

@@ -1,0 +1,175 @@
+"""The segments: their file, its checks, and the SQL that places rows, counts votes and picks the most used amount.
+
+`engine.py` runs the SQL, in notebooks as in the DAG. Everything about a part of the history that an answer needs is
+its *tally*: one row for each distinct outcome, with how often it came. Tallies of many parts are added up by summing.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from pipeline import PipelineError
+from pipeline.rules import RuleBook
+
+SEGMENTS_FILE = Path(__file__).with_name("segments.toml")
+
+# How a row of history is measured. The reference day is the pinned day (a DuckDB variable) or else the row's own UTC
+# day.
+MEASURES = {
+    "total_orders": "total_orders",
+    "days_since_last_order": "date_diff('day', CAST(last_order_ts AS DATE), "
+    "coalesce(CAST(getvariable('today') AS DATE), CAST(timestamp AS DATE)))",
+}
+
+# From the tallies of all parts (a table `tally`) and the segments (a table `defined`) to the published tables. An
+# amount that is NULL, or a measure in no segment, doesn't vote.
+PLACED = """SELECT country_code, segment_name, segment, voucher_amount, rows
+  FROM (SELECT * FROM tally WHERE dropped_by IS NULL)
+  UNPIVOT INCLUDE NULLS (segment FOR segment_name IN ({kinds}))"""
+
+OUTCOMES = """SELECT coalesce(country_code, '') AS country_code, rule,
+    CAST(coalesce(sum(rows) FILTER (WHERE matched), 0) AS BIGINT) AS matched,
+    CAST(coalesce(sum(rows) FILTER (WHERE dropped_by = rule), 0) AS BIGINT) AS dropped
+  FROM tally UNPIVOT (matched FOR rule IN ({rules}))
+  GROUP BY ALL"""
+
+UNPLACED = """SELECT country_code, segment_name,
+    CAST(coalesce(sum(rows) FILTER (WHERE segment IS NULL OR voucher_amount IS NULL), 0) AS BIGINT) AS rows
+  FROM placed GROUP BY ALL"""
+
+VOTES = """SELECT country_code, segment_name, segment, voucher_amount, CAST(sum(rows) AS BIGINT) AS uses
+  FROM placed WHERE segment IS NOT NULL AND voucher_amount IS NOT NULL
+  GROUP BY ALL"""
+
+# Most votes win, a tie goes to the smaller amount; a segment without a vote answers with its country's most used
+# amount.
+ANSWERS = """WITH ranked AS (
+  SELECT *, CAST(sum(uses) OVER segment AS BIGINT) AS rows,
+    row_number() OVER (segment ORDER BY uses DESC, voucher_amount) AS place
+  FROM votes WINDOW segment AS (PARTITION BY country_code, segment_name, segment)
+), country AS (
+  SELECT country_code, voucher_amount
+  FROM tally WHERE dropped_by IS NULL AND voucher_amount IS NOT NULL
+  GROUP BY country_code, voucher_amount
+  QUALIFY row_number() OVER (PARTITION BY country_code ORDER BY sum(rows) DESC, voucher_amount) = 1
+)
+SELECT country_code, segment_name, segment, defined.position, measure, lower_bound, upper_bound,
+    coalesce(winner.voucher_amount, country.voucher_amount) AS voucher_amount,
+    coalesce(winner.uses, 0) AS uses, coalesce(winner.rows, 0) AS rows,
+    second.voucher_amount AS runner_up_amount, second.uses AS runner_up_uses,
+    CASE WHEN winner.uses IS NULL THEN 'country' ELSE 'segment' END AS basis,
+    coalesce(second.uses = winner.uses, false) AS tied
+  FROM country CROSS JOIN defined
+  LEFT JOIN (SELECT * FROM ranked WHERE place = 1) AS winner USING (country_code, segment_name, segment)
+  LEFT JOIN (SELECT * FROM ranked WHERE place = 2) AS second USING (country_code, segment_name, segment)"""
+
+
+class SegmentError(PipelineError):
+    """A segments file that can't be used."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment: its label and its bounds in the kind's unit, both inclusive; `upper` is None where it is open
+    upwards.
+    """
+
+    label: str
+    lower: int
+    upper: int | None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to group customers: the measure and its segments, from 0 upwards without a gap."""
+
+    name: str
+    measure: str
+    segments: tuple[Segment, ...]
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", self.name):
+            raise SegmentError(f"kind {self.name!r} is not lower-case words joined by _; e.g. frequent_segment")
+        if self.measure not in MEASURES:
+            raise SegmentError(f"kind {self.name}: measure {self.measure!r} is not one of {', '.join(MEASURES)}")
+        expected: int | None = 0
+        for segment in self.segments:
+            if segment.lower != expected:
+                raise SegmentError(
+                    f"kind {self.name}: segment {segment.label} starts at {segment.lower}, not at {expected}"
+                )
+            if segment.upper is not None and segment.upper < segment.lower:
+                raise SegmentError(f"kind {self.name}: segment {segment.label} ends before it starts")
+            expected = None if segment.upper is None else segment.upper + 1
+        if expected is not None:
+            raise SegmentError(f"kind {self.name}: the last segment has an end; leave out its `to`")
+        if len({segment.label for segment in self.segments}) < len(self.segments):
+            raise SegmentError(f"kind {self.name}: a label stands twice")
+
+    def placed(self) -> str:
+        """SQL for the label of the segment that a row falls in, NULL for none (no measure, or a negative one)."""
+        measure = MEASURES[self.measure]
+        whens = (
+            f"WHEN {measure} >= {segment.lower} THEN {_text(segment.label)}" for segment in reversed(self.segments)
+        )
+        return f'CASE {" ".join(whens)} END AS "{self.name}"'
+
+
+@dataclass(frozen=True)
+class SegmentBook:
+    """The segment kinds in file order."""
+
+    kinds: tuple[Kind, ...]
+
+    @classmethod
+    def load(cls, path: Path = SEGMENTS_FILE) -> "SegmentBook":
+        """Read and check a segments file; raises SegmentError naming the file, the kind and what is wrong with it."""
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            kinds = tuple(
+                Kind(
+                    entry["name"],
+                    entry["measure"],
+                    tuple(Segment(each["label"], each["from"], each.get("to")) for each in entry["segments"]),
+                )
+                for entry in content["kind"]
+            )
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, SegmentError, TypeError) as error:
+            raise SegmentError(f"{path}: {error}") from None
+        except KeyError as error:
+            raise SegmentError(f"{path}: {error} is missing") from None
+        return cls(kinds)
+
+    @property
+    def hash(self) -> str:
+        """Changes when where a row falls, or how the most used amount is picked, changes."""
+        sql = [self.tally(RuleBook(())), self.defined(), OUTCOMES, PLACED, UNPLACED, VOTES, ANSWERS]
+        return sha256("\n".join(sql).encode()).hexdigest()[:16]
+
+    def tally(self, rules: RuleBook) -> str:
+        """A SELECT over the view `judged` (see RuleBook.sql): for each distinct outcome of a row, how many `rows` had
+        it, and their first and last `timestamp`.
+        """
+        flags = ", ".join(f'"{rule.name}"' for rule in rules.every)
+        placed = ",\n    ".join(kind.placed() for kind in self.kinds)
+        return f"""SELECT country_code, {flags}, dropped_by, voucher_amount,
+    {placed},
+    count(*) AS rows, min(timestamp) AS data_from, max(timestamp) AS data_to
+  FROM judged GROUP BY ALL"""
+
+    def defined(self) -> str:
+        """A SELECT of the segments: segment_name, segment, position, measure, lower_bound, upper_bound."""
+        rows = ",\n    ".join(
+            f"({_text(kind.name)}, {_text(segment.label)}, {position}, {_text(kind.measure)}, {segment.lower}, "
+            f"{'NULL' if segment.upper is None else segment.upper})"
+            for kind in self.kinds
+            for position, segment in enumerate(kind.segments)
+        )
+        return f"""SELECT * FROM (VALUES
+    {rows}) AS defined(segment_name, segment, position, measure, lower_bound, upper_bound)"""
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

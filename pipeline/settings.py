@@ -1,0 +1,62 @@
+"""What the pipeline reads from its environment, once, at its entry points: the command line and the DAG's tasks."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from pipeline import PipelineError
+
+
+class SettingsError(PipelineError):
+    """A variable that is missing or can't be read."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """source: where the history lies (s3://, https:// or a file); database_url: the pipeline's own (libpq's form);
+    anonymous: read S3 unsigned; today: the pinned reference day or None; keep_runs: how many published runs keep
+    their rows.
+    """
+
+    source: str
+    database_url: str
+    anonymous: bool = False
+    today: date | None = None
+    keep_runs: int = 5
+
+    @classmethod
+    def read(cls, source: str | None = None, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """The settings of this environment; `source` goes before VOUCHER_SOURCE.
+
+        Raises SettingsError naming the variable and the way out.
+        """
+        database_url = environ.get("PIPELINE_DATABASE_URL") or environ.get("DATABASE_URL", "")
+        for name, value in {
+            "VOUCHER_SOURCE": source or environ.get("VOUCHER_SOURCE"),
+            "DATABASE_URL": database_url,
+        }.items():
+            if not value:
+                raise SettingsError(f"{name} is not set; after `make up`, `. .local/env` sets it")
+        return cls(
+            source=source or environ["VOUCHER_SOURCE"],
+            database_url=database_url,
+            anonymous=environ.get("VOUCHER_S3_ANONYMOUS", "") not in {"", "0"},
+            today=_day(environ.get("TODAY", "")),
+            keep_runs=_count(environ.get("VOUCHER_KEEP_RUNS", "5")),
+        )
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise SettingsError(
+            f"TODAY is {text!r}, not a day like 2020-05-31; unset it to use each row's own day"
+        ) from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise SettingsError(f"VOUCHER_KEEP_RUNS is {text!r}, not a whole number from 1 upwards")
+    return int(text)
