@@ -5,15 +5,14 @@ the tests read it back.
 """
 
 import re
-import tomllib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import tomlkit
+from pydantic.dataclasses import dataclass
 
-from pipeline import PipelineError, conditions
+from pipeline import PipelineError, conditions, tomlfile
 
 RULES_FILE = Path(__file__).with_name("rules.toml")
 Band = tuple[float, float]
@@ -52,7 +51,7 @@ class RuleError(PipelineError):
     """A rule or a rule file that can't be used."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=tomlfile.CHECKS)
 class Rule:
     """One reason to drop a row.
 
@@ -71,7 +70,7 @@ class Rule:
             raise RuleError(f"rule name {self.name!r} is not lower-case words joined by _; e.g. missing_total_orders")
         if not self.because.strip():
             raise RuleError(f"rule {self.name}: 'because' is empty; say why such a row can't be used")
-        if len(self.share) != 2 or not 0 <= self.share[0] <= self.share[1] <= 1:
+        if not 0 <= self.share[0] <= self.share[1] <= 1:
             raise RuleError(f"rule {self.name}: share {list(self.share)} is not [lowest, highest] within 0 and 1")
         if self.drop_when is not None:
             self.condition()
@@ -84,7 +83,7 @@ class Rule:
             raise RuleError(f"rule {self.name}: {error}") from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=tomlfile.CHECKS)
 class RuleBook:
     """The rules in file order, and the share of unreadable rows that is still published (per built-in reason)."""
 
@@ -141,7 +140,8 @@ SELECT *, CASE
             document.add("unreadable", tomlkit.item({"share": list(self.unreadable_share)}))
         tables = tomlkit.aot()
         for rule in self.rules:
-            tables.append(tomlkit.item({**vars(rule), "share": list(rule.share)}))
+            entry = {"name": rule.name, "drop_when": rule.drop_when, "because": rule.because, "share": list(rule.share)}
+            tables.append(tomlkit.item(entry))
         document.add("rule", tables)
         path.write_text(tomlkit.dumps(document), encoding="utf-8")
 
@@ -149,34 +149,19 @@ SELECT *, CASE
     def load(cls, path: Path = RULES_FILE) -> "RuleBook":
         """Read and check a rule file; raises RuleError naming the file, the rule and what is wrong with it."""
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-            rules = tuple(_rule(entry) for entry in _tables(content.get("rule", [])))
-            return cls(rules, _band(content.get("unreadable", {}).get("share", [0.0, 0.0])))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RuleError, AttributeError) as error:
+            file = tomlfile.read(path, _File)
+            return cls(tuple(file.rule), file.unreadable.share)
+        except PipelineError as error:
             raise RuleError(f"{path}: {error}; `make rules` writes it anew from the notebook") from None
 
 
-def _tables(entries: object) -> Iterable[dict[str, object]]:
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise RuleError("'rule' is not a list of [[rule]] tables")
-    return entries
+class _Unreadable(tomlfile.Checked):
+    share: Band = (0.0, 0.0)
 
 
-def _rule(entry: dict[str, object]) -> Rule:
-    if set(entry) != {"name", "drop_when", "because", "share"}:
-        raise RuleError(
-            f"rule {entry.get('name', '?')} has the keys {sorted(entry)}, not name, drop_when, because, share"
-        )
-    name, drop_when, because = entry["name"], entry["drop_when"], entry["because"]
-    if not (isinstance(name, str) and isinstance(drop_when, str) and isinstance(because, str)):
-        raise RuleError(f"rule {name}: name, drop_when and because are texts")
-    return Rule(name, drop_when, because, _band(entry["share"]))
-
-
-def _band(share: object) -> Band:
-    if not (isinstance(share, list) and len(share) == 2 and all(isinstance(end, (int, float)) for end in share)):
-        raise RuleError(f"share {share!r} is not [lowest, highest]")
-    return float(share[0]), float(share[1])
+class _File(tomlfile.Checked):
+    rule: list[Rule] = []
+    unreadable: _Unreadable = _Unreadable()
 
 
 def _each(expression: Callable[[str], str]) -> str:

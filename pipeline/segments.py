@@ -5,12 +5,13 @@ its *tally*: one row for each distinct outcome, with how often it came. Tallies 
 """
 
 import re
-import tomllib
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from pipeline import PipelineError
+from pydantic import Field, StrictInt
+from pydantic.dataclasses import dataclass
+
+from pipeline import PipelineError, tomlfile
 from pipeline.rules import RuleBook
 
 SEGMENTS_FILE = Path(__file__).with_name("segments.toml")
@@ -70,18 +71,18 @@ class SegmentError(PipelineError):
     """A segments file that can't be used."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=tomlfile.CHECKS)
 class Segment:
     """One segment: its label and its bounds in the kind's unit, both inclusive; `upper` is None where it is open
     upwards.
     """
 
     label: str
-    lower: int
-    upper: int | None
+    lower: StrictInt = Field(validation_alias="from")
+    upper: StrictInt | None = Field(default=None, validation_alias="to")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=tomlfile.CHECKS)
 class Kind:
     """One way to group customers: the measure and its segments, from 0 upwards without a gap."""
 
@@ -117,7 +118,7 @@ class Kind:
         return f'CASE {" ".join(whens)} END AS "{self.name}"'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=tomlfile.CHECKS)
 class SegmentBook:
     """The segment kinds in file order."""
 
@@ -127,20 +128,9 @@ class SegmentBook:
     def load(cls, path: Path = SEGMENTS_FILE) -> "SegmentBook":
         """Read and check a segments file; raises SegmentError naming the file, the kind and what is wrong with it."""
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-            kinds = tuple(
-                Kind(
-                    entry["name"],
-                    entry["measure"],
-                    tuple(Segment(each["label"], each["from"], each.get("to")) for each in entry["segments"]),
-                )
-                for entry in content["kind"]
-            )
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, SegmentError, TypeError) as error:
+            return cls(tuple(tomlfile.read(path, _File).kind))
+        except PipelineError as error:
             raise SegmentError(f"{path}: {error}") from None
-        except KeyError as error:
-            raise SegmentError(f"{path}: {error} is missing") from None
-        return cls(kinds)
 
     @property
     def hash(self) -> str:
@@ -169,6 +159,10 @@ class SegmentBook:
         )
         return f"""SELECT * FROM (VALUES
     {rows}) AS defined(segment_name, segment, position, measure, lower_bound, upper_bound)"""
+
+
+class _File(tomlfile.Checked):
+    kind: list[Kind] = Field(min_length=1)
 
 
 def _text(value: str) -> str:

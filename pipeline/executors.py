@@ -1,0 +1,26 @@
+"""SequentialExecutor for Airflow 3: one task at a time, in the order in which they become due.
+
+Airflow 3 removed the executor of that name. Worse, it replaces the text `SequentialExecutor` wherever its setting
+`[core] executor` holds it by `LocalExecutor`, which then runs tasks in parallel and says so only in a warning. So the
+setting names the alias below, which Airflow leaves alone:
+
+    AIRFLOW__CORE__EXECUTOR=pipeline.executors.Sequential
+
+Loaded by Airflow's scheduler.
+"""
+
+from airflow.executors.local_executor import LocalExecutor
+
+
+class SequentialExecutor(LocalExecutor):
+    """A LocalExecutor with a single worker, whatever `[core] parallelism` says."""
+
+    def __init__(self, team_name: str | None = None) -> None:
+        super().__init__(parallelism=1)  # type: ignore[no-untyped-call]
+
+    def start(self) -> None:
+        self.log.info("%s runs one task at a time", self)
+        super().start()
+
+
+Sequential = SequentialExecutor

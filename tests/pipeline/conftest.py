@@ -1,0 +1,84 @@
+"""Small histories, and the pipeline run on them against the real Postgres."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.settings import Settings
+from tests.conftest import ROOT
+
+ROW = {
+    "timestamp": "2020-05-15 18:59:21.102761+00:00",
+    "country_code": "Peru",
+    "last_order_ts": "2020-04-15 00:00:00+00:00",
+    "first_order_ts": "2020-03-01 00:00:00+00:00",
+    "total_orders": "12.0",
+    "voucher_amount": 2640.0,
+}
+
+
+def history(*rows: dict[str, Any], **types: pa.DataType) -> pa.Table:
+    """Rows that differ from ROW as said, as a table of the later edition, or with other column types."""
+    whole = [ROW | row for row in rows]
+    return pa.table({name: pa.array([row[name] for row in whole], types.get(name)) for name in whole[0]})
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[pa.Table], Path]:
+    """Writes a history to a file of its own."""
+
+    def write(table: pa.Table, name: str = "history.parquet") -> Path:
+        pq.write_table(table, tmp_path / name)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def settings(database: str) -> Callable[..., Settings]:
+    """Settings for the test's own database."""
+
+    def make(source: Path | str, **others: Any) -> Settings:
+        return Settings(source=str(source), database_url=database, **others)
+
+    return make
+
+
+@pytest.fixture
+def query(database: str) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
+    """Asks the test's own database."""
+    with closing(psycopg2.connect(database)) as connection:
+        connection.autocommit = True
+
+        def ask(statement: str, *values: object) -> list[tuple[Any, ...]]:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, values)
+                return cursor.fetchall()
+
+        yield ask
+
+
+@pytest.fixture
+def command(database: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`python -m pipeline …` as a user would call it, against the test's own database."""
+
+    def call(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "pipeline", *arguments],
+            cwd=ROOT,
+            env=os.environ | {"DATABASE_URL": database} | environ,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return call
