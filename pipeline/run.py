@@ -13,7 +13,6 @@ from time import monotonic
 
 from pipeline import PipelineError, engine, source
 from pipeline.audit import audit as audited
-from pipeline.migrations import migrate
 from pipeline.rules import RULES_FILE, RuleBook
 from pipeline.segments import SEGMENTS_FILE, SegmentBook
 from pipeline.settings import Settings
@@ -105,6 +104,8 @@ def main(arguments: list[str] | None = None) -> int:
     started = monotonic()
     try:
         if options.command == "migrate":
+            from pipeline.migrations import migrate  # noqa: PLC0415  (alembic takes a second to import)
+
             migrate(os.environ.get("DATABASE_URL", ""))
         else:
             run_id = run(Settings.read(options.source), getpass.getuser())

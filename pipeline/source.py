@@ -154,7 +154,7 @@ def _s3(anonymous: bool) -> Any:
         retries={"mode": "standard", "total_max_attempts": 3},
         signature_version=UNSIGNED if anonymous else None,
     )
-    return boto3.client("s3", config=config)
+    return boto3.session.Session().client("s3", config=config)
 
 
 @contextmanager
@@ -175,7 +175,7 @@ def _s3_errors(uri: str) -> Iterator[None]:
         raise SourceError(
             f"{uri}: {error}; set AWS credentials, or VOUCHER_S3_ANONYMOUS=1 for a public bucket"
         ) from None
-    except (botocore.exceptions.HTTPClientError, botocore.exceptions.IncompleteReadError) as error:
+    except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError) as error:
         raise SourceAway(f"{uri}: S3 does not answer ({error}); check AWS_ENDPOINT_URL_S3 and the network") from None
     except botocore.exceptions.BotoCoreError as error:
         raise SourceError(f"{uri}: {error}") from None

@@ -58,23 +58,23 @@ def voucher_select() -> None:
         return str(attempt(run.plan))
 
     @task
-    def load(run_id: str) -> None:
-        attempt(run.load, run_id)
+    def load(planned: str) -> None:
+        attempt(run.load, planned)
 
     @task
-    def audit(run_id: str) -> None:
-        attempt(run.audit, run_id)
+    def audit(planned: str) -> None:
+        attempt(run.audit, planned)
 
     @task
-    def publish(run_id: str) -> None:
-        attempt(run.publish, run_id, "airflow")
+    def publish(planned: str) -> None:
+        attempt(run.publish, planned, "airflow")
 
     @task
     def prune() -> None:
         attempt(run.prune)
 
-    run_id = plan()
-    load(run_id) >> audit(run_id) >> publish(run_id) >> prune()  # type: ignore[arg-type]
+    planned = plan()
+    load(planned) >> audit(planned) >> publish(planned) >> prune()  # type: ignore[arg-type]
 
 
-voucher_select()
+dag_object = voucher_select()

@@ -53,7 +53,9 @@ def test_orders_are_read_from_any_type(raw: Any, type_: pa.DataType | None, orde
     assert read(raw, "total_orders", type_) == (orders, None)
 
 
-@pytest.mark.parametrize("raw", ["12.5", "1e3", "-1", "-0.5", "many", "1,000", "2147483648", "0x1F", "1 2", "Infinity", "²"])
+@pytest.mark.parametrize(
+    "raw", ["12.5", "1e3", "-1", "-0.5", "many", "1,000", "2147483648", "0x1F", "1 2", "Infinity", "²"]
+)
 def test_unreadable_orders_are_named(raw: str) -> None:
     """What isn't a whole number from 0 to 2,147,483,647 is never NULL or rounded in silence."""
     assert read(raw, "total_orders") == (None, "unreadable_total_orders")
@@ -97,7 +99,11 @@ def test_unreadable_amounts_are_named(raw: float) -> None:
         (dt.datetime(2018, 7, 21, 5), pa.timestamp("ms"), dt.datetime(2018, 7, 21, 5, 0, 0, 0, UTC)),
         (dt.datetime(2018, 7, 21, 5), pa.timestamp("ns"), dt.datetime(2018, 7, 21, 5, 0, 0, 0, UTC)),
         (dt.datetime(2018, 7, 21, 5, tzinfo=UTC), pa.timestamp("ns", "UTC"), dt.datetime(2018, 7, 21, 5, 0, 0, 0, UTC)),
-        (dt.datetime(2018, 7, 21, 5, tzinfo=UTC), pa.timestamp("us", "Asia/Tokyo"), dt.datetime(2018, 7, 21, 5, tzinfo=UTC)),
+        (
+            dt.datetime(2018, 7, 21, 5, tzinfo=UTC),
+            pa.timestamp("us", "Asia/Tokyo"),
+            dt.datetime(2018, 7, 21, 5, tzinfo=UTC),
+        ),
         ("", None, None),
         (None, pa.timestamp("us"), None),
     ],
@@ -108,7 +114,9 @@ def test_times_are_read_from_any_type(raw: Any, type_: pa.DataType | None, time:
         assert read(raw, column, type_) == (time, None)
 
 
-@pytest.mark.parametrize("raw", ["yesterday", "2018-02-30", "2018-07-21 25:00:00", "infinity", "epoch", "20180721", "21.07.2018"])
+@pytest.mark.parametrize(
+    "raw", ["yesterday", "2018-02-30", "2018-07-21 25:00:00", "infinity", "epoch", "20180721", "21.07.2018"]
+)
 def test_unreadable_times_are_named(raw: str) -> None:
     """What isn't a time is never NULL in silence."""
     assert read(raw, "timestamp") == (None, "unreadable_timestamp")
@@ -184,8 +192,14 @@ def test_the_hash_follows_what_the_rules_do() -> None:
         ("[[rule]]\nname='rows'\ndrop_when='TRUE'\nbecause='b'\nshare=[0,1]\n", "rule name 'rows'"),
         ("[[rule]]\nname='a'\ndrop_when='TRUE'\nbecause=' '\nshare=[0,1]\n", "'because' is empty"),
         ("[[rule]]\nname='a'\ndrop_when='TRUE'\nbecause='b'\nshare=[0.5,0.1]\n", "share [0.5, 0.1] is not"),
-        ("[[rule]]\nname='a'\ndrop_when='TRUE'\nbecause='b'\nshare=[0,'x']\n", "rule.0.share.1: Input should be a valid number"),
-        ("[[rule]]\nname='a'\ndrop_when=1\nbecause='b'\nshare=[0,1]\n", "rule.0.drop_when: Input should be a valid string, not 1"),
+        (
+            "[[rule]]\nname='a'\ndrop_when='TRUE'\nbecause='b'\nshare=[0,'x']\n",
+            "rule.0.share.1: Input should be a valid number",
+        ),
+        (
+            "[[rule]]\nname='a'\ndrop_when=1\nbecause='b'\nshare=[0,1]\n",
+            "rule.0.drop_when: Input should be a valid string, not 1",
+        ),
         ("[[rule]]\nname='a'\ndrop_when='TRUE'\nbecause='b'\nshare=[0,1]\n" * 2, "rule a stands twice"),
         ("rule = 3\n", "rule: Input should be a valid list, not 3"),
         ("unreadable = 3\n", "unreadable: Input should be"),

@@ -103,7 +103,9 @@ def test_a_pinned_day_is_everybodys_reference_day() -> None:
 
 def test_a_tie_goes_to_the_smaller_amount() -> None:
     """Of two amounts used equally often the smaller is answered and marked as tied; the other is the runner-up."""
-    results = counted({"voucher_amount": 4400.0}, {"voucher_amount": 13200.0}, {"voucher_amount": 4400.0}, {"voucher_amount": 13200.0})
+    results = counted(
+        {"voucher_amount": 4400.0}, {"voucher_amount": 13200.0}, {"voucher_amount": 4400.0}, {"voucher_amount": 13200.0}
+    )
     row = answer(results, "frequent_segment", "5-13")
     assert (row["voucher_amount"], row["uses"], row["rows"], row["tied"]) == (Decimal(4400), 2, 4, True)
     assert (row["runner_up_amount"], row["runner_up_uses"], row["basis"]) == (Decimal(13200), 2, "segment")
@@ -121,7 +123,13 @@ def test_a_segment_without_history_answers_with_the_countrys_choice() -> None:
     late = {"last_order_ts": "2020-06-01", "voucher_amount": 3520.0}
     results = counted(late, late, {"voucher_amount": 2640.0})
     row = answer(results, "recency_segment", "180+")
-    assert (row["voucher_amount"], row["basis"], row["uses"], row["rows"], row["tied"]) == (Decimal(3520), "country", 0, 0, False)
+    assert (row["voucher_amount"], row["basis"], row["uses"], row["rows"], row["tied"]) == (
+        Decimal(3520),
+        "country",
+        0,
+        0,
+        False,
+    )
     assert (row["runner_up_amount"], row["runner_up_uses"]) == (None, None)
     assert answer(results, "recency_segment", "30-60")["voucher_amount"] == Decimal(2640)
 
@@ -151,7 +159,9 @@ def test_a_missing_amount_never_votes() -> None:
 def test_parts_add_up() -> None:
     """The tallies of parts with other column types give what one table of all rows gives."""
     segments = SegmentBook.load()
-    rows = [{"total_orders": str(orders), "voucher_amount": float(amount)} for orders in range(40) for amount in (1, 2, 2)]
+    rows = [
+        {"total_orders": str(orders), "voucher_amount": float(amount)} for orders in range(40) for amount in (1, 2, 2)
+    ]
     with engine.judged(history(*rows), NONE, segments) as part:
         whole = engine.results([part.tally()], NONE, segments)
     tallies = []
@@ -170,7 +180,9 @@ def test_a_label_and_its_bounds_agree() -> None:
     for kind in SegmentBook.load().kinds:
         for segment in kind.segments:
             said = [int(number) for number in segment.label.rstrip("+").split("-")]
-            assert said == ([segment.lower - (segment.label == "180+")] if segment.upper is None else [segment.lower, segment.upper])
+            assert said == (
+                [segment.lower - (segment.label == "180+")] if segment.upper is None else [segment.lower, segment.upper]
+            )
 
 
 @pytest.mark.parametrize(

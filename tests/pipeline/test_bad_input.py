@@ -1,0 +1,152 @@
+"""Everything that can be wrong with the input: one line that says what and what to do, and the answers stay as they were."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from dev.ports import free_port
+from dev.s3 import S3
+from tests.conftest import ROOT, Bucket
+from tests.pipeline.conftest import history
+
+Command = Callable[..., CompletedProcess[str]]
+GOOD = history(*[{}] * 20)
+
+
+@pytest.fixture
+def published(written: Callable[..., Path], command: Command, query: Callable[..., Any]) -> Iterator[None]:
+    """A published run, which must be the same afterwards."""
+    assert (
+        command("run", "--source", str(written(history({}, {"total_orders": "3"}), "published.parquet"))).returncode
+        == 0
+    )
+    state = "SELECT run_id, published_at, checked_at FROM voucher.current_run"
+    answers = "SELECT * FROM voucher.segment JOIN voucher.current_run USING (run_id) ORDER BY country_code, segment_name, segment"
+    before = query(state), query(answers)
+    yield
+    assert (query(state), query(answers)) == before
+
+
+def refused(result: CompletedProcess[str], message: str) -> None:
+    assert result.returncode == 1, result.stdout + result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    assert re.search(message, lines[0]), lines[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"timestamp,country_code\n", r"bad.parquet is not a Parquet file \(.* upload it again"),
+        ("cut short", r"bad.parquet is a Parquet file cut short \(.* upload it again"),
+        (
+            GOOD.drop_columns(["total_orders"]),
+            r"bad.parquet: column total_orders is missing; it has timestamp, country_code",
+        ),
+        (GOOD.slice(0, 0), r"bad.parquet has no rows; point VOUCHER_SOURCE at"),
+        (
+            history(*[{}] * 20, {"total_orders": "many"}),
+            r"unreadable_total_orders matched 1 of 21 rows .* Mend the data",
+        ),
+        (
+            history(*[{}] * 20, {"voucher_amount": -5.0}),
+            r"unreadable_voucher_amount matched 1 of 21 rows .* Mend the data",
+        ),
+        (
+            history(*[{}] * 20, *[{"total_orders": None}] * 20),
+            r"missing_total_orders matched 20 of 40 rows \(50.* 0 to 15 %",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("published")
+def test_bad_objects(
+    bucket: Bucket, written: Callable[..., Path], command: Command, content: Any, message: str
+) -> None:
+    """An object that isn't a whole, complete and readable history is refused."""
+    if isinstance(content, pa.Table):
+        uri = bucket.put("bad.parquet", written(content))
+    else:
+        whole = written(GOOD).read_bytes()
+        uri = bucket.put("bad.parquet", whole[: len(whole) // 2] if content == "cut short" else content)
+    refused(command("run", "--source", uri), message)
+
+
+@pytest.mark.usefixtures("published")
+def test_damaged_pages(written: Callable[..., Path], command: Command) -> None:
+    """A file whose footer is whole but whose pages are damaged is refused when it is read."""
+    path = written(history(*({"total_orders": str(orders)} for orders in range(5000))))
+    content = bytearray(path.read_bytes())
+    content[100:20_000] = bytes(len(content[100:20_000]))
+    path.write_bytes(content)
+    refused(command("run", "--source", str(path)), r"history.parquet can't be read: .*; replace the file")
+
+
+@pytest.mark.usefixtures("published")
+def test_no_such_object(bucket: Bucket, command: Command) -> None:
+    """A key that doesn't exist is named."""
+    refused(command("run", "--source", f"s3://{bucket.name}/none"), r"s3://.*/none: no such object; set VOUCHER_SOURCE")
+
+
+@pytest.mark.usefixtures("published")
+def test_access_denied(tmp_path: Path, written: Callable[..., Path], command: Command) -> None:
+    """Credentials that don't open the bucket are named as the trouble."""
+    (tmp_path / "closed").mkdir()
+    server = S3(tmp_path / "closed", free_port())
+    try:
+        server.start({"INITIAL_NO_AUTH_ACTION_COUNT": "2", "PATH": "/usr/bin:/bin"})
+        server.create("closed")
+        uri = server.put("closed", "history.parquet", written(GOOD))
+        refused(
+            command("run", "--source", uri, **server.environment),
+            r"s3://closed/.*: access denied; check the AWS credentials",
+        )
+    finally:
+        server.stop()
+
+
+@pytest.mark.usefixtures("published")
+def test_s3_down(bucket: Bucket, written: Callable[..., Path], command: Command) -> None:
+    """An S3 that doesn't answer is named with the variable that says where it is."""
+    uri = bucket.put("history.parquet", written(GOOD))
+    result = command("run", "--source", uri, AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{free_port()}")
+    refused(result, r"S3 does not answer .*; check AWS_ENDPOINT_URL_S3 and the network")
+
+
+@pytest.mark.usefixtures("published")
+def test_postgres_down(written: Callable[..., Path], command: Command) -> None:
+    """A Postgres that doesn't answer is named with the variable that says where it is; no password is shown."""
+    url = f"postgresql://voucher:secret-word@127.0.0.1:{free_port()}/voucher"
+    result = command("run", "--source", str(written(GOOD)), DATABASE_URL=url)
+    refused(result, r"Postgres does not answer \(.*\); check DATABASE_URL and that it runs")
+    assert "secret-word" not in result.stderr + result.stdout
+    result = command("migrate", DATABASE_URL=url)
+    refused(result, r"Postgres does not answer \(.*\); check DATABASE_URL and that it runs")
+
+
+@pytest.mark.usefixtures("published")
+def test_tables_missing(database: str, written: Callable[..., Path], command: Command) -> None:
+    """A database without the tables is named, with the command that makes them."""
+    url = database.rsplit("/", 1)[0] + "/postgres"
+    refused(
+        command("run", "--source", str(written(GOOD)), DATABASE_URL=url),
+        r"lacks the tables .*`python -m pipeline migrate`",
+    )
+
+
+@pytest.mark.usefixtures("published")
+def test_broken_rules(tmp_path: Path, written: Callable[..., Path], command: Command) -> None:
+    """A rule file that can't be used is named with the rule and the fault."""
+    shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    rules = tmp_path / "pipeline" / "rules.toml"
+    rules.write_text(rules.read_text().replace("total_orders IS NULL", "total_order IS NULL"))
+    result = command("run", "--source", str(written(GOOD)), PYTHONPATH=str(tmp_path), PYTHONSAFEPATH="1")
+    refused(
+        result, r"rules.toml: rule missing_total_orders: 'total_order' .* did you mean total_orders\?; `make rules`"
+    )

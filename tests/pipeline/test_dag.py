@@ -1,0 +1,105 @@
+"""The real DAG, run by Airflow's own `dag.test()` in a process and a metadata database of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, Bucket
+from tests.pipeline.conftest import history
+
+TEST = """
+import sys
+from pipeline.dags import voucher_select
+dag = voucher_select.dag_object
+outcome = dag.test()
+print({task.task_id: str(task.state) for task in outcome.get_task_instances()})
+sys.exit(outcome.state != "success")
+"""
+
+
+@pytest.fixture(scope="module")
+def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of an Airflow with a metadata database of its own."""
+    home = tmp_path_factory.mktemp("airflow")
+    environ = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "pipeline" / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "pipeline.executors.Sequential",
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-m", "airflow", "db", "migrate"]
+    subprocess.run(command, env=os.environ | environ, cwd=home, check=True, capture_output=True, timeout=300)
+    return environ
+
+
+@pytest.fixture
+def dag_run(airflow_home: dict[str, str], database: str) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Runs the DAG on a source, once."""
+
+    def go(source: str) -> subprocess.CompletedProcess[str]:
+        environ = (
+            os.environ
+            | airflow_home
+            | {"DATABASE_URL": database, "VOUCHER_SOURCE": source, "VOUCHER_RETRY_SECONDS": "0"}
+        )
+        script = [sys.executable, "-c", TEST]
+        return subprocess.run(script, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+    return go
+
+
+def test_the_dag_publishes(
+    bucket: Bucket,
+    written: Callable[..., Path],
+    dag_run: Callable[..., Any],
+    query: Callable[..., list[tuple[Any, ...]]],
+) -> None:
+    """The DAG's tasks take the data from S3 to the published tables, and their logs show the counts; twice is once."""
+    uri = bucket.put("history.parquet", written(history({}, {"total_orders": "1"}, {"total_orders": None}, *[{}] * 17)))
+    for _ in range(2):
+        result = dag_run(uri)
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert query("SELECT rows_in, rows_kept, status FROM voucher.run") == [(20, 18, "published")]
+    assert query("SELECT count(*) FROM voucher.assignment") == [(18,)]
+    assert query("SELECT actor FROM voucher.publication") == [("airflow",)]
+
+
+def test_a_rejected_run_fails_the_dag(
+    bucket: Bucket,
+    written: Callable[..., Path],
+    dag_run: Callable[..., Any],
+    query: Callable[..., list[tuple[Any, ...]]],
+) -> None:
+    """Data that fails an audit fails the task with the reason in its log, at once, and publishes nothing."""
+    result = dag_run(bucket.put("history.parquet", written(history({}, {"total_orders": "many"}))))
+    assert result.returncode == 1
+    assert "unreadable_total_orders matched 1 of 2 rows" in result.stdout + result.stderr
+    assert "{'audit': 'failed', 'load': 'success', 'plan': 'success'," in result.stdout
+    assert query("SELECT count(*) FROM voucher.current_run") == [(0,)]
+
+
+def test_the_dag_is_what_the_users_expect(airflow_home: dict[str, str]) -> None:
+    """Voucher_Select is daily, doesn't catch up, runs one at a time, and explains itself on its page."""
+    script = """
+from pipeline.dags.voucher_select import dag_object as dag
+print(dag.dag_id, dag.schedule, dag.catchup, dag.max_active_runs, "rules.toml" in dag.doc_md)
+print([task.task_id for task in dag.topological_sort()])
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | airflow_home,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.splitlines()[-2:] == [
+        "Voucher_Select @daily False 1 True",
+        "['plan', 'load', 'audit', 'publish', 'prune']",
+    ]

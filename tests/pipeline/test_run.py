@@ -1,0 +1,263 @@
+"""The main flow on the real Postgres: what readers see, when, and what they never see."""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pipeline import engine, run
+from pipeline.audit import RunRejected
+from pipeline.rules import Rule, RuleBook
+from pipeline.settings import Settings, SettingsError
+from pipeline.source import SourceError
+from pipeline.store import Store, StoreError
+from tests.conftest import Bucket
+from tests.pipeline.conftest import history
+
+Query = Callable[..., list[tuple[Any, ...]]]
+Written = Callable[..., Path]
+Make = Callable[..., Settings]
+
+FEW = history({}, {"total_orders": "3"}, {"country_code": "Latvia", "voucher_amount": 4400.0})
+OTHER = history({"voucher_amount": 3520.0})
+ANSWERS = (
+    "SELECT run_id, country_code, segment, voucher_amount FROM voucher.segment JOIN voucher.current_run USING (run_id)"
+)
+COUNTS = """SELECT (SELECT count(*) FROM voucher.run), (SELECT count(*) FROM voucher.assignment),
+    (SELECT count(*) FROM voucher.segment), (SELECT count(*) FROM voucher.segment_vote),
+    (SELECT sum(uses) FROM voucher.segment_vote), (SELECT count(*) FROM voucher.publication)"""
+
+
+def test_a_run_publishes_rows_and_answers(settings: Make, written: Written, query: Query, bucket: Bucket) -> None:
+    """From an S3 object to cleaned rows, counts, votes and ten answers a country."""
+    uri = bucket.put("history.parquet", written(FEW))
+    run_id = run.run(settings(uri), "test")
+    assert query("SELECT run_id, status, source, rows_in, rows_kept, today FROM voucher.run") == [
+        (run_id, "published", uri, 3, 3, None)
+    ]
+    assert query("SELECT country_code, count(*) FROM voucher.segment GROUP BY 1 ORDER BY 1") == [
+        ("Latvia", 10),
+        ("Peru", 10),
+    ]
+    assert query(
+        "SELECT country_code, total_orders, voucher_amount::text, timestamp::text FROM voucher.assignment ORDER BY 1, 2"
+    ) == [
+        ("Latvia", 12, "4400.00", "2020-05-15 18:59:21.102761+00"),
+        ("Peru", 3, "2640.00", "2020-05-15 18:59:21.102761+00"),
+        ("Peru", 12, "2640.00", "2020-05-15 18:59:21.102761+00"),
+    ]
+    assert query("SELECT run_id, previous_run_id, actor FROM voucher.publication") == [(run_id, None, "test")]
+
+
+def test_the_identity_of_the_source_is_on_record(
+    settings: Make, written: Written, query: Query, bucket: Bucket
+) -> None:
+    """A run's part has the object's address, ETag, size and sha256."""
+    path = written(FEW)
+    uri = bucket.put("history.parquet", path)
+    run.run(settings(uri), "test")
+    ((found, etag, size, digest),) = query("SELECT uri, etag, size, sha256 FROM voucher.part")
+    head = bucket.client.head_object(Bucket=bucket.name, Key="history.parquet")
+    assert (found, etag, size, len(digest)) == (uri, head["ETag"], path.stat().st_size, 64)
+
+
+def test_running_again_changes_nothing(settings: Make, written: Written, query: Query) -> None:
+    """The same input is the same run: no second run, no doubled row, only `checked_at` moves."""
+    path = written(FEW)
+    first = run.run(settings(path), "test")
+    before, checked = query(COUNTS), query("SELECT published_at, checked_at FROM voucher.current_run")
+    assert run.run(settings(path), "test") == first
+    assert query(COUNTS) == before
+    (published_at, checked_at), (before_published, before_checked) = (
+        *query("SELECT published_at, checked_at FROM voucher.current_run"),
+        *checked,
+    )
+    assert published_at == before_published
+    assert checked_at > before_checked
+
+
+def test_every_step_may_be_repeated(settings: Make, written: Written, query: Query) -> None:
+    """A step that is tried again, after it was cut off or not, doubles nothing."""
+    config = settings(written(FEW))
+    run_id = run.plan(config)
+    assert run.plan(config) == run_id
+    run.load(config, run_id)
+    query("UPDATE voucher.run SET finished_at = NULL RETURNING 1")
+    run.load(config, run_id)
+    for _ in range(2):
+        run.audit(config, run_id)
+        run.publish(config, run_id, "test")
+        run.prune(config)
+    assert query(COUNTS) == [(1, 3, 20, 5, 6, 1)]
+
+
+def test_nothing_is_seen_before_publish(settings: Make, written: Written, query: Query) -> None:
+    """Readers see the old run, whole, until the new one is published, whole."""
+    old = run.run(settings(written(FEW)), "test")
+    config = settings(written(OTHER, "other.parquet"))
+    new = run.plan(config)
+    run.load(config, new)
+    run.audit(config, new)
+    assert {row[0] for row in query(ANSWERS)} == {old}
+    run.publish(config, new, "test")
+    assert {row[0] for row in query(ANSWERS)} == {new}
+    assert query("SELECT run_id, previous_run_id FROM voucher.publication ORDER BY at") == [(old, None), (new, old)]
+
+
+def test_an_earlier_run_is_published_again_without_loading(settings: Make, written: Written, query: Query) -> None:
+    """When the data goes back to what it was, the run of then is current again; nothing is loaded."""
+    one, two = settings(written(FEW)), settings(written(OTHER, "other.parquet"))
+    first, _ = run.run(one, "test"), run.run(two, "test")
+    loaded = query("SELECT finished_at FROM voucher.run WHERE run_id = %s", first)
+    assert run.run(one, "test") == first
+    assert query("SELECT run_id FROM voucher.current_run") == [(first,)]
+    assert query("SELECT finished_at FROM voucher.run WHERE run_id = %s", first) == loaded
+
+
+def test_a_pinned_day_is_another_run(settings: Make, written: Written, query: Query) -> None:
+    """TODAY is part of a run's identity and on record with it."""
+    path = written(FEW)
+    unpinned = run.run(settings(path), "test")
+    pinned = run.run(settings(path, today=date(2020, 7, 1)), "test")
+    assert pinned != unpinned
+    assert query("SELECT today FROM voucher.run JOIN voucher.current_run USING (run_id)") == [(date(2020, 7, 1),)]
+
+
+@pytest.mark.parametrize("change", [{"total_orders": "many"}, {"voucher_amount": -1.0}, {"country_code": " "}])
+def test_one_unreadable_row_stops_the_publish(
+    settings: Make, written: Written, query: Query, change: dict[str, Any]
+) -> None:
+    """A single value that can't be read keeps the run back, on record as rejected, without its rows; the old answers stay."""
+    old = run.run(settings(written(FEW)), "test")
+    before = query(ANSWERS)
+    with pytest.raises(RunRejected, match=r"matched 1 of 21 rows \(4.7619 %\), expected 0 to 0 %"):
+        run.run(settings(written(history(*[{}] * 20, change), "bad.parquet")), "test")
+    assert query(ANSWERS) == before
+    assert query("SELECT status, rows_in FROM voucher.run WHERE run_id <> %s", old) == [("rejected", 21)]
+    assert query("SELECT count(*) FROM voucher.assignment WHERE loaded_by <> %s", old) == [(0,)]
+    assert query("SELECT audit FROM voucher.audit_outcome WHERE NOT passed") == [("rule_shares",)]
+
+
+def test_a_rejected_run_is_published_once_the_band_is_widened(
+    settings: Make, written: Written, query: Query, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The analyst's way out works: the same data under a wider band is loaded anew and published."""
+    config = settings(written(history(*[{}] * 20, {"total_orders": "many"})))
+    with pytest.raises(RunRejected):
+        run.run(config, "test")
+    RuleBook(RuleBook.load().rules, unreadable_share=(0, 0.05)).save(tmp_path / "rules.toml")
+    monkeypatch.setattr(run, "RULES_FILE", tmp_path / "rules.toml")
+    run_id = run.run(config, "test")
+    assert query("SELECT run_id, rows_in, rows_kept, status FROM voucher.run") == [(run_id, 21, 20, "published")]
+
+
+def test_rules_that_change_under_way_stop_the_run(
+    settings: Make, written: Written, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What was planned with some rules isn't loaded with others."""
+    config = settings(written(FEW))
+    run_id = run.plan(config)
+    RuleBook((Rule("few", "total_orders < 5", "test", (0, 1)),)).save(tmp_path / "rules.toml")
+    monkeypatch.setattr(run, "RULES_FILE", tmp_path / "rules.toml")
+    with pytest.raises(Exception, match="the rules or segments changed since run"):
+        run.load(config, run_id)
+
+
+def test_a_source_that_changes_under_way_stops_the_run(
+    settings: Make, written: Written, query: Query, bucket: Bucket
+) -> None:
+    """What was planned from one object isn't loaded from its successor."""
+    uri = bucket.put("history.parquet", written(FEW))
+    run_id = run.plan(settings(uri))
+    bucket.put("history.parquet", written(OTHER))
+    with pytest.raises(SourceError, match="run again"):
+        run.load(settings(uri), run_id)
+    assert query("SELECT count(*) FROM voucher.assignment") == [(0,)]
+
+
+def test_the_rows_of_old_runs_are_dropped(settings: Make, written: Written, query: Query) -> None:
+    """The rows of the last VOUCHER_KEEP_RUNS published runs are kept, and every run's segments."""
+    ids = []
+    for amount in (1.0, 2.0, 3.0):
+        path = written(history({"voucher_amount": amount}), f"{amount}.parquet")
+        ids.append(run.run(settings(path, keep_runs=2), "test"))
+    assert {row[0] for row in query("SELECT DISTINCT loaded_by FROM voucher.assignment")} == set(ids[1:])
+    assert query("SELECT count(*) FROM pg_inherits WHERE inhparent = 'voucher.assignment'::regclass") == [(2,)]
+    assert query("SELECT count(DISTINCT run_id) FROM voucher.segment") == [(3,)]
+    run.run(settings(written(history({"voucher_amount": 1.0}), "1.0.parquet"), keep_runs=2), "test")
+    assert query("SELECT count(*) FROM voucher.assignment WHERE loaded_by = %s", ids[0]) == [(1,)]
+
+
+def test_leaving_a_rule_out_keeps_more_rows(
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample_file: Path
+) -> None:
+    """Every rule of the file is applied, and nothing but the file: without any one of them, more rows are kept."""
+    book = RuleBook.load()
+    segments = run.SegmentBook.load()
+
+    def kept(rules: tuple[Rule, ...]) -> int:
+        shorter = RuleBook(rules)
+        with engine.judged(sample_file, shorter, segments) as part:
+            return engine.results([part.tally()], shorter, segments).rows_kept
+
+    whole = kept(book.rules)
+    for left_out in book.rules:
+        assert kept(tuple(rule for rule in book.rules if rule is not left_out)) > whole, left_out.name
+
+
+def test_every_edition_of_the_columns_gives_the_same_run(settings: Make, written: Written, query: Query) -> None:
+    """Text or timestamps, zoned or not, text or number orders, an extra column: the same answers."""
+    later = history({"total_orders": "12"})
+    earlier = pa.table(
+        {
+            "index": [7],
+            "timestamp": pa.array(["2020-05-15 18:59:21.102761"]),
+            "country_code": pa.array(["Peru"]),
+            "last_order_ts": pa.array(["2020-04-15"]),
+            "first_order_ts": later["first_order_ts"].cast(pa.timestamp("ms", "UTC")).cast(pa.timestamp("ms")),
+            "total_orders": pa.array([12], pa.int32()),
+            "voucher_amount": pa.array([2640.0]),
+        }
+    )
+    rows = "SELECT timestamp, country_code, first_order_ts, last_order_ts, total_orders, voucher_amount FROM voucher.assignment"
+    run.run(settings(written(later)), "test")
+    one = query(rows)
+    run.run(settings(written(earlier, "earlier.parquet"), keep_runs=1), "test")
+    assert query(rows) == one
+
+
+def test_two_runs_at_once_double_nothing(written: Written, command: Callable[..., Any], query: Query) -> None:
+    """The same run started twice at the same time is one run."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    path = written(history(*({"total_orders": str(orders % 40)} for orders in range(20_000))))
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda _: command("run", "--source", str(path)), range(2)))
+    assert [result.returncode for result in results] == [0, 0], [result.stderr for result in results]
+    ((kept,),) = query("SELECT rows_kept FROM voucher.run")
+    assert query("SELECT count(*) FROM voucher.assignment") == [(kept,)]
+    assert query("SELECT count(*) FROM voucher.publication") == [(1,)]
+
+
+def test_a_run_that_is_not_on_record_is_named(database: str) -> None:
+    """A run_id that doesn't exist is an error, not an empty answer."""
+    with pytest.raises(StoreError, match="there is no run 'ffffffffffffffff'"):
+        Store(database).run("ffffffffffffffff")
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"DATABASE_URL": "x"}, "VOUCHER_SOURCE is not set"),
+        ({"VOUCHER_SOURCE": "x"}, "DATABASE_URL is not set"),
+        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "TODAY": "tomorrow"}, "TODAY is 'tomorrow'"),
+        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_KEEP_RUNS": "0"}, "VOUCHER_KEEP_RUNS is '0'"),
+    ],
+)
+def test_a_setting_that_is_missing_or_wrong_is_named(environ: dict[str, str], message: str) -> None:
+    """Settings are read once, and the variable at fault is named."""
+    with pytest.raises(SettingsError, match=message):
+        Settings.read(environ=environ)

@@ -1,0 +1,141 @@
+"""Reading parts from S3, https and files, and saying what is wrong with them."""
+
+import functools
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from dev.ports import free_port
+from pipeline.source import SourceAway, SourceError, fetched, identified, parts
+from tests.conftest import Bucket
+from tests.pipeline.conftest import history
+
+
+@pytest.fixture
+def parquet(written: Callable[[pa.Table], Path]) -> Path:
+    return written(history({}, {"country_code": "Latvia"}))
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """A real HTTP server on the test's folder; its address."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_an_s3_object_has_etag_size_and_sha256(bucket: Bucket, parquet: Path) -> None:
+    """The identity of an object is its ETag and size, and the sha256 of what was read."""
+    uri = bucket.put("a folder/history.parquet", parquet)
+    (part,) = parts(uri)
+    head = bucket.client.head_object(Bucket=bucket.name, Key="a folder/history.parquet")
+    assert (part.uri, part.etag, part.size, part.sha256) == (uri, head["ETag"], parquet.stat().st_size, "")
+    assert identified(part).sha256 == sha256(parquet.read_bytes()).hexdigest()
+
+
+def test_a_file_and_an_address_give_the_same_bytes(served: str, parquet: Path) -> None:
+    """A file and the same file over HTTP have the same sha256."""
+    (local,), (remote,) = parts(str(parquet)), parts(f"{served}/{parquet.name}")
+    assert identified(local).sha256 == identified(remote).sha256
+    with fetched(remote) as (path, _):
+        assert path.read_bytes() == parquet.read_bytes()
+
+
+def test_a_copy_is_gone_afterwards(bucket: Bucket, parquet: Path) -> None:
+    """What was downloaded is deleted when it is no longer needed."""
+    (part,) = parts(bucket.put("history.parquet", parquet))
+    with fetched(part) as (path, _):
+        assert path.exists()
+    assert not path.exists()
+
+
+def test_an_object_that_changed_is_not_read(bucket: Bucket, parquet: Path, written: Callable[..., Path]) -> None:
+    """What was planned is what is loaded: an object that was replaced in between is refused."""
+    (part,) = parts(bucket.put("history.parquet", parquet))
+    planned = identified(part)
+    bucket.put("history.parquet", written(history({}), "other.parquet"))
+    with pytest.raises(SourceError, match="changed since the run was planned; run again"), fetched(planned):
+        pass
+
+
+def test_a_file_that_changed_is_not_read(parquet: Path) -> None:
+    """The same for a file."""
+    planned = identified(parts(str(parquet))[0])
+    with pytest.raises(SourceError, match="changed since"), fetched(replace(planned, sha256="0" * 64)):
+        pass
+
+
+def test_a_public_bucket_is_read_unsigned(bucket: Bucket, parquet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With VOUCHER_S3_ANONYMOUS no credentials are needed; without, the error says so."""
+    (part,) = parts(bucket.put("history.parquet", parquet))
+    bucket.client.put_object_acl(Bucket=bucket.name, Key="history.parquet", ACL="public-read")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    assert identified(parts(part.uri, anonymous=True)[0], anonymous=True).sha256
+    with pytest.raises(SourceError, match="VOUCHER_S3_ANONYMOUS=1"):
+        parts(part.uri)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"timestamp,country_code\n1,2\n" * 9, "is not a Parquet file"),
+        (b"", "is not a Parquet file"),
+        (b"PAR1" + bytes(500), "is a Parquet file cut short"),
+    ],
+)
+def test_what_is_not_parquet_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    """A file that isn't Parquet, or only the beginning of one, is named with its size."""
+    path = tmp_path / "history.parquet"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=message) as error:
+        identified(parts(str(path))[0])
+    assert f"({len(content):,} bytes" in str(error.value)
+
+
+def test_a_file_without_rows_is_refused(written: Callable[..., Path]) -> None:
+    """A history of no rows is no history."""
+    path = written(history({}).slice(0, 0))
+    with pytest.raises(SourceError, match="has no rows"):
+        identified(parts(str(path))[0])
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("/nowhere/history.parquet", "no such file"),
+        ("ftp://host/history.parquet", "ftp:// is not known"),
+        ("s3://bucket", "is not s3://bucket/key"),
+        ("s3:///key", "is not s3://bucket/key"),
+    ],
+)
+def test_an_address_that_names_nothing_is_refused(uri: str, message: str) -> None:
+    """An address that can't be meant is named, with what would do."""
+    with pytest.raises(SourceError, match=message):
+        parts(uri)
+
+
+def test_a_missing_address_is_final(served: str) -> None:
+    """404 isn't tried again."""
+    with pytest.raises(SourceError, match="404") as error:
+        parts(f"{served}/none.parquet")
+    assert not error.value.passing
+
+
+def test_a_server_that_is_away_may_come_back(monkeypatch: pytest.MonkeyPatch, bucket: Bucket) -> None:
+    """When nothing listens, trying again may help, and the error names what to check."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(SourceAway, match="AWS_ENDPOINT_URL_S3"):
+        parts(f"s3://{bucket.name}/history.parquet")
+    with pytest.raises(SourceAway, match="can't be fetched"):
+        parts(f"http://127.0.0.1:{free_port()}/history.parquet")
