@@ -16,7 +16,7 @@ class SequentialExecutor(LocalExecutor):
     """A LocalExecutor with a single worker, whatever `[core] parallelism` says."""
 
     def __init__(self, team_name: str | None = None) -> None:
-        super().__init__(parallelism=1)  # type: ignore[no-untyped-call]
+        super().__init__(parallelism=1, team_name=team_name)  # type: ignore[no-untyped-call]
 
     def start(self) -> None:
         self.log.info("%s runs one task at a time", self)

@@ -150,7 +150,7 @@ SELECT *, CASE
         """Read and check a rule file; raises RuleError naming the file, the rule and what is wrong with it."""
         try:
             file = tomlfile.read(path, _File)
-            return cls(tuple(file.rule), file.unreadable.share)
+            return cls(file.rule, file.unreadable.share)
         except PipelineError as error:
             raise RuleError(f"{path}: {error}; `make rules` writes it anew from the notebook") from None
 
@@ -160,7 +160,7 @@ class _Unreadable(tomlfile.Checked):
 
 
 class _File(tomlfile.Checked):
-    rule: list[Rule] = []
+    rule: tuple[Rule, ...] = ()
     unreadable: _Unreadable = _Unreadable()
 
 

@@ -128,7 +128,7 @@ class SegmentBook:
     def load(cls, path: Path = SEGMENTS_FILE) -> "SegmentBook":
         """Read and check a segments file; raises SegmentError naming the file, the kind and what is wrong with it."""
         try:
-            return cls(tuple(tomlfile.read(path, _File).kind))
+            return cls(tomlfile.read(path, _File).kind)
         except PipelineError as error:
             raise SegmentError(f"{path}: {error}") from None
 
@@ -162,7 +162,7 @@ class SegmentBook:
 
 
 class _File(tomlfile.Checked):
-    kind: list[Kind] = Field(min_length=1)
+    kind: tuple[Kind, ...] = Field(min_length=1)
 
 
 def _text(value: str) -> str:

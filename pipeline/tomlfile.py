@@ -1,4 +1,6 @@
-"""Reads a TOML file into a checked model. Called by `rules.py` and `segments.py` for the two files that people write."""
+"""Reads a TOML file into a checked model. Called by `rules.py` and `segments.py` for the two files that people
+write.
+"""
 
 import tomllib
 from pathlib import Path

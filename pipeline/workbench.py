@@ -36,7 +36,9 @@ class Workbench:
 
     @cached_property
     def typed(self) -> pd.DataFrame:
-        """The history with its columns typed, as the rules see it: times in UTC, orders and amounts as numbers or missing."""
+        """The history with its columns typed, as the rules see it: times in UTC, orders and amounts as numbers or
+        missing.
+        """
         with engine.judged(self.history, RuleBook(()), SegmentBook.load()) as judged:
             frame: pd.DataFrame = judged.kept().read_all().to_pandas()
         return frame.astype({"total_orders": "Int32", "voucher_amount": "float64"})
@@ -60,7 +62,9 @@ class Workbench:
         return table
 
     def unreadable(self) -> pd.Series:
-        """How many rows hold a value that can't be read, by reason; a run with more than their band is not published."""
+        """How many rows hold a value that can't be read, by reason; a run with more than their band is not
+        published.
+        """
         return self._outcome().groupby("rule")["matched"].sum().reindex(list(UNREADABLE))
 
     def save(self, path: Path = RULES_FILE) -> Path:

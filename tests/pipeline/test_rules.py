@@ -201,7 +201,7 @@ def test_the_hash_follows_what_the_rules_do() -> None:
             "rule.0.drop_when: Input should be a valid string, not 1",
         ),
         ("[[rule]]\nname='a'\ndrop_when='TRUE'\nbecause='b'\nshare=[0,1]\n" * 2, "rule a stands twice"),
-        ("rule = 3\n", "rule: Input should be a valid list, not 3"),
+        ("rule = 3\n", "rule: Input should be a valid tuple, not 3"),
         ("unreadable = 3\n", "unreadable: Input should be"),
         ("rules = 3\n", "rules: Extra inputs are not permitted"),
         ("[unreadable]\nshare = [0]\n", "unreadable.share.1: Field required"),

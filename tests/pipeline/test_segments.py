@@ -64,7 +64,7 @@ def test_orders_fall_in_one_segment(orders: str, segment: str) -> None:
 )  # fmt: skip
 def test_days_fall_in_one_segment(days: int, segment: str) -> None:
     """Every number of days from 0 upwards votes in exactly one recency segment, day 180 in 121-180 and day 181 in 180+."""
-    last = datetime(2020, 5, 15) - timedelta(days=days)  # noqa: DTZ001
+    last = datetime(2020, 5, 15) - timedelta(days=days)
     results = counted({"last_order_ts": last.isoformat(), "first_order_ts": "1980-01-01"})
     assert votes(results, "recency_segment") == [segment]
     assert unplaced(results, "recency_segment") == 0

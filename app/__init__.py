@@ -1,0 +1,38 @@
+"""The API: a read-only service over the published tables. `create_app` is what Flask and granian start."""
+
+import os
+
+from flask import Flask
+
+from app import docs, health, log, pages, problems, voucher
+from app.models import db
+from app.published import Published
+from app.settings import MAX_BODY_BYTES, Settings
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Raises SettingsError. An unreachable database does not prevent the start."""
+    log.configure()
+    settings = settings or Settings.from_environment(os.environ)
+    app = docs.new_app(__name__)
+    app.config.from_mapping(
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS={
+            "pool_pre_ping": True,  # a connection that died with Postgres is replaced, not used
+            "connect_args": {"connect_timeout": 2, "tcp_user_timeout": 2000, "application_name": "voucher-api"},
+        },
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+    )
+    app.extensions["settings"] = settings
+    problems.init_app(app)
+    db.init_app(app)
+    docs.init_app(app)
+    app.register_api(voucher.blueprint)
+    app.register_api(health.blueprint)
+    app.register_blueprint(pages.blueprint)
+    with app.app_context():
+        published = app.extensions["published"] = Published(db.engine, settings.poll_seconds)
+    published.refresh()
+    published.start()
+    app.wsgi_app = log.RequestLog(app.wsgi_app)  # type: ignore[method-assign]
+    return app

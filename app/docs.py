@@ -1,0 +1,120 @@
+"""The OpenAPI document, with examples from the published run, and ReDoc and Swagger, which show it without a CDN."""
+
+from copy import deepcopy
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, jsonify, redirect, url_for
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+from flask_openapi3.types import ResponseDict
+from flask_openapi3_redoc.plugins import RegisterPlugin as ReDoc  # type: ignore[import-untyped]
+from flask_openapi3_swagger.plugins import RegisterPlugin as Swagger  # type: ignore[import-untyped]
+from werkzeug.wrappers import Response as Redirect
+
+from app import problems
+from app.customer import BadValue, BadValuesError, BrokenJSONError, Customer
+from app.settings import MAX_BODY_BYTES
+from app.snapshot import NothingPublishedError, Snapshot, UnknownCountryError
+
+INFO = Info(
+    title="Voucher Select",
+    version="1",
+    description="The voucher amount that was used most for customers like this one, learned from history.",
+)
+COMPONENTS = "#/components/schemas"
+# ReDoc's bundle names an image on another host, Swagger's a validator: the browser must not fetch them.
+POLICY = (
+    "default-src 'self'; img-src 'self' data:; worker-src 'self' blob:; "
+    "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
+)
+
+
+def answers(*examples: problems.Problem) -> ResponseDict:
+    """What an operation may answer with, by status, each with its example."""
+    return {
+        example.status: {
+            "description": example.title,
+            "content": {
+                "application/problem+json": {
+                    "schema": {"$ref": f"{COMPONENTS}/Problem"},
+                    "example": example.model_dump(exclude_unset=True),
+                }
+            },
+        }
+        for example in examples
+    }
+
+
+INTERNAL_ERROR = answers(problems.refused(HTTPStatus.INTERNAL_SERVER_ERROR))
+VOUCHER_PROBLEMS: ResponseDict = {
+    **answers(
+        problems.refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+        problems.refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, most_bytes=MAX_BODY_BYTES),
+        problems.broken_json(BrokenJSONError("The body is not JSON: Expecting value: line 1 column 18 (char 17).")),
+        problems.bad_values(BadValuesError(BadValue("total_orders", "must be a whole number, 0 or more", (2.5,)))),
+        problems.nothing_published(NothingPublishedError()),
+        problems.unknown_country(UnknownCountryError("Atlantis", ["Peru"])),
+    ),
+    **INTERNAL_ERROR,
+}
+CUSTOMER_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": f"{COMPONENTS}/Customer"}}}}
+}
+
+
+def new_app(name: str) -> OpenAPI:
+    """A Flask app that documents its routes."""
+    return OpenAPI(
+        name,
+        info=INFO,
+        doc_ui=False,  # it would claim "/" for a page of its own
+        security_schemes={},  # None becomes a null, which is not valid
+        validation_error_model=problems.Problem,
+        validation_error_status=500,  # it documents an error body of its own where this status is missing: nowhere
+    )
+
+
+def init_app(app: OpenAPI) -> None:
+    app.add_url_rule("/openapi.json", "openapi", lambda: jsonify(document(app, app.extensions["published"].snapshot)))
+    for viewer in (ReDoc, Swagger):
+        pages = viewer.register(doc_url="openapi.json")
+        pages.after_request(_stay_here)
+        app.register_blueprint(pages)
+        app.add_url_rule(f"/{pages.name}/", f"{pages.name}_slash", _without_slash, defaults={"name": pages.name})
+
+
+def document(app: OpenAPI, snapshot: Snapshot | None) -> dict[str, Any]:
+    """The kinds of segment are those of the published run, so the document is made when it is asked for."""
+    spec: dict[str, Any] = deepcopy(app.api_doc)
+    customer = Customer.model_json_schema()
+    spec["components"]["schemas"]["Customer"] = customer
+    if snapshot:
+        customer["properties"]["segment_name"]["enum"] = list(snapshot.measures)
+        for path in ("/voucher", "/segmentation-voucher/"):
+            body = spec["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+            body["examples"] = {kind: {"value": example(snapshot, kind)} for kind in snapshot.measures}
+    return spec
+
+
+def example(snapshot: Snapshot, segment_name: str) -> dict[str, object]:
+    """A request that the snapshot answers."""
+    day = snapshot.reference_day
+    return {
+        "customer_id": 123,
+        "country_code": snapshot.countries[0],
+        "last_order_ts": f"{day - timedelta(days=30)} 00:00:00",
+        "first_order_ts": f"{day - timedelta(days=365)} 00:00:00",
+        "total_orders": 15,
+        "segment_name": segment_name,
+    }
+
+
+def _without_slash(name: str) -> Redirect:
+    return redirect(url_for(f"{name}.{name}"))
+
+
+def _stay_here(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = POLICY
+    return response

@@ -1,0 +1,71 @@
+"""Whether the process lives, and whether it can answer: read from memory, so a probe never waits for the database."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from flask import Response, current_app
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel
+
+from app import docs
+from app.published import Published
+from app.settings import Settings
+
+
+class Life(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Health(BaseModel):
+    """`degraded` still answers; `failing` cannot, as no run is in memory."""
+
+    status: Literal["ok", "degraded", "failing"]
+    ok: list[str]
+    failing: list[str]
+    run_id: str | None
+    published_at: datetime | None
+    checked_at: datetime | None
+
+
+blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="Health")], abp_responses=docs.INTERNAL_ERROR)
+
+
+@blueprint.get("/livez", responses={200: Life})
+def livez() -> Response:
+    """Whether the process lives"""
+    return _json(Life())
+
+
+@blueprint.get("/readyz", responses={200: Health, 503: Health})
+@blueprint.get("/health", responses={200: Health, 503: Health})
+def readyz() -> Response:
+    """Whether vouchers are answered, and from a run that is fresh
+
+    503 only when no run is in memory; `/health` is the same.
+    """
+    published: Published = current_app.extensions["published"]
+    settings: Settings = current_app.extensions["settings"]
+    health = look(published, timedelta(hours=settings.max_age_hours))
+    return _json(health, 503 if health.status == "failing" else 200)
+
+
+def look(published: Published, max_age: timedelta) -> Health:
+    run = published.snapshot
+    checks = {
+        "published_run": run is not None,
+        "database": published.database_answers,
+        "freshness": run is not None and datetime.now(UTC) - run.checked_at < max_age,
+    }
+    return Health(
+        status="failing" if run is None else "ok" if all(checks.values()) else "degraded",
+        ok=[name for name, passed in checks.items() if passed],
+        failing=[name for name, passed in checks.items() if not passed],
+        run_id=run.run_id if run else None,
+        published_at=run.published_at if run else None,
+        checked_at=run.checked_at if run else None,
+    )
+
+
+def _json(body: BaseModel, status: int = 200) -> Response:
+    return Response(f"{body.model_dump_json()}\n", status, mimetype="application/json")

@@ -1,0 +1,132 @@
+"""Every error as application/problem+json (RFC 9457): the one place that turns exceptions into HTTP."""
+
+import json
+import reprlib
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from typing import Any, cast
+
+import structlog
+from flask import Flask, Response, request
+from pydantic import BaseModel, Field
+from werkzeug.exceptions import HTTPException
+
+from app.customer import BadValuesError, BrokenJSONError
+from app.snapshot import NoSegmentError, NothingPublishedError, UnknownCountryError, UnknownKindError
+
+log = structlog.get_logger()
+
+LONGEST = 100  # characters of a value that are echoed
+
+
+class FieldProblem(BaseModel):
+    field: str
+    detail: str
+    value: Any = Field(None, description="What was sent, cut when long. Absent when nothing was.")
+
+
+class Problem(BaseModel):
+    type: str = Field(description="Tells kinds of problems apart; about:blank where the status says it all.")
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong with this request, and the way out.")
+    errors: list[FieldProblem] = Field([], description="Each field that has to change.")
+    known: list[str] = Field([], description="The countries that have an answer, most rows first.")
+
+
+def bad_values(error: BadValuesError) -> Problem:
+    errors = [
+        FieldProblem(field=bad.field, detail=bad.detail, **({"value": shown(bad.given[0])} if bad.given else {}))
+        for bad in error.values
+    ]
+    detail = "; ".join(f"{bad.field} {bad.detail}" for bad in error.values)
+    return problem(422, "bad-value", "A field cannot be used", f"{detail}.", errors=errors)
+
+
+def unknown_kind(error: UnknownKindError) -> Problem:
+    detail = f"must be one of {', '.join(error.known)}"
+    errors = [FieldProblem(field="segment_name", detail=detail, value=shown(error.segment_name))]
+    return problem(422, "bad-value", "A field cannot be used", f"segment_name {detail}.", errors=errors)
+
+
+def unknown_country(error: UnknownCountryError) -> Problem:
+    detail = f"No voucher is known for country_code {shown(error.country_code)!r}, but for those in `known`."
+    return problem(404, "unknown-country", "Unknown country", detail, known=list(error.known))
+
+
+def broken_json(error: BrokenJSONError) -> Problem:
+    return problem(400, "broken-json", "Not a JSON object", str(error))
+
+
+def nothing_published(_: NothingPublishedError) -> Problem:
+    detail = "No run is published yet. Switch on the DAG Voucher_Select in Airflow; its first run is served at once."
+    return problem(503, "nothing-published", "Nothing published yet", detail)
+
+
+def no_segment(error: NoSegmentError) -> Problem:
+    log.error("the published segments do not cover a customer", detail=str(error))
+    detail = "The published segments do not cover this customer. The log says what is amiss with them."
+    return problem(500, "no-segment", "No segment for this customer", detail)
+
+
+def http_error(error: HTTPException) -> Problem:
+    """Unknown paths, wrong methods, too large bodies and the like: what Flask refuses itself."""
+    return refused(HTTPStatus(error.code or 500), error.description, request.max_content_length)
+
+
+def refused(status: HTTPStatus, description: str | None = None, most_bytes: int | None = None) -> Problem:
+    way_out = {
+        404: "There is nothing at this path. /redoc/ lists what there is.",
+        413: f"The body may have {most_bytes} bytes.",
+        415: "Send JSON, with the header Content-Type: application/json.",
+    }
+    return problem(status, "about:blank", status.phrase, way_out.get(status) or description or status.description)
+
+
+def anything_else(_: Exception) -> Problem:
+    log.exception("unhandled error", method=request.method, path=request.path)
+    return refused(HTTPStatus.INTERNAL_SERVER_ERROR, "The fault is on this side; the log has the details.")
+
+
+HANDLERS: dict[type[Exception], Callable[[Any], Problem]] = {
+    BrokenJSONError: broken_json,
+    BadValuesError: bad_values,
+    UnknownKindError: unknown_kind,
+    NothingPublishedError: nothing_published,
+    UnknownCountryError: unknown_country,
+    NoSegmentError: no_segment,
+    HTTPException: http_error,
+    Exception: anything_else,
+}
+
+
+def init_app(app: Flask) -> None:
+    for exception, describe in HANDLERS.items():
+        app.register_error_handler(exception, partial(_respond, describe))
+
+
+def _respond(describe: Callable[[Any], Problem], error: Exception) -> Response:
+    if isinstance(error, HTTPException) and (error.code is None or error.code < 400):
+        return cast(Response, error.get_response())  # a redirect
+    found = describe(error)
+    # Not pydantic's JSON: it has no way to write a lone surrogate. No "<" either, wherever the text may end up.
+    body = json.dumps(found.model_dump(exclude_unset=True)).replace("<", "\\u003c")
+    response = Response(f"{body}\n", found.status, mimetype="application/problem+json")
+    if allowed := getattr(error, "valid_methods", None):
+        response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response
+
+
+def problem(status: int, kind: str, title: str, detail: str, **more: Any) -> Problem:
+    kind = kind if ":" in kind else f"urn:voucher-select:{kind}"
+    return Problem(type=kind, title=title, status=status, detail=detail, **more)
+
+
+def shown(value: object) -> object:
+    """The value itself where it is short and JSON can hold it, else a text cut to a sane length."""
+    if value is None or (isinstance(value, int | float) and abs(value) < 10**15):  # not NaN, nor infinity
+        return value
+    if isinstance(value, str):
+        return value if len(value) <= LONGEST else f"{value[:LONGEST]}…"
+    return reprlib.repr(value)  # cuts lists, objects and long numbers, however deep

@@ -1,0 +1,91 @@
+"""Keeps the snapshot of the published run up to date: one daemon thread per process. Started by create_app."""
+
+import threading
+import time
+from dataclasses import fields
+from datetime import date, datetime
+
+import structlog
+from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import models
+from app.snapshot import NothingPublishedError, Segment, Snapshot
+
+log = structlog.get_logger()
+
+CURRENT = select(
+    models.CurrentRun.run_id, models.Run.today, models.CurrentRun.published_at, models.CurrentRun.checked_at
+).join(models.Run)
+SEGMENTS = select(*(getattr(models.Segment, column.name) for column in fields(Segment)))
+
+
+class Published:
+    """Readers take `snapshot` once and work with that; a new run replaces it in one assignment."""
+
+    def __init__(self, engine: Engine, poll_seconds: float) -> None:
+        # Run and segments are read in one view of the database, so no snapshot mixes two runs.
+        self._engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._poll_seconds = poll_seconds
+        self._looking = threading.Lock()  # an older look must not end after a newer one
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="published", daemon=True)
+        self._current: Row[str, date | None, datetime, datetime] | None = None
+        self._reached: float | None = None
+        self._trouble = ""
+        self.snapshot: Snapshot | None = None
+
+    def require(self) -> Snapshot:
+        """Raises NothingPublishedError."""
+        if self.snapshot is None:
+            raise NothingPublishedError
+        return self.snapshot
+
+    @property
+    def database_answers(self) -> bool:
+        """Whether the last look at the database was answered, and not long ago."""
+        return self._reached is not None and time.monotonic() - self._reached < 4 * self._poll_seconds
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._engine.dispose()
+
+    def refresh(self) -> None:
+        """Look once. With the database away, or not migrated yet, the last snapshot stays."""
+        try:
+            with self._looking, self._engine.connect() as connection:
+                self._read(connection)
+        except SQLAlchemyError as error:
+            self._reached = None
+            self._tell(type(error).__name__)
+        else:
+            self._reached = time.monotonic()
+            self._tell("")
+
+    def _read(self, connection: Connection) -> None:
+        current = connection.execute(CURRENT).one_or_none()
+        if current == self._current:
+            return
+        if current is None:
+            self.snapshot = None
+        else:
+            rows = connection.execute(SEGMENTS.where(models.Segment.run_id == current.run_id))
+            self.snapshot = Snapshot(*current, segments=tuple(Segment(*row) for row in rows))
+        self._current = current
+        log.info("published run read", run=current and current.run_id)
+
+    def _tell(self, trouble: str) -> None:
+        """A line when the database goes away and one when it is back, not one for every look."""
+        if trouble != self._trouble:
+            run = self.snapshot and self.snapshot.run_id
+            log.warning("database away" if trouble else "database back", error=trouble or None, answering_from_run=run)
+        self._trouble = trouble
+
+    def _follow(self) -> None:
+        while not self._ended.wait(self._poll_seconds):
+            self.refresh()

@@ -1,0 +1,156 @@
+"""An app on a database of its own, and published runs written as rows: the tables are the contract."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import psycopg2
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from psycopg2.extras import execute_values
+from werkzeug.test import TestResponse
+
+from app import create_app
+from app.settings import Settings, database_url
+from dev.postgres import Postgres
+from tests.conftest import execute
+
+RUN = "a" * 16
+DAY = date(2018, 7, 15)  # the reference day of the pinned runs here
+
+# The kinds and bounds of the design, each segment with an amount of its own, so that a wrong segment shows.
+Bounds = tuple[str, int, int | None, Decimal | int]
+FREQUENT: list[Bounds] = [("0-4", 0, 4, 1000), ("5-13", 5, 13, 1100), ("14-37", 14, 37, 1200), ("38+", 38, None, 1300)]
+RECENCY: list[Bounds] = [
+    ("0-29", 0, 29, 2000),
+    ("30-60", 30, 60, 2100),
+    ("61-90", 61, 90, 2200),
+    ("91-120", 91, 120, 2300),
+    ("121-180", 121, 180, 2400),
+    ("180+", 181, None, 2500),
+]
+KINDS = {"frequent_segment": ("total_orders", FREQUENT), "recency_segment": ("days_since_last_order", RECENCY)}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Writes the rows that a pipeline would."""
+
+    database: str
+
+    def publish(
+        self,
+        run_id: str = RUN,
+        *,
+        today: date | None = DAY,
+        countries: Mapping[str, int] = {"Peru": 30, "Latvia": 90, "São Tomé": 6},
+        kinds: Mapping[str, tuple[str, Sequence[Bounds]]] = KINDS,
+        basis: str = "segment",
+        tied: bool = False,
+        checked_at: datetime | None = None,
+    ) -> None:
+        """Write a run and move the pointer to it. `countries` says how many rows each of their segments has."""
+        now = datetime.now(UTC)
+        segments = [
+            (run_id, country, kind, segment, position, measure, lower, upper, amount, rows, rows, basis, tied)
+            for country, rows in countries.items()
+            for kind, (measure, bounds) in kinds.items()
+            for position, (segment, lower, upper, amount) in enumerate(bounds)
+        ]
+        with closing(psycopg2.connect(self.database)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO voucher.run (run_id, source, rules_hash, segments_hash, today, started_at, status)"
+                " VALUES (%s, 's3://bucket/key', 'rules', 'segments', %s, %s, 'published')",
+                (run_id, today, now),
+            )
+            execute_values(
+                cursor,
+                "INSERT INTO voucher.segment (run_id, country_code, segment_name, segment, position, measure,"
+                " lower_bound, upper_bound, voucher_amount, uses, rows, basis, tied) VALUES %s",
+                segments,
+            )
+            self._point(cursor, run_id, checked_at or now)
+
+    def point_to(self, run_id: str) -> None:
+        with closing(psycopg2.connect(self.database)) as connection, connection, connection.cursor() as cursor:
+            self._point(cursor, run_id, datetime.now(UTC))
+
+    def _point(self, cursor: Any, run_id: str, checked_at: datetime) -> None:
+        cursor.execute(
+            "INSERT INTO voucher.current_run (run_id, published_at, checked_at) VALUES (%s, now(), %s)"
+            " ON CONFLICT (one_row) DO UPDATE SET (run_id, published_at, checked_at) ="
+            " (EXCLUDED.run_id, EXCLUDED.published_at, EXCLUDED.checked_at)",
+            (run_id, checked_at),
+        )
+
+
+def start(database: str, **settings: Any) -> Flask:
+    return create_app(Settings(database_url=database_url(database), **settings))
+
+
+def stop(app: Flask) -> None:
+    app.extensions["published"].stop()
+
+
+@pytest.fixture
+def tables(database: str) -> Tables:
+    return Tables(database)
+
+
+@pytest.fixture
+def app(database: str) -> Iterator[Flask]:
+    app = start(database)
+    yield app
+    stop(app)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def publish(app: Flask, tables: Tables) -> Callable[..., None]:
+    """Publishes a run, and has the app look at once."""
+
+    def publish(*args: Any, **options: Any) -> None:
+        tables.publish(*args, **options)
+        app.extensions["published"].refresh()
+
+    return publish
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Posts a customer; a field of None is left out of the request."""
+
+    client: FlaskClient
+
+    def __call__(self, path: str = "/voucher", **fields: object) -> TestResponse:
+        customer = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3} | fields
+        return self.client.post(path, json={name: value for name, value in customer.items() if value is not None})
+
+    def amount(self, **fields: object) -> object:
+        """The voucher's amount, or the whole problem."""
+        response = self(**fields)
+        assert response.json
+        return response.json["voucher_amount"] if response.status_code == 200 else response.json
+
+
+@pytest.fixture
+def ask(client: FlaskClient) -> Ask:
+    return Ask(client)
+
+
+@pytest.fixture(scope="session")
+def standing(postgres: Postgres, template: str) -> Iterator[Ask]:
+    """Asks an app whose published run stays, for tests that only read."""
+    execute(postgres, "CREATE DATABASE {} TEMPLATE {}", "standing", template)
+    Tables(postgres.url("standing")).publish()
+    app = start(postgres.url("standing"))
+    yield Ask(app.test_client())
+    stop(app)

@@ -1,0 +1,138 @@
+"""How a published run reaches memory, and what is answered while nothing is published or Postgres is away."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import enumerate as threads
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from dev.ports import free_port
+from dev.postgres import Postgres
+from dev.processes import until
+from pipeline.migrations import migrate
+from tests.app.conftest import Ask, Tables, start, stop
+
+Publish = Callable[..., None]
+
+FLAT = {"frequent_segment": ("total_orders", [("0+", 0, None, 7)])}
+OTHER = {"frequent_segment": ("total_orders", [("few", 0, 1, 8), ("more", 2, None, 8)])}
+
+
+def test_a_new_run_is_served_within_a_second(tables: Tables, ask: Ask) -> None:
+    """Each process learns of it by itself, without a restart and without a request's help."""
+    tables.publish()
+    assert until(lambda: ask().status_code == 200, 1, every=0.02), ask().text
+    tables.publish("b" * 16, kinds=FLAT)
+    assert until(lambda: ask().json == {"voucher_amount": 7}, 1, every=0.02), ask().text
+    tables.point_to("a" * 16)
+    assert until(lambda: ask().json == {"voucher_amount": 1000}, 1, every=0.02), ask().text
+
+
+def test_answers_name_their_run(publish: Publish, ask: Ask) -> None:
+    """A header says which run was asked, the body holds the amount alone."""
+    publish()
+    assert ask().headers["Voucher-Run"] == "a" * 16
+
+
+def test_no_snapshot_mixes_two_runs(app: Flask, tables: Tables) -> None:
+    """However often the pointer moves, run and segments belong together."""
+    published = app.extensions["published"]
+    tables.publish("a" * 16, kinds=FLAT)
+    tables.publish("b" * 16, kinds=OTHER)
+    amounts = {"a" * 16: {7}, "b" * 16: {8}}
+    seen = set()
+    for turn in range(20):
+        tables.point_to("ab"[turn % 2] * 16)
+        published.refresh()
+        run = published.snapshot
+        assert {int(row.voucher_amount) for row in run.segments} == amounts[run.run_id]
+        seen.add(run.run_id)
+    assert seen == set(amounts)
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
+    """A server that a test may kill."""
+    server = Postgres(tmp_path, free_port(), "secret")
+    server.start()
+    migrate(server.url())
+    yield server
+    server.stop()
+    server.remove()
+
+
+def test_answers_go_on_from_memory_while_postgres_is_away(own_postgres: Postgres) -> None:
+    """Postgres killed: amounts stay, readiness says degraded; Postgres back: a new run is served, without a restart."""
+    tables = Tables(own_postgres.url())
+    tables.publish()
+    app = start(own_postgres.url())
+    ask = Ask(app.test_client())
+
+    def status() -> str:
+        return str(ask.client.get("/readyz").json["status"])
+
+    try:
+        assert until(lambda: status() == "ok", 5)
+        own_postgres.kill()
+        assert until(lambda: status() == "degraded", 5)
+        assert ask.amount() == 1000
+        assert ask.client.get("/readyz").json["failing"] == ["database"]
+        own_postgres.start()
+        tables.publish("b" * 16, kinds=FLAT)
+        assert until(lambda: ask().json == {"voucher_amount": 7}, 5), ask().text
+        assert status() == "ok"
+    finally:
+        stop(app)
+
+
+def test_the_app_starts_without_its_database(tmp_path: Path) -> None:
+    """Nothing to answer from is a 503, not a process that ends; it recovers by itself."""
+    server = Postgres(tmp_path, free_port(), "secret", durable=False)
+    app = start(server.url())
+    ask = Ask(app.test_client())
+    try:
+        assert ask().status_code == 503
+        assert ask.client.get("/livez").status_code == 200
+        server.start()
+        migrate(server.url())
+        Tables(server.url()).publish()
+        assert until(lambda: ask().status_code == 200, 5), ask().text
+    finally:
+        stop(app)
+        server.stop()
+        server.remove()
+
+
+def test_a_stopped_app_leaves_no_thread(database: str) -> None:
+    """One thread while it runs, none after."""
+    before = set(threads())
+    app = start(database)
+    assert [thread.name for thread in set(threads()) - before] == ["published"]
+    stop(app)
+    assert set(threads()) <= before
+
+
+def test_errors_come_in_one_order(publish: Publish, client: FlaskClient) -> None:
+    """415, 413, 400, 422, 503, 404: taking away the first error of a request brings the next to light."""
+
+    def status(body: str, content_type: str = "application/json") -> int:
+        return client.post("/voucher", data=body, content_type=content_type).status_code
+
+    nowhere = '{"country_code": "Atlantis", "segment_name": "frequent_segment", "total_orders": 3}'
+    assert status("{" * 70_000, "text/plain") == 415
+    assert status("{" * 70_000) == 413
+    assert status("{") == 400
+    assert status(nowhere.replace("3", '"3"')) == 422
+    assert status(nowhere) == 503
+    publish()
+    assert status(nowhere.replace("frequent", "other")) == 422
+    assert status(nowhere) == 404
+
+
+def test_nothing_published_says_what_to_do(ask: Ask) -> None:
+    """503 names the DAG to switch on, and is no unknown kind or country."""
+    response = ask()
+    assert (response.status_code, response.mimetype) == (503, "application/problem+json")
+    assert "Voucher_Select" in response.json["detail"]
