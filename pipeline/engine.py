@@ -67,13 +67,10 @@ class Judged:
         return self._connection.sql(sql).to_arrow_reader(BATCH_ROWS)
 
     def unreadable(self, most: int = 3) -> list[str]:
-        """A few values that couldn't be read, each as "column 'value'"."""
-        found = []
-        for column in COLUMNS:
-            sql = f"""SELECT DISTINCT CAST(part.{column} AS VARCHAR) FROM part POSITIONAL JOIN judged
-                WHERE unreadable_{column} LIMIT {most}"""
-            found += [f"{column} {value!r}" for (value,) in self._connection.execute(sql).fetchall()]
-        return found[:most]
+        """A few of the values that couldn't be read, each as "column 'value'"; another pass over the part."""
+        values = " ".join(f"WHEN unreadable_{column} THEN '{column} ''' || {column}_text || ''''" for column in COLUMNS)
+        sql = f"SELECT DISTINCT CASE {values} END FROM judged WHERE dropped_by LIKE 'unreadable_%' LIMIT {most}"
+        return [value for (value,) in self._connection.sql(sql).fetchall()]
 
 
 @contextmanager

@@ -109,7 +109,7 @@ class RuleBook:
     def sql(self, source: str) -> str:
         """A SELECT over the raw rows of `source` (a table or view): the six typed columns, a boolean column for each
         reason and rule that tells whether the row matches it, and `dropped_by`, the first that does, NULL for a row
-        that is kept.
+        that is kept. Of each column there is also the text that it was read from, as `<column>_text`.
         """
         reasons = "\n    ".join(f"""WHEN "{rule.name}" THEN '{rule.name}'""" for rule in self.every)
         return f"""WITH texts AS (SELECT
@@ -118,7 +118,7 @@ class RuleBook:
 ), typed AS (SELECT *,
     {_each(_value)}
   FROM texts
-), readable AS (SELECT {", ".join(COLUMNS)},
+), readable AS (SELECT *,
     {_each(_unreadable)},
     country_code IS NULL AS {MISSING_COUNTRY},
     {" OR ".join(UNREADABLE)} AS unreadable

@@ -13,7 +13,7 @@ from time import monotonic
 
 from pipeline import PipelineError, engine, source
 from pipeline.audit import audit as audited
-from pipeline.rules import RULES_FILE, RuleBook
+from pipeline.rules import RULES_FILE, UNREADABLE, RuleBook
 from pipeline.segments import SEGMENTS_FILE, SegmentBook
 from pipeline.settings import Settings
 from pipeline.store import Run, Store
@@ -47,15 +47,20 @@ def load(settings: Settings, run_id: str) -> None:
             source.fetched(part, settings.anonymous) as (path, _),
             engine.judged(path, rules, segments, run.today, name=part.uri) as judged,
         ):
-            tallies.append(judged.tally())
+            tally = judged.tally()
+            tallies.append(tally)
             kept = store.load_part(run_id, part_id, judged.kept())
             log.info("load: %s rows kept of %s", f"{kept:,}", part.uri)
-            for value in judged.unreadable():
-                log.warning("load: can't be read: %s", value)
+            if not set(UNREADABLE).isdisjoint(tally["dropped_by"].to_pylist()):
+                log.warning(
+                    "load: some values can't be read, as %s", ", ".join(judged.unreadable()) or "a missing country"
+                )
     results = engine.results(tallies, rules, segments)
     store.finish(run_id, results)
     log.info("load: %s rows in, %s kept", f"{results.rows_in:,}", f"{results.rows_kept:,}")
     for name, matched, dropped in results.by_rule():
+        if matched == 0 and name in UNREADABLE:
+            continue
         log.info("load:   %-32s matched %10s   dropped %10s", name, f"{matched:,}", f"{dropped:,}")
 
 
