@@ -143,6 +143,7 @@ BEGIN
     IF run !~ '^[0-9a-f]{16}$' THEN
         RAISE EXCEPTION 'not a run id: %', run;
     END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended(run, 0));  -- two at once would collide, IF NOT EXISTS or not
     EXECUTE format('CREATE TABLE IF NOT EXISTS voucher.%I PARTITION OF voucher.assignment FOR VALUES IN (%L)',
                    'assignment_' || run, run);
 END $$;

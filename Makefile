@@ -1,0 +1,57 @@
+# Python 3.11 to 3.13 and make are all that is needed. PYTHON=3.12, PYTHON=python3.12 or a path choose the Python.
+VENV := .venv$(if $(PYTHON),-$(or $(patsubst python%,%,$(notdir $(PYTHON))),given))
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+unexport PYTHONDONTWRITEBYTECODE  # set, it makes every airflow command take 13 s
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs notebook rules test check lock clean distclean
+
+help:  ## This list
+	@echo "make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-11s%s\n", $$1, $$2 }'
+
+up: $(READY)  ## Start all of it on this machine and answer the README's customer; change ports by API_PORT, AIRFLOW_PORT, POSTGRES_PORT, S3_PORT
+	@$(BIN)/python -m dev up
+
+down: $(if $(wildcard .local),| $(BIN)/python)  ## Stop all that `make up` started
+	@[ ! -d .local ] || $(BIN)/python -m dev down
+
+status: | $(BIN)/python  ## What runs, where, since when, and what is published
+	@$(BIN)/python -m dev status
+
+logs: | $(BIN)/python  ## Follow the logs of all parts
+	@$(BIN)/python -m dev logs
+
+notebook: $(READY)  ## Open the notebooks in Jupyter
+	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks $(ARGS)
+
+rules: $(READY)  ## Run the notebook that writes pipeline/rules.toml
+	@$(BIN)/jupyter nbconvert --log-level=WARN --to notebook --execute --ExecutePreprocessor.record_timing=False --inplace \
+		notebooks/02_cleaning_rules.ipynb
+
+test: $(READY)  ## Run the tests; ARGS="-k name" for some of them
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)  ## Lint, format, types, directions of imports
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock: $(READY)  ## Pin the dependencies of setup.cfg in requirements.lock; ARGS=--upgrade for newer ones
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --all-extras setup.cfg \
+		-o requirements.lock $(ARGS)
+
+clean: $(if $(wildcard .local),| $(BIN)/python)  ## Stop all, and delete what it kept: database, Airflow's history, logs
+	@[ ! -d .local ] || $(BIN)/python -m dev clean
+
+distclean: clean  ## The same, and delete the Python environments
+	@rm -rf .venv .venv-*
+
+$(READY): requirements.lock setup.cfg
+	@sh dev/venv.sh $(VENV) $(PYTHON)
+	@touch $@
+
+$(BIN)/python:
+	@$(MAKE) --no-print-directory $(READY)

@@ -1,0 +1,183 @@
+"""Airflow without Docker: its settings, its three processes, a small client of its REST API. Used by `up` and tests."""
+
+import base64
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from dev.processes import Processes, StackError
+
+LOGIN = "airflow"  # and the password
+PARTS = {
+    "airflow-api": ["api-server"],
+    "airflow-scheduler": ["scheduler", "--skip-serve-logs"],  # the API server reads the logs' files itself
+    "airflow-dags": ["dag-processor"],
+}
+
+
+@dataclass(frozen=True)
+class Airflow:
+    """Airflow with all its state in `folder`; `secret`, of 64 characters or more, signs what its processes say."""
+
+    folder: Path
+    port: int
+    dags: Path
+    secret: str
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def processes(self) -> Processes:
+        return Processes(self.folder)
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "airflow"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """All that differs from Airflow's defaults, and why."""
+        settings = {
+            "CORE__EXECUTOR": "pipeline.executors.Sequential",
+            "CORE__DAGS_FOLDER": self.dags,
+            "CORE__LOAD_EXAMPLES": False,
+            "CORE__FERNET_KEY": base64.urlsafe_b64encode(hashlib.sha256(self.secret.encode()).digest()).decode(),
+            "CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # the default asks DNS
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{LOGIN}:admin",
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": self.home / "passwords.json",
+            "API__HOST": "127.0.0.1",
+            "API__PORT": self.port,
+            "API__BASE_URL": self.url,  # tasks report to it; unset, they look on 8080
+            "API__SECRET_KEY": self.secret,
+            "API__EXPOSE_CONFIG": "non-sensitive-only",
+            "API_AUTH__JWT_SECRET": self.secret,
+            "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,  # a task costs 1.1 s instead of 5.2 s
+            # After a crash, a lost task is run again within a minute instead of ten.
+            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 30,
+            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 5,
+            "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 15,
+            "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 10,
+        }
+        return {"AIRFLOW_HOME": str(self.home)} | {f"AIRFLOW__{name}": str(value) for name, value in settings.items()}
+
+    def migrate(self, base: Mapping[str, str]) -> bool:
+        """Make or upgrade Airflow's own database; whether there was something to do."""
+        done = self.home / "migrated-to"
+        if (self.home / "airflow.db").exists() and done.exists() and done.read_text() == version("apache-airflow"):
+            return False
+        self.home.mkdir(parents=True, exist_ok=True)
+        passwords = self.home / "passwords.json"
+        passwords.touch(0o600)
+        passwords.write_text(json.dumps({LOGIN: LOGIN}))
+        command = [sys.executable, "-m", "airflow", "db", "migrate"]
+        env = {**base, **self.environment}
+        ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise StackError(f"airflow db migrate failed:\n{ended.stdout[-2000:]}{ended.stderr[-2000:]}")
+        done.write_text(version("apache-airflow"))
+        return True
+
+    def start(self, base: Mapping[str, str], settings: str = "") -> None:
+        """Start those of the three processes that do not run, and wait until all are healthy."""
+        for name, command in PARTS.items():
+            if not self.processes.running(name):
+                argv = [sys.executable, "-m", "airflow", *command]
+                port = self.port if name == "airflow-api" else None
+                self.processes.start(name, argv, {**base, **self.environment}, settings=settings, port=port)
+        self.processes.wait(list(PARTS), self.healthy, seconds=120)
+
+    def healthy(self) -> bool:
+        """Whether all three report that they are."""
+        try:
+            health = requests.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
+        except (requests.RequestException, ValueError):
+            return False
+        parts = ("metadatabase", "scheduler", "dag_processor")
+        return all(health.get(part, {}).get("status") == "healthy" for part in parts)
+
+    def stop(self) -> None:
+        for name in ("airflow-scheduler", "airflow-dags", "airflow-api"):  # tasks report to the API server to the end
+            self.processes.stop(name)
+
+    def task_log(self, dag: str, run_id: str, task: Mapping[str, Any], lines: int = 8) -> str:
+        """How the log of a task instance's last attempt ends, for a person, and where it lies."""
+        folder = self.home / "logs" / f"dag_id={dag}" / f"run_id={run_id}" / f"task_id={task['task_id']}"
+        path = folder / f"attempt={task['try_number']}.log"
+        entries = path.read_text().splitlines() if path.exists() else []
+        said = [text for entry in entries if "::" not in (text := _readable(entry))]
+        return "\n".join([*said[-lines:], f"The whole log: {path}"])
+
+
+def _readable(line: str) -> str:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return f"    {line}"
+    errors = [f"{error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or []]
+    return "\n".join(f"    {text}" for text in [f"{entry.get('level', ''):<8} {entry.get('event', '')}", *errors])
+
+
+@dataclass(frozen=True)
+class Client:
+    """Airflow's REST API, for one DAG."""
+
+    url: str
+    dag: str
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        session = requests.Session()
+        login = {"username": LOGIN, "password": LOGIN}
+        answer = session.post(f"{self.url}/auth/token", json=login, timeout=30)
+        answer.raise_for_status()
+        session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return session
+
+    def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        url = f"{self.url}/api/v2/dags/{self.dag}{path}"
+        answer = self._session.request(method, url, timeout=30, **arguments)
+        if not answer.ok:
+            raise StackError(f"Airflow answered {answer.status_code} to {method} {url}: {answer.text[:300]}")
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def known(self) -> bool:
+        """Whether the DAG processor has read the DAG."""
+        return bool(self._session.get(f"{self.url}/api/v2/dags/{self.dag}", timeout=30).ok)
+
+    def import_errors(self) -> list[str]:
+        found = self._session.get(f"{self.url}/api/v2/importErrors", timeout=30).json()
+        return [f"{error['filename']}: {error['stack_trace']}" for error in found["import_errors"]]
+
+    def paused(self) -> bool:
+        return bool(self._ask("GET", "")["is_paused"])
+
+    def pause(self, paused: bool) -> None:
+        self._ask("PATCH", "", json={"is_paused": paused})
+
+    def trigger(self) -> str:
+        """Start a run; its id."""
+        return str(self._ask("POST", "/dagRuns", json={"logical_date": None})["dag_run_id"])
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The newest first."""
+        return list(self._ask("GET", "/dagRuns", params={"order_by": "-run_after", "limit": 20})["dag_runs"])
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        return self._ask("GET", f"/dagRuns/{run_id}")
+
+    def tasks(self, run_id: str) -> list[dict[str, Any]]:
+        """Its task instances, in the order in which they started; those to come last."""
+        found = self._ask("GET", f"/dagRuns/{run_id}/taskInstances")["task_instances"]
+        return sorted(found, key=lambda task: task["start_date"] or "~")

@@ -1,0 +1,52 @@
+"""Whose a port is: asked before anything is started."""
+
+import socket
+from collections.abc import Collection, Iterator, Mapping
+
+import psutil
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def twins(needed: Mapping[str, int]) -> Iterator[str]:
+    """A sentence for each port that two variables ask for."""
+    for port in sorted(set(needed.values())):
+        names = [name for name, value in needed.items() if value == port]
+        if len(names) > 1:
+            yield f"Port {port} is asked for by {' and '.join(names)}. Give each its own."
+
+
+def taken(needed: Mapping[str, int], ours: Collection[int | None]) -> Iterator[str]:
+    """A sentence for each port that another process has, with the variable to set."""
+    for name, port in needed.items():
+        if port not in ours and (holder := _holder(port)):
+            yield f"Port {port} is {holder}. Stop that, or choose another port: make up {name}={free_port()}"
+
+
+def _holder(port: int) -> str | None:
+    """Who has the port, as far as that can be known; None when it can be had."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except PermissionError:
+            return "not for ordinary users to take"
+        except OSError:
+            return _listener(port)
+    return None
+
+
+def _listener(port: int) -> str:
+    try:
+        connections = psutil.net_connections("tcp")
+        pid = next(
+            each.pid for each in connections if each.laddr[1:] == (port,) and each.status == "LISTEN" and each.pid
+        )
+        return f"taken by {psutil.Process(pid).name()} (process {pid})"
+    except (StopIteration, psutil.Error):
+        return "taken by a process of another user"

@@ -1,0 +1,215 @@
+"""The product on one machine: what runs, on which ports, with which settings. Called by `python -m dev`."""
+
+import hashlib
+import json
+import os
+import secrets
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import psycopg2
+
+from dev import s3
+from dev.airflow import PARTS, Airflow
+from dev.ports import taken, twins
+from dev.postgres import Postgres
+from dev.processes import Processes, StackError
+from dev.service import Service
+
+ROOT = Path(__file__).parent.parent
+DAG = "Voucher_Select"
+LOCAL = "127.0.0.1,localhost"  # what no proxy stands before
+PORTS = {
+    "API_PORT": ("api", 8000),
+    "AIRFLOW_PORT": ("airflow-api", 8080),
+    "POSTGRES_PORT": ("postgres", 5432),
+    "S3_PORT": ("s3", 9000),
+}
+STOP_ORDER = (("airflow-scheduler", "airflow-dags", "api"), ("airflow-api", "s3"), ("postgres",))
+OURS = ("DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL", "VOUCHER_", "AWS_", "AIRFLOW", "TODAY")
+NOT_FOR_CHILDREN = ("AIRFLOW", "MAKE", "MFLAGS", "PYTHONDONTWRITEBYTECODE", "TODAY")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The stack whose state lies in the folder `state`, as the caller's environment `given` wants it."""
+
+    state: Path
+    given: Mapping[str, str]
+
+    @cached_property
+    def processes(self) -> Processes:
+        return Processes(self.state)
+
+    @cached_property
+    def ports(self) -> dict[str, int]:
+        """By variable: what the caller asks for, else where the part already runs, else the default."""
+        return {variable: self._port(variable, name, default) for variable, (name, default) in PORTS.items()}
+
+    def _port(self, variable: str, name: str, default: int) -> int:
+        if given := self.given.get(variable):
+            if not given.isdecimal() or not 0 < int(given) < 65536:
+                raise StackError(f"{variable}={given} is not a port: a whole number from 1 to 65535.")
+            return int(given)
+        running = self.processes.running(name)
+        return running.port if running and running.port else default
+
+    @cached_property
+    def secrets(self) -> dict[str, str]:
+        """Generated once for each state folder."""
+        path = self.state / "secrets.json"
+        if not path.exists():
+            self.state.mkdir(parents=True, exist_ok=True)
+            _write_private(path, json.dumps({"postgres": secrets.token_hex(16), "airflow": secrets.token_hex(64)}))
+        return dict(json.loads(path.read_text()))
+
+    @cached_property
+    def postgres(self) -> Postgres:
+        return Postgres(self.state, self.ports["POSTGRES_PORT"], self.secrets["postgres"])
+
+    @cached_property
+    def s3(self) -> s3.S3:
+        return s3.S3(self.state, self.ports["S3_PORT"])
+
+    @cached_property
+    def airflow(self) -> Airflow:
+        return Airflow(self.state, self.ports["AIRFLOW_PORT"], ROOT / "pipeline" / "dags", self.secrets["airflow"])
+
+    @cached_property
+    def api(self) -> Service:
+        return Service(self.state, self.ports["API_PORT"])
+
+    @property
+    def own_postgres(self) -> bool:
+        """False when the caller names another. Who has sourced .local/env names ours."""
+        url = self.given.get("DATABASE_URL", "")
+        return not url or self.secrets["postgres"] in url
+
+    @property
+    def own_s3(self) -> bool:
+        """False when the caller names a source elsewhere. Another object in the stand-in, with its keys, is not."""
+        return not self.given.get("VOUCHER_SOURCE") or self.given.get("AWS_SECRET_ACCESS_KEY") == s3.SECRET_KEY
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """The product's settings, as .local/env shows them."""
+        own = self.own_postgres
+        url = self.postgres.url() if own else self.given["DATABASE_URL"]
+        roles = ("PIPELINE_DATABASE_URL", "API_DATABASE_URL")
+        local = ",".join(filter(None, (LOCAL, self.given.get("NO_PROXY") or self.given.get("no_proxy"))))
+        return {
+            **{name: value for name, value in self.given.items() if name.startswith(("VOUCHER_", "TODAY")) and value},
+            "VOUCHER_SOURCE": self.given.get("VOUCHER_SOURCE") or s3.SOURCE,
+            **({"VOUCHER_S3_ANONYMOUS": "0"} if self.own_s3 else {}),
+            "DATABASE_URL": url,
+            **{role: url if own else self.given.get(role) or url for role in roles},
+            **(self.s3.environment if self.own_s3 else {}),
+            **self.airflow.environment,
+            "FLASK_APP": "app",
+            **{"NO_PROXY": local, "no_proxy": local},
+        }
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """What every process of the stack gets."""
+        drop = (*NOT_FOR_CHILDREN, *(("AWS_",) if self.own_s3 else ()))
+        base = {name: value for name, value in self.given.items() if not name.startswith(drop)}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{base.get('PATH', os.defpath)}"
+        return {**base, **self.settings, "PATH": path}
+
+    def write_env(self) -> None:
+        """Write .local/env, which a shell sources to use the command lines against the running stack."""
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(self.settings.items())]
+        lines += [
+            f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"',
+            "unset PYTHONDONTWRITEBYTECODE",
+        ]
+        _write_private(self.state / "env", "\n".join(["# Written by `make up`. Source it: . .local/env", *lines, ""]))
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """By process: what it must have been started with. One that was not is started anew."""
+        reads = ("DATABASE_URL", "API_DATABASE_URL", "VOUCHER_ENV", "VOUCHER_MAX_AGE_HOURS")
+        api = [self.environment.get(name) for name in reads]
+        airflow = {name: value for name, value in self.environment.items() if name.startswith(OURS)}
+        wanted = {"api": _hash(api, self.api.port), **dict.fromkeys(PARTS, _hash(airflow))}
+        wanted |= {"postgres": self.postgres.settings} if self.own_postgres else {}
+        return wanted | ({"s3": self.s3.settings} if self.own_s3 else {})
+
+    def outdated(self) -> list[str]:
+        running = [process for name in self.fingerprints if (process := self.processes.running(name))]
+        return [process.name for process in running if process.settings != self.fingerprints[process.name]]
+
+    def check_ports(self) -> None:
+        """Raise StackError, naming each, while a port that is needed is another's."""
+        ours = {process.port for name in self.fingerprints if (process := self.processes.running(name))}
+        needed = {name: self.ports[name] for name, (part, _) in PORTS.items() if part in self.fingerprints}
+        if troubles := [*twins(needed), *taken(needed, ours)]:
+            raise StackError("\n".join(troubles))
+
+    def rules_fingerprint(self) -> str:
+        """Changes when the last run no longer tells what a run would find: source, database, rules, segments, TODAY."""
+        files = [(ROOT / "pipeline" / name).read_text() for name in ("rules.toml", "segments.toml")]
+        names = ("VOUCHER_SOURCE", "DATABASE_URL", "TODAY", "AWS_ENDPOINT_URL_S3")
+        return _hash([self.environment.get(name) for name in names], files)
+
+    def published(self) -> str | None:
+        """The run that the database says is published."""
+        with closing(psycopg2.connect(self.settings["DATABASE_URL"])) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT run_id FROM voucher.current_run")
+            found = cursor.fetchone()
+        return found[0] if found else None
+
+    def sample(self) -> Path:
+        """The synthetic history, written anew when its recipe has changed."""
+        path, recipe = self.state / "sample.parquet", self.state / "sample.recipe"
+        wanted = _hash([(ROOT / "dev" / name).read_text() for name in ("sample.py", "published_figures.json")])
+        if not path.exists() or not recipe.exists() or recipe.read_text() != wanted:
+            command(module("dev.sample", str(path)), self.environment)
+            recipe.write_text(wanted)
+        return path
+
+    def stop(self, wanted: Collection[str]) -> Iterator[str]:
+        """Stop parts, those that need no other first; the names of those that ran."""
+        signals = {"postgres": signal.SIGINT}  # do not wait for clients
+        with ThreadPoolExecutor() as pool:
+            for together in STOP_ORDER:
+                names = [name for name in together if name in wanted]
+                stopped = pool.map(lambda name: self.processes.stop(name, signals.get(name, signal.SIGTERM)), names)
+                yield from (name for name, ran in zip(names, stopped, strict=True) if ran)
+
+    def remove(self) -> None:
+        """Delete all state, once nothing runs."""
+        Postgres(self.state, 0, "").remove()
+        shutil.rmtree(self.state, ignore_errors=True)
+
+
+def module(*words: str) -> list[str]:
+    return [sys.executable, "-m", *words]
+
+
+def command(argv: list[str], env: Mapping[str, str]) -> None:
+    """Run to the end; raise StackError with the last lines when it fails."""
+    ended = subprocess.run(argv, env=dict(env), cwd=ROOT, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        tail = "\n".join(f"    {line}" for line in (ended.stdout + ended.stderr).splitlines()[-8:])
+        raise StackError(f"`python {' '.join(argv[1:])}` failed:\n{tail}")
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.touch(0o600)
+    path.chmod(0o600)
+    path.write_text(text)
+
+
+def _hash(*values: object) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

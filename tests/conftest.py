@@ -1,0 +1,129 @@
+"""What every test may ask for: a database of its own on a real Postgres, buckets on a real S3 server, and the sample.
+
+Nothing here reads the environment of a running stack: `scrub` takes it away before any test module is imported.
+"""
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2 import sql
+
+from dev.ports import free_port
+from dev.postgres import Postgres
+from dev.s3 import S3
+
+ROOT = Path(__file__).parent.parent
+KEPT = {"VOUCHER_REAL_DATA"}
+LIVE = ("VOUCHER_", "AIRFLOW", "AWS_", "TODAY", "DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL")
+
+
+def scrub() -> None:
+    for name in [name for name in os.environ if name.startswith(LIVE) and name not in KEPT]:
+        del os.environ[name]
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+
+
+scrub()
+
+
+def execute(server: Postgres, statement: str, *names: str) -> None:
+    connection = psycopg2.connect(server.url("postgres"))
+    connection.autocommit = True
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A server of the session's own."""
+    server = Postgres(tmp_path_factory.mktemp("postgres"), free_port(), secrets.token_hex(8), durable=False)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> str:
+    """The name of a migrated database, to be copied."""
+    from pipeline.migrations import migrate
+
+    execute(postgres, "CREATE DATABASE {}", "template")
+    migrate(postgres.url("template"))
+    return "template"
+
+
+@pytest.fixture
+def database(postgres: Postgres, template: str) -> Iterator[str]:
+    """The URL of a migrated, empty database of the test's own."""
+    name = f"test_{secrets.token_hex(6)}"
+    execute(postgres, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    yield postgres.url(name)
+    execute(postgres, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """An S3 server of the session's own; `endpoint` is its address."""
+    server = S3(tmp_path_factory.mktemp("s3"), free_port())
+    try:
+        server.start(dict(os.environ))
+        yield server
+    finally:
+        server.stop()
+
+
+@dataclass(frozen=True)
+class Bucket:
+    server: S3
+    name: str
+
+    @property
+    def client(self) -> Any:
+        return self.server.client()
+
+    def put(self, key: str, content: Path | bytes) -> str:
+        """Store a file or bytes; its s3:// address."""
+        return self.server.put(self.name, key, content)
+
+
+@pytest.fixture
+def bucket(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A fresh bucket, and boto3 pointed at its server by the environment."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    name = f"test-{secrets.token_hex(6)}"
+    s3.create(name)
+    return Bucket(s3, name)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The real history, on machines that have it."""
+    folder = os.environ.get("VOUCHER_REAL_DATA")
+    if not folder:
+        pytest.skip("VOUCHER_REAL_DATA is not set: the folder that holds data.parquet.gzip, the real history")
+    path = (ROOT / folder / "data.parquet.gzip").resolve()
+    if not path.is_file():
+        pytest.fail(f"VOUCHER_REAL_DATA is set, but there is no {path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def sample_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic history, written once a session."""
+    path = tmp_path_factory.mktemp("sample") / "history.parquet"
+    subprocess.run([sys.executable, "-m", "dev.sample", path], cwd=ROOT, check=True)
+    return path

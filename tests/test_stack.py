@@ -1,0 +1,232 @@
+import contextlib
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg2
+import pytest
+
+from dev.ports import free_port
+from dev.postgres import Postgres
+from dev.processes import Process, Processes, StackError, born, until
+from dev.stack import Stack
+
+FREE = {"API_PORT": "0", "AIRFLOW_PORT": "0", "POSTGRES_PORT": "0", "S3_PORT": "0"}
+
+
+@pytest.fixture
+def free() -> dict[str, str]:
+    """The caller's environment with four ports that are free."""
+    ports: set[int] = set()
+    while len(ports) < len(FREE):
+        ports.add(free_port())
+    return dict(zip(FREE, map(str, ports), strict=True))
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    processes = Processes(tmp_path)
+    yield processes
+    for record in (tmp_path / "processes").glob("*.json"):
+        processes.stop(record.stem)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Postgres]:
+    server = Postgres(tmp_path, free_port(), "a password")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        server.remove()
+
+
+def ask(url: str, statement: str) -> object:
+    with contextlib.closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        connection.commit()
+        return cursor.fetchone() if cursor.description else None
+
+
+def test_taken_port(tmp_path: Path, free: dict[str, str]) -> None:
+    """A port that is taken is named before anything starts, with who has it and the variable to set."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        with pytest.raises(StackError, match=rf"Port {port} .*process {os.getpid()}.*API_PORT=\d+"):
+            Stack(tmp_path, free | {"API_PORT": str(port)}).check_ports()
+
+    assert not (tmp_path / "processes").exists()
+
+
+def test_port_asked_for_twice(tmp_path: Path, free: dict[str, str]) -> None:
+    """One port for two parts is refused, and both variables are named."""
+    with pytest.raises(StackError, match="asked for by API_PORT and S3_PORT"):
+        Stack(tmp_path, free | {"S3_PORT": free["API_PORT"]}).check_ports()
+
+
+@pytest.mark.parametrize("text", ["eighty", "0", "65536", "-1", "80.5"])
+def test_not_a_port(tmp_path: Path, text: str) -> None:
+    """What is not a port is refused by name."""
+    with pytest.raises(StackError, match=f"AIRFLOW_PORT={text} is not a port"):
+        Stack(tmp_path, {"AIRFLOW_PORT": text}).check_ports()
+
+
+def test_ports_of_running_parts_are_ours(tmp_path: Path, free: dict[str, str], processes: Processes) -> None:
+    """A part that runs keeps its port when nobody asks for another, and that port does not count as taken."""
+    port = int(free.pop("S3_PORT"))
+    processes.start(
+        "s3", [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"], os.environ, port=port
+    )
+    assert until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, 20), processes.tail("s3")
+
+    stack = Stack(tmp_path, free)
+    stack.check_ports()
+
+    assert stack.ports["S3_PORT"] == port
+
+
+def test_reused_pid_is_spared(tmp_path: Path, processes: Processes) -> None:
+    """A process that has got the pid of a recorded one, which is gone, is not stopped."""
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as other:
+        try:
+            Process("api", other.pid, "of an earlier boot", 0, "").stop()
+
+            assert other.poll() is None
+        finally:
+            other.kill()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_orphans_are_stopped(processes: Processes, again: bool) -> None:
+    """What a killed process has left running is stopped with it, and before it is started again."""
+    leader = processes.start("api", ["sh", "-c", "sleep 600 & echo $!; wait"], os.environ)
+    log = processes.log("api")
+    assert until(lambda: log.read_text().strip().isdecimal(), 10)
+    orphan = int(log.read_text())
+    os.kill(leader.pid, signal.SIGKILL)
+    assert until(lambda: not leader.running, 10)
+    assert born(orphan)
+
+    if again:
+        processes.start("api", ["sleep", "600"], os.environ)
+    else:
+        processes.stop("api")
+
+    assert not born(orphan)
+
+
+def test_deaf_process_is_killed(processes: Processes) -> None:
+    """A process that ignores the request to end is ended all the same."""
+    deaf = processes.start("api", ["sh", "-c", "trap '' TERM; echo deaf; sleep 600 & wait; sleep 600"], os.environ)
+    assert until(lambda: "deaf" in processes.log("api").read_text(), 10)
+
+    deaf.stop(seconds=0.2)
+
+    assert not deaf.members()
+
+
+def test_env_is_read_by_sh(tmp_path: Path, free: dict[str, str]) -> None:
+    """A plain shell that sources .local/env gets each value unchanged; no other user may read the file."""
+    source = '/data/it\'s "here"/$HOME `date`.parquet'
+    stack = Stack(tmp_path, free | {"VOUCHER_SOURCE": source})
+    stack.write_env()
+
+    script = f'set -eu; . {tmp_path}/env; printf "%s|%s" "$VOUCHER_SOURCE" "$DATABASE_URL"; command -v python >&2'
+    shell = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+
+    assert shell.stdout == f"{source}|{stack.postgres.url()}"
+    assert shell.stderr.strip() == str(Path(sys.executable).parent / "python")
+    assert stat.S_IMODE((tmp_path / "env").stat().st_mode) == 0o600
+
+
+def test_given_database_and_source(tmp_path: Path, free: dict[str, str]) -> None:
+    """A database and a source given from outside are used untouched, and their embedded stand-ins are left out."""
+    given = {"DATABASE_URL": "postgresql://me:word@db/voucher", "VOUCHER_SOURCE": "s3://theirs/history.parquet"}
+    aws = {"AWS_ACCESS_KEY_ID": "theirs", "AWS_PROFILE": "work", "VOUCHER_S3_ANONYMOUS": "1"}
+
+    stack = Stack(tmp_path, free | given | aws)
+
+    assert (given | aws).items() <= stack.environment.items()
+    assert not {"postgres", "s3"} & stack.fingerprints.keys()
+
+
+def test_sourced_env_is_not_from_outside(tmp_path: Path, free: dict[str, str]) -> None:
+    """Whoever has sourced .local/env and calls `make up` again gets the embedded parts as before."""
+    stack = Stack(tmp_path, free)
+
+    again = Stack(tmp_path, free | stack.settings)
+
+    assert again.fingerprints == stack.fingerprints
+
+
+def test_caller_does_not_leak_in(tmp_path: Path, free: dict[str, str]) -> None:
+    """Another Airflow's settings, another cloud's keys and a ban on bytecode do not reach the stack's processes."""
+    alien = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "x", "AWS_PROFILE": "x", "PYTHONDONTWRITEBYTECODE": "1"}
+
+    assert not alien.keys() & Stack(tmp_path, free | alien).environment.keys()
+
+
+@pytest.mark.parametrize(
+    ("changed", "parts"),
+    [
+        ({"TODAY": "2020-05-31"}, {"airflow-scheduler"}),
+        ({"VOUCHER_SOURCE": "/data/history.parquet"}, {"airflow-scheduler"}),
+        ({"VOUCHER_MAX_AGE_HOURS": "1"}, {"airflow-scheduler", "api"}),
+        ({}, set()),
+    ],
+)
+def test_changed_settings(
+    tmp_path: Path, free: dict[str, str], processes: Processes, changed: dict[str, str], parts: set[str]
+) -> None:
+    """Only parts whose settings have changed are to be started anew."""
+    before = Stack(tmp_path, free)
+    for name in ("api", "airflow-scheduler"):
+        processes.start(name, ["sleep", "600"], os.environ, settings=before.fingerprints[name])
+
+    after = Stack(tmp_path, free | changed)
+
+    assert set(after.outdated()) == parts
+
+
+@pytest.mark.parametrize("changed", [{"TODAY": "2020-05-31"}, {"VOUCHER_SOURCE": "/data/history.parquet"}])
+def test_changed_input_asks_for_a_run(tmp_path: Path, free: dict[str, str], changed: dict[str, str]) -> None:
+    """Another day or another source makes the last run out of date."""
+    assert Stack(tmp_path, free | changed).rules_fingerprint() != Stack(tmp_path, free).rules_fingerprint()
+
+
+def test_postgres_survives_kill(server: Postgres) -> None:
+    """After kill -9, and with its lock file naming a living process, Postgres starts again with its data."""
+    ask(server.url(), "CREATE TABLE kept AS SELECT 2640 AS amount")
+    server.kill()
+    lock = next(server.folder.glob("postgres*/data/postmaster.pid"), None) or Path(
+        (server.folder / "postgres.folder").read_text(), "data", "postmaster.pid"
+    )
+    lock.write_text("\n".join([str(os.getppid()), *lock.read_text().splitlines()[1:]]) + "\n")
+
+    server.start()
+
+    assert ask(server.url(), "SELECT amount FROM kept") == (2640,)
+
+
+def test_postgres_wants_its_password(server: Postgres) -> None:
+    """Nobody gets in without the password."""
+    with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+        psycopg2.connect(server.url().replace("a password", "a guess"))
+
+
+def test_postgres_listens_on_this_machine_only(server: Postgres) -> None:
+    """The server listens on 127.0.0.1 and on no socket file."""
+    process = psutil.Process(server.start().pid)
+    listening = [
+        each for each in process.net_connections("all") if each.status == "LISTEN" or each.family == socket.AF_UNIX
+    ]
+
+    assert [(each.family, tuple(each.laddr)) for each in listening] == [(socket.AF_INET, ("127.0.0.1", server.port))]
