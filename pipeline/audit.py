@@ -31,8 +31,9 @@ AUDITS = (
         "rule_shares",
         "fail",
         "each rule's matches, as a share of all rows, inside the band that its notebook cell gives",
-        """SELECT format('%%s matched %%s of %%s rows (%%s %%%%), expected %%s to %%s %%%%', rule.name, sum(matched),
-                rows_in, trim_scale(round(100.0 * sum(matched) / rows_in, 4)), 100 * share_low, 100 * share_high)
+        """SELECT format('%%s matched %%s of %%s rows%%s (%%s %%%%), expected %%s to %%s %%%%', rule.name, sum(matched),
+                rows_in, ', e.g. ' || quote_literal(min(example)),
+                trim_scale(round(100.0 * sum(matched) / rows_in, 4)), 100 * share_low, 100 * share_high)
         FROM voucher.rule JOIN voucher.run USING (run_id)
             JOIN voucher.rule_outcome ON rule_outcome.run_id = rule.run_id AND rule_outcome.rule = rule.name
         WHERE rule.run_id = %(run_id)s

@@ -66,12 +66,6 @@ class Judged:
         sql = f"SELECT {columns} FROM judged WHERE dropped_by IS NULL"
         return self._connection.sql(sql).to_arrow_reader(BATCH_ROWS)
 
-    def unreadable(self, most: int = 3) -> list[str]:
-        """A few of the values that couldn't be read, each as "column 'value'"; another pass over the part."""
-        values = " ".join(f"WHEN unreadable_{column} THEN '{column} ''' || {column}_text || ''''" for column in COLUMNS)
-        sql = f"SELECT DISTINCT CASE {values} END FROM judged WHERE dropped_by LIKE 'unreadable_%' LIMIT {most}"
-        return [value for (value,) in self._connection.sql(sql).fetchall()]
-
 
 @contextmanager
 def judged(
@@ -87,7 +81,8 @@ def judged(
             relation = connection.from_arrow(part) if isinstance(part, pa.Table) else connection.read_parquet(str(part))
             if missing := [column for column in COLUMNS if column not in relation.columns]:
                 raise EngineError(
-                    f"{name or part}: column {', '.join(missing)} is missing; it has {', '.join(relation.columns)}"
+                    f"{name or part}: column {', '.join(missing)} is missing; it has {', '.join(relation.columns)}. "
+                    "Write it with all six"
                 )
             relation.create_view("part")
             connection.execute(f"CREATE TEMP VIEW judged AS {rules.sql('part')}")

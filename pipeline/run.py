@@ -47,14 +47,9 @@ def load(settings: Settings, run_id: str) -> None:
             source.fetched(part, settings.anonymous) as (path, _),
             engine.judged(path, rules, segments, run.today, name=part.uri) as judged,
         ):
-            tally = judged.tally()
-            tallies.append(tally)
+            tallies.append(judged.tally())
             kept = store.load_part(run_id, part_id, judged.kept())
             log.info("load: %s rows kept of %s", f"{kept:,}", part.uri)
-            if not set(UNREADABLE).isdisjoint(tally["dropped_by"].to_pylist()):
-                log.warning(
-                    "load: some values can't be read, as %s", ", ".join(judged.unreadable()) or "a missing country"
-                )
     results = engine.results(tallies, rules, segments)
     store.finish(run_id, results)
     log.info("load: %s rows in, %s kept", f"{results.rows_in:,}", f"{results.rows_kept:,}")

@@ -12,7 +12,7 @@ from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
 
 from pipeline import PipelineError, tomlfile
-from pipeline.rules import RuleBook
+from pipeline.rules import COLUMNS, RuleBook
 
 SEGMENTS_FILE = Path(__file__).with_name("segments.toml")
 
@@ -32,7 +32,8 @@ PLACED = """SELECT country_code, segment_name, segment, voucher_amount, rows
 
 OUTCOMES = """SELECT coalesce(country_code, '') AS country_code, rule,
     CAST(coalesce(sum(rows) FILTER (WHERE matched), 0) AS BIGINT) AS matched,
-    CAST(coalesce(sum(rows) FILTER (WHERE dropped_by = rule), 0) AS BIGINT) AS dropped
+    CAST(coalesce(sum(rows) FILTER (WHERE dropped_by = rule), 0) AS BIGINT) AS dropped,
+    min(example) FILTER (WHERE dropped_by = rule) AS example
   FROM tally UNPIVOT (matched FOR rule IN ({rules}))
   GROUP BY ALL"""
 
@@ -140,13 +141,14 @@ class SegmentBook:
 
     def tally(self, rules: RuleBook) -> str:
         """A SELECT over the view `judged` (see RuleBook.sql): for each distinct outcome of a row, how many `rows` had
-        it, and their first and last `timestamp`.
+        it, their first and last `timestamp`, and, where they hold what can't be read, an `example` of that.
         """
+        texts = " ".join(f"WHEN unreadable_{column} THEN left({column}_text, 60)" for column in COLUMNS)
         flags = ", ".join(f'"{rule.name}"' for rule in rules.every)
         placed = ",\n    ".join(kind.placed() for kind in self.kinds)
         return f"""SELECT country_code, {flags}, dropped_by, voucher_amount,
     {placed},
-    count(*) AS rows, min(timestamp) AS data_from, max(timestamp) AS data_to
+    count(*) AS rows, min(timestamp) AS data_from, max(timestamp) AS data_to, min(CASE {texts} END) AS example
   FROM judged GROUP BY ALL"""
 
     def defined(self) -> str:

@@ -95,9 +95,7 @@ class Store:
                     WHERE run.status = 'rejected' OR run.finished_at IS NULL""",
                 (run.run_id, run.source, run.rules_hash, run.segments_hash, run.today),
             )
-            cursor.execute("SELECT status, finished_at FROM voucher.run WHERE run_id = %s", (run.run_id,))
-            status, finished_at = cursor.fetchone()
-            if finished_at is None:
+            if not _is_loaded(cursor, run.run_id):
                 cursor.execute("DELETE FROM voucher.run_part WHERE run_id = %s", (run.run_id,))
                 _insert_parts(cursor, run.run_id, parts)
             execute_values(
@@ -110,7 +108,8 @@ class Store:
                     for place, r in enumerate(rules, start=1)
                 ],
             )
-            return str(status)
+            cursor.execute("SELECT status FROM voucher.run WHERE run_id = %s", (run.run_id,))
+            return str(cursor.fetchone().status)
 
     def run(self, run_id: str) -> Run:
         """The run on record. Raises StoreError when there is none."""
@@ -125,15 +124,7 @@ class Store:
     def is_loaded(self, run_id: str) -> bool:
         """Whether its tables are written and its cleaned rows are all there."""
         with self.transaction() as cursor:
-            cursor.execute(
-                """SELECT finished_at IS NOT NULL AND NOT EXISTS (
-                    SELECT FROM voucher.run_part WHERE run_part.run_id = run.run_id
-                        AND to_regclass('voucher.assignment_' || loaded_by) IS NULL) AS loaded
-                FROM voucher.run WHERE run_id = %s""",
-                (run_id,),
-            )
-            row = cursor.fetchone()
-        return bool(row and row.loaded)
+            return _is_loaded(cursor, run_id)
 
     def parts(self, run_id: str) -> list[tuple[int, Part]]:
         """The run's parts, each with its part_id."""
@@ -236,6 +227,18 @@ class Store:
                 (keep, ABANDONED),
             )
             return [row.run_id for row in cursor.fetchall()]
+
+
+def _is_loaded(cursor: Any, run_id: str) -> bool:
+    cursor.execute(
+        """SELECT finished_at IS NOT NULL AND NOT EXISTS (
+            SELECT FROM voucher.run_part WHERE run_part.run_id = run.run_id
+                AND to_regclass('voucher.assignment_' || loaded_by) IS NULL) AS loaded
+        FROM voucher.run WHERE run_id = %s""",
+        (run_id,),
+    )
+    row = cursor.fetchone()
+    return bool(row and row.loaded)
 
 
 def _insert_parts(cursor: Any, run_id: str, parts: Sequence[Part]) -> None:

@@ -48,16 +48,16 @@ def refused(result: CompletedProcess[str], message: str) -> None:
         ("cut short", r"bad.parquet is a Parquet file cut short \(.* upload it again"),
         (
             GOOD.drop_columns(["total_orders"]),
-            r"bad.parquet: column total_orders is missing; it has timestamp, country_code",
+            r"bad.parquet: column total_orders is missing; it has timestamp, country_code.* Write it with all six",
         ),
         (GOOD.slice(0, 0), r"bad.parquet has no rows; point VOUCHER_SOURCE at"),
         (
             history(*[{}] * 20, {"total_orders": "many"}),
-            r"unreadable_total_orders matched 1 of 21 rows .* Mend the data",
+            r"unreadable_total_orders matched 1 of 21 rows, e\.g\. 'many' .* Mend the data",
         ),
         (
             history(*[{}] * 20, {"voucher_amount": -5.0}),
-            r"unreadable_voucher_amount matched 1 of 21 rows .* Mend the data",
+            r"unreadable_voucher_amount matched 1 of 21 rows, e\.g\. '-5.0' .* Mend the data",
         ),
         (
             history(*[{}] * 20, *[{"total_orders": None}] * 20),

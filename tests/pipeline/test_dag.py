@@ -79,7 +79,7 @@ def test_a_rejected_run_fails_the_dag(
     """Data that fails an audit fails the task with the reason in its log, at once, and publishes nothing."""
     result = dag_run(bucket.put("history.parquet", written(history({}, {"total_orders": "many"}))))
     assert result.returncode == 1
-    assert "unreadable_total_orders matched 1 of 2 rows" in result.stdout + result.stderr
+    assert "unreadable_total_orders matched 1 of 2 rows, e.g. 'many'" in result.stdout + result.stderr
     assert "{'audit': 'failed', 'load': 'success', 'plan': 'success'," in result.stdout
     assert query("SELECT count(*) FROM voucher.current_run") == [(0,)]
 

@@ -133,7 +133,7 @@ def test_one_unreadable_row_stops_the_publish(
     """A single value that can't be read keeps the run back, on record as rejected, without its rows; the old answers stay."""
     old = run.run(settings(written(FEW)), "test")
     before = query(ANSWERS)
-    with pytest.raises(RunRejected, match=r"matched 1 of 21 rows \(4.7619 %\), expected 0 to 0 %"):
+    with pytest.raises(RunRejected, match=r"matched 1 of 21 rows.* \(4.7619 %\), expected 0 to 0 %"):
         run.run(settings(written(history(*[{}] * 20, change), "bad.parquet")), "test")
     assert query(ANSWERS) == before
     assert query("SELECT status, rows_in FROM voucher.run WHERE run_id <> %s", old) == [("rejected", 21)]
@@ -187,7 +187,9 @@ def test_the_rows_of_old_runs_are_dropped(settings: Make, written: Written, quer
     assert {row[0] for row in query("SELECT DISTINCT loaded_by FROM voucher.assignment")} == set(ids[1:])
     assert query("SELECT count(*) FROM pg_inherits WHERE inhparent = 'voucher.assignment'::regclass") == [(2,)]
     assert query("SELECT count(DISTINCT run_id) FROM voucher.segment") == [(3,)]
-    run.run(settings(written(history({"voucher_amount": 1.0}), "1.0.parquet"), keep_runs=2), "test")
+    moved = written(history({"voucher_amount": 1.0}), "moved.parquet")
+    written(history({"voucher_amount": 9.0}), "1.0.parquet")
+    assert run.run(settings(moved, keep_runs=2), "test") == ids[0]
     assert query("SELECT count(*) FROM voucher.assignment WHERE loaded_by = %s", ids[0]) == [(1,)]
 
 

@@ -67,9 +67,11 @@ CREATE TABLE voucher.rule_outcome (
     rule          text NOT NULL,
     matched       bigint NOT NULL,
     dropped       bigint NOT NULL,
+    example       text,
     PRIMARY KEY (run_id, country_code, rule)
 );
 COMMENT ON COLUMN voucher.rule_outcome.country_code IS 'empty for rows without a country';
+COMMENT ON COLUMN voucher.rule_outcome.example IS 'a value that could not be read, for the built-in reasons';
 
 CREATE TABLE voucher.unplaced (
     run_id        text NOT NULL REFERENCES voucher.run ON DELETE CASCADE,
