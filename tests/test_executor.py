@@ -1,3 +1,5 @@
+"""The SequentialExecutor on a real scheduler."""
+
 import os
 from collections.abc import Iterator
 

@@ -1,0 +1,105 @@
+"""The main job as its users do it: the real DAG on a real scheduler, from S3 to Postgres."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pyarrow.parquet as pq
+import pytest
+
+from dev.airflow import Airflow, Client
+from dev.ports import free_port
+from dev.postgres import Postgres
+from dev.processes import until
+from dev.s3 import S3
+from tests.conftest import ROOT, execute
+from tests.pipeline.conftest import history
+
+DAG = "Voucher_Select"
+BUCKET = "switch-on"
+
+
+class Stack:
+    """An Airflow with Voucher_Select, its source and its database."""
+
+    def __init__(self, airflow: Airflow, s3: S3, database: str, folder: Path) -> None:
+        self.airflow, self.s3, self.database, self.folder = airflow, s3, database, folder
+        self.client = Client(airflow.url, DAG)
+        names = ("DATABASE_URL", "VOUCHER_SOURCE", "VOUCHER_RETRY_SECONDS")
+        values = (database, f"s3://{BUCKET}/history.parquet", "1")
+        self.environ = os.environ | s3.environment | dict(zip(names, values, strict=True))
+
+    def put(self, rows: int) -> None:
+        """Replace the history by one of so many rows, all to be kept."""
+        pq.write_table(history(*[{}] * rows), self.folder / "history.parquet")
+        self.s3.put(BUCKET, "history.parquet", self.folder / "history.parquet")
+
+    def states(self) -> list[str]:
+        return [run["state"] for run in self.client.runs()]
+
+    def count(self, what: str) -> int:
+        with closing(psycopg2.connect(self.database)) as connection, connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM voucher.{what}")
+            return int(cursor.fetchone()[0])  # type: ignore[index]
+
+    def counts(self) -> tuple[int, int, int]:
+        return self.count("run"), self.count("assignment"), self.count("publication")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, template: str, s3: S3) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("switch-on")
+    execute(postgres, "CREATE DATABASE switch_on TEMPLATE {}", template)
+    s3.create(BUCKET)
+    airflow = Airflow(folder, free_port(), ROOT / "pipeline" / "dags", secret="a secret for this test only" * 4)
+    stack = Stack(airflow, s3, postgres.url("switch_on"), folder)
+    airflow.migrate(stack.environ)
+    try:
+        airflow.start(stack.environ)
+        assert until(stack.client.known, 60), stack.client.import_errors()
+        yield stack
+    finally:
+        airflow.stop()
+        execute(postgres, "DROP DATABASE switch_on WITH (FORCE)")
+
+
+def test_switched_off_and_on_it_runs_once(stack: Stack) -> None:
+    """Switched on, Voucher_Select runs at once; off and on again the same day, and triggered, nothing is doubled."""
+    stack.put(rows=3)
+    stack.client.pause(False)
+    assert until(lambda: stack.states() == ["success"], 90), stack.states()
+    assert stack.counts() == (1, 3, 1)
+
+    stack.client.pause(True)
+    stack.client.pause(False)
+    triggered = stack.client.trigger()
+    assert until(lambda: stack.client.run(triggered)["state"] == "success", 90), stack.client.tasks(triggered)
+
+    # The scheduler has looked for due runs many times since it was switched on: there is the first, and the triggered one.
+    assert stack.states() == ["success", "success"]
+    assert stack.counts() == (1, 3, 1)
+
+
+def test_a_killed_scheduler_finishes_its_run(stack: Stack) -> None:
+    """A scheduler that is killed with its workers in mid-run, and started again, ends the run without a human."""
+    stack.put(rows=4)
+    before = stack.counts()
+    stack.client.pause(False)
+    run_id = stack.client.trigger()
+
+    def loading() -> bool:
+        return {task["task_id"]: task["state"] for task in stack.client.tasks(run_id)}.get("load") == "running"
+
+    assert until(loading, 90, every=0.02), stack.client.tasks(run_id)
+    scheduler = stack.airflow.processes.running("airflow-scheduler")
+    assert scheduler
+    for process in scheduler.members():
+        process.send_signal(signal.SIGKILL)
+    assert until(lambda: not scheduler.running, 10)
+    stack.airflow.start(stack.environ)
+
+    assert until(lambda: stack.client.run(run_id)["state"] == "success", 180), stack.client.tasks(run_id)
+    assert stack.counts() == (before[0] + 1, before[1] + 4, before[2] + 1)
