@@ -3,7 +3,7 @@
 `python -m dev.sample FILE` writes one; the one-machine stack seeds its S3 stand-in with it, and tests read it. How
 it is made: CELLS (country, amount, rows) come first. Then every further attribute is dealt, like cards, to the rows
 of some cells: `deal` gives exact counts (the published ones, read from published_figures.json), `draw` only shares
-(nothing was published). Last, each row gets an order number and dates that fit. `python -m dev.figures FILE`
+(nothing was published). Last, each row gets an order number and dates that fit. `python -m tests.figures FILE`
 measures the result.
 """
 

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from dev import figures
 from dev.sample import main, sample
+from tests import figures
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_every_published_figure_is_reproduced(measured: dict[str, float]) -> Non
 
     differing = {name: (n, measured.get(name)) for name, n in published.items() if measured.get(name) != n}
 
-    assert not differing, f"(published, measured): {differing}; see `python -m dev.figures FILE`"
+    assert not differing, f"(published, measured): {differing}; see `python -m tests.figures FILE`"
 
 
 def test_another_seed_keeps_the_figures_and_changes_the_rows(

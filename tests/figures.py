@@ -1,4 +1,4 @@
-"""Measures a Parquet file against published figures: `python -m dev.figures FILE [FACTS]`.
+"""Measures a Parquet file against published figures: `python -m tests.figures FILE [FACTS]`.
 
 A figure's name is its path in the JSON file of facts, by default the one that the synthetic sample reproduces.
 Below the path it stands at, a statement of COUNTS returns one figure a column, one of TABLES a row of keys and
@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-PUBLISHED = Path(__file__).with_name("published_figures.json")
+PUBLISHED = Path(__file__).parents[1] / "dev" / "published_figures.json"
 
 # Times become UTC, whether text or typed, zoned or not; a blank number of orders becomes NULL.
 HISTORY = """
@@ -135,7 +135,9 @@ def flat(facts: dict[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m dev.figures", description="Compare a file with published figures.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.figures", description="Compare a file with published figures."
+    )
     parser.add_argument("file", type=Path)
     parser.add_argument("facts", type=Path, nargs="?", default=PUBLISHED)
     args = parser.parse_args()
