@@ -7,7 +7,8 @@ Called by `run.py`. What fails keeps the run from being published; what warns is
 from dataclasses import dataclass
 
 from pipeline import PipelineError
-from pipeline.store import Store
+from pipeline.database import Database
+from pipeline.publication import reject
 
 
 class RunRejected(PipelineError):
@@ -61,14 +62,14 @@ AUDITS = (
 )
 
 
-def audit(store: Store, run_id: str) -> list[str]:
+def audit(database: Database, run_id: str) -> list[str]:
     """Run every check and put its outcome on record; the warnings.
 
     Raises RunRejected, with all that failed, once the run is marked as rejected.
     """
     failed: list[str] = []
     warned: list[str] = []
-    with store.transaction() as cursor:
+    with database.transaction() as cursor:
         for check in AUDITS:
             cursor.execute(check.faults, {"run_id": run_id})
             faults = [str(row[0]) for row in cursor.fetchall()]
@@ -81,7 +82,7 @@ def audit(store: Store, run_id: str) -> list[str]:
             )
             (failed if check.severity == "fail" else warned).extend(f"{check.name}: {fault}" for fault in faults)
     if failed:
-        store.reject(run_id)
+        reject(database, run_id)
         raise RunRejected(
             f"run {run_id} is not published: {'; '.join(failed)}. Mend the data, or, where the data is right, "
             "the rule and its share in notebooks/02_cleaning_rules.ipynb; then run again"

@@ -11,47 +11,50 @@ from datetime import date
 from hashlib import sha256
 from time import monotonic
 
-from pipeline import PipelineError, engine, source
+from pipeline import PipelineError, engine, publication, source, store
 from pipeline.audit import audit as audited
+from pipeline.database import Database
 from pipeline.rules import RULES_FILE, UNREADABLE, RuleBook
 from pipeline.segments import SEGMENTS_FILE, SegmentBook
 from pipeline.settings import Settings
-from pipeline.store import Run, Store
 
 log = logging.getLogger("pipeline")
 
 
 def plan(settings: Settings) -> str:
     """Find the parts, identify them, and put the run on record; its run_id. The same input gives the same run_id."""
-    rules, segments, store = RuleBook.load(RULES_FILE), SegmentBook.load(SEGMENTS_FILE), Store(settings.database_url)
+    rules, segments = RuleBook.load(RULES_FILE), SegmentBook.load(SEGMENTS_FILE)
+    database = Database(settings.database_url)
     found = source.parts(settings.source, settings.anonymous)
-    parts = [store.recorded(part) or source.identified(part, settings.anonymous) for part in found]
+    parts = [store.recorded(database, part) or source.identified(part, settings.anonymous) for part in found]
     run_id = _identity([part.sha256 for part in parts], rules, segments, settings.today)
-    status = store.plan(Run(run_id, settings.source, rules.hash, segments.hash, settings.today), parts, rules.every)
+    planned = store.Run(run_id, settings.source, rules.hash, segments.hash, settings.today)
+    status = store.plan(database, planned, parts, rules.every)
     log.info("plan: run %s (%s) of %s, %s bytes", run_id, status, settings.source, f"{sum(p.size for p in parts):,}")
     return run_id
 
 
 def load(settings: Settings, run_id: str) -> None:
     """Clean the run's parts and write rows, counts, votes and segments under its run_id, unless all of it is there."""
-    store = Store(settings.database_url)
-    if store.is_loaded(run_id):
+    database = Database(settings.database_url)
+    if store.is_loaded(database, run_id):
         log.info("load: run %s is loaded already", run_id)
         return
-    rules, segments, run = RuleBook.load(RULES_FILE), SegmentBook.load(SEGMENTS_FILE), store.run(run_id)
-    if (rules.hash, segments.hash) != (run.rules_hash, run.segments_hash):
+    rules, segments = RuleBook.load(RULES_FILE), SegmentBook.load(SEGMENTS_FILE)
+    planned = store.run(database, run_id)
+    if (rules.hash, segments.hash) != (planned.rules_hash, planned.segments_hash):
         raise PipelineError(f"the rules or segments changed since run {run_id} was planned; run again")
     tallies = []
-    for part_id, part in store.parts(run_id):
+    for part_id, part in store.parts(database, run_id):
         with (
             source.fetched(part, settings.anonymous) as (path, _),
-            engine.judged(path, rules, segments, run.today, name=part.uri) as judged,
+            engine.judged(path, rules, segments, planned.today, name=part.uri) as judged,
         ):
             tallies.append(judged.tally())
-            kept = store.load_part(run_id, part_id, judged.kept())
+            kept = store.load_part(database, run_id, part_id, judged.kept())
             log.info("load: %s rows kept of %s", f"{kept:,}", part.uri)
     results = engine.results(tallies, rules, segments)
-    store.finish(run_id, results)
+    store.finish(database, run_id, results)
     log.info("load: %s rows in, %s kept", f"{results.rows_in:,}", f"{results.rows_kept:,}")
     for name, matched, dropped in results.by_rule():
         if matched == 0 and name in UNREADABLE:
@@ -61,14 +64,14 @@ def load(settings: Settings, run_id: str) -> None:
 
 def audit(settings: Settings, run_id: str) -> None:
     """Check the loaded run. Raises RunRejected when it must not be published."""
-    for warning in audited(Store(settings.database_url), run_id):
+    for warning in audited(Database(settings.database_url), run_id):
         log.warning("audit: %s", warning)
     log.info("audit: run %s passed", run_id)
 
 
 def publish(settings: Settings, run_id: str, actor: str) -> None:
     """Let readers see the run."""
-    previous = Store(settings.database_url).publish(run_id, actor)
+    previous = publication.publish(Database(settings.database_url), run_id, actor)
     if previous == run_id:
         log.info("publish: run %s was published already", run_id)
     else:
@@ -77,7 +80,7 @@ def publish(settings: Settings, run_id: str, actor: str) -> None:
 
 def prune(settings: Settings) -> None:
     """Drop cleaned rows that no kept run refers to."""
-    for run_id in Store(settings.database_url).prune(settings.keep_runs):
+    for run_id in publication.prune(Database(settings.database_url), settings.keep_runs):
         log.info("prune: the rows of run %s are dropped", run_id)
 
 

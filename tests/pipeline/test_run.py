@@ -8,12 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline import engine, run
+from pipeline import engine, run, store
 from pipeline.audit import RunRejected
+from pipeline.database import Database, DatabaseError
 from pipeline.rules import Rule, RuleBook
 from pipeline.settings import Settings, SettingsError
 from pipeline.source import SourceError
-from pipeline.store import Store, StoreError
 from tests.conftest import Bucket
 from tests.pipeline.conftest import history
 
@@ -141,6 +141,20 @@ def test_one_unreadable_row_stops_the_publish(
     assert query("SELECT audit FROM voucher.audit_outcome WHERE NOT passed") == [("rule_shares",)]
 
 
+def test_a_run_that_has_not_passed_is_never_published(settings: Make, written: Written, query: Query) -> None:
+    """Publishing by hand what wasn't audited, or was rejected, is refused."""
+    good, bad = settings(written(FEW)), settings(written(history({"total_orders": "many"}), "bad.parquet"))
+    unaudited, rejected = run.plan(good), run.plan(bad)
+    run.load(good, unaudited)
+    run.load(bad, rejected)
+    with pytest.raises(RunRejected):
+        run.audit(bad, rejected)
+    for config, run_id in ((good, unaudited), (bad, rejected)):
+        with pytest.raises(DatabaseError, match=f"run {run_id} has not passed its audits"):
+            run.publish(config, run_id, "test")
+    assert query("SELECT count(*) FROM voucher.current_run") == [(0,)]
+
+
 def test_a_rejected_run_is_published_once_the_band_is_widened(
     settings: Make, written: Written, query: Query, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -246,8 +260,8 @@ def test_two_runs_at_once_double_nothing(written: Written, command: Callable[...
 
 def test_a_run_that_is_not_on_record_is_named(database: str) -> None:
     """A run_id that doesn't exist is an error, not an empty answer."""
-    with pytest.raises(StoreError, match="there is no run 'ffffffffffffffff'"):
-        Store(database).run("ffffffffffffffff")
+    with pytest.raises(DatabaseError, match="there is no run 'ffffffffffffffff'"):
+        store.run(Database(database), "ffffffffffffffff")
 
 
 @pytest.mark.parametrize(
