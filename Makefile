@@ -26,18 +26,20 @@ logs: | $(BIN)/python  ## Follow the logs of all parts
 notebook: $(READY)  ## Open the notebooks in Jupyter
 	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks $(ARGS)
 
-rules: $(READY)  ## Run the notebook that writes pipeline/rules.toml
+rules: $(READY)  ## Run the notebook that writes pipeline/rules.toml, and README's tables
 	@$(BIN)/jupyter nbconvert --log-level=WARN --to notebook --execute --ExecutePreprocessor.record_timing=False --inplace \
 		notebooks/02_cleaning_rules.ipynb
+	@$(BIN)/cog -r -P --verbosity=1 README.md
 
 test: $(READY)  ## Run the tests; ARGS="-k name" for some of them
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(READY)  ## Lint, format, types, directions of imports
+check: $(READY)  ## Lint, format, types, directions of imports, README's tables
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/cog --check -P --verbosity=1 --check-fail-msg="The tables in README.md are old: make rules" README.md
 
 lock: $(READY)  ## Pin the dependencies of setup.cfg in requirements.lock; ARGS=--upgrade for newer ones
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --all-extras setup.cfg \

@@ -47,11 +47,9 @@ def parse(condition: str) -> exp.Expr:
     except sqlglot.errors.ParseError as error:
         position = error.errors[0].get("col") if error.errors else None
         at = f" at character {position}" if position else ""
-        raise ConditionError(f"the condition {condition!r} is not SQL{at}; e.g. total_orders IS NULL") from None
+        raise ConditionError(f"the condition {condition!r} is not SQL{at}; e.g. total_orders < 5") from None
     except (sqlglot.errors.SqlglotError, RecursionError):
-        raise ConditionError(
-            f"the condition {condition[:60]!r} can't be read as SQL; e.g. total_orders IS NULL"
-        ) from None
+        raise ConditionError(f"the condition {condition[:60]!r} can't be read as SQL; e.g. total_orders < 5") from None
     return tree
 
 

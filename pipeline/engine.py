@@ -60,23 +60,29 @@ class Judged:
         """
         return self._connection.sql(self._segments.tally(self._rules)).to_arrow_table()
 
-    def kept(self) -> pa.RecordBatchReader:
-        """The kept rows, typed, as a stream: the six columns."""
-        columns = ", ".join(COLUMNS)
-        sql = f"SELECT {columns} FROM judged WHERE dropped_by IS NULL"
+    def kept(self, placed: bool = False) -> pa.RecordBatchReader:
+        """The kept rows, typed, as a stream: the six columns, and, when `placed`, the segment of each kind."""
+        columns = [*COLUMNS, *(kind.placed() for kind in self._segments.kinds if placed)]
+        sql = f"SELECT {', '.join(columns)} FROM judged WHERE dropped_by IS NULL"
         return self._connection.sql(sql).to_arrow_reader(BATCH_ROWS)
 
 
 @contextmanager
 def judged(
-    part: Path | pa.Table, rules: RuleBook, segments: SegmentBook, today: date | None = None, name: str = ""
+    part: Path | pa.Table,
+    rules: RuleBook,
+    segments: SegmentBook,
+    *,
+    today: date | None = None,
+    name: str = "",
+    in_order: bool = False,
 ) -> Iterator[Judged]:
     """Open one part, a Parquet file or an Arrow table, with the rules applied.
 
-    today pins the reference day; name is what errors call the part. Raises EngineError when a column is missing, or
-    the part can't be read to its end.
+    today pins the reference day; name is what errors call the part; in_order keeps the rows' order, which costs
+    memory. Raises EngineError when a column is missing, or the part can't be read to its end.
     """
-    with _connect(today) as connection:
+    with _connect(today, in_order) as connection:
         try:
             relation = connection.from_arrow(part) if isinstance(part, pa.Table) else connection.read_parquet(str(part))
             if missing := [column for column in COLUMNS if column not in relation.columns]:
@@ -95,7 +101,7 @@ def judged(
 
 def results(tallies: Iterable[pa.Table], rules: RuleBook, segments: SegmentBook) -> Results:
     """Add up the tallies of all parts and pick each segment's most used amount."""
-    with _connect(None) as connection:
+    with _connect() as connection:
         connection.register("tallies", pa.concat_tables(tallies))
         connection.execute("CREATE TABLE spelled AS SELECT country_code, sum(rows)::BIGINT FROM tallies GROUP BY ALL")
         connection.register("spelling", _spellings(connection.table("spelled").fetchall()))
@@ -147,9 +153,10 @@ def _spellings(counted: list[tuple[str | None, int]]) -> pa.Table:
 
 
 @contextmanager
-def _connect(today: date | None) -> Iterator[duckdb.DuckDBPyConnection]:
+def _connect(today: date | None = None, in_order: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     with tempfile.TemporaryDirectory(prefix="voucher-duckdb-") as spill, duckdb.connect() as connection:
-        connection.execute("SET TimeZone='UTC'; SET preserve_insertion_order=false; SET enable_progress_bar=false;")
+        connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false;")
+        connection.execute("SET preserve_insertion_order=?", [in_order])
         connection.execute("SET temp_directory=?", [spill])
         connection.execute("SET VARIABLE today = CAST(? AS DATE)", [today])
         yield connection

@@ -67,7 +67,7 @@ class Rule:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", self.name) or self.name in RESERVED:
-            raise RuleError(f"rule name {self.name!r} is not lower-case words joined by _; e.g. missing_total_orders")
+            raise RuleError(f"rule name {self.name!r} is not lower-case words joined by _; e.g. unknown_customer")
         if not self.because.strip():
             raise RuleError(f"rule {self.name}: 'because' is empty; say why such a row can't be used")
         if not 0 <= self.share[0] <= self.share[1] <= 1:

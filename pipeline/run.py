@@ -48,7 +48,7 @@ def load(settings: Settings, run_id: str) -> None:
     for part_id, part in store.parts(database, run_id):
         with (
             source.fetched(part, settings.anonymous) as (path, _),
-            engine.judged(path, rules, segments, planned.today, name=part.uri) as judged,
+            engine.judged(path, rules, segments, today=planned.today, name=part.uri) as judged,
         ):
             tallies.append(judged.tally())
             kept = store.load_part(database, run_id, part_id, judged.kept())

@@ -37,12 +37,14 @@ OUTCOMES = """SELECT coalesce(country_code, '') AS country_code, rule,
   FROM tally UNPIVOT (matched FOR rule IN ({rules}))
   GROUP BY ALL"""
 
-UNPLACED = """SELECT country_code, segment_name,
-    CAST(coalesce(sum(rows) FILTER (WHERE segment IS NULL OR voucher_amount IS NULL), 0) AS BIGINT) AS rows
+A_VOTE = "segment IS NOT NULL AND voucher_amount IS NOT NULL"
+
+UNPLACED = f"""SELECT country_code, segment_name,
+    CAST(coalesce(sum(rows) FILTER (WHERE NOT ({A_VOTE})), 0) AS BIGINT) AS rows
   FROM placed GROUP BY ALL"""
 
-VOTES = """SELECT country_code, segment_name, segment, voucher_amount, CAST(sum(rows) AS BIGINT) AS uses
-  FROM placed WHERE segment IS NOT NULL AND voucher_amount IS NOT NULL
+VOTES = f"""SELECT country_code, segment_name, segment, voucher_amount, CAST(sum(rows) AS BIGINT) AS uses
+  FROM placed WHERE {A_VOTE}
   GROUP BY ALL"""
 
 # Most votes win, a tie goes to the smaller amount; a segment without a vote answers with its country's most used

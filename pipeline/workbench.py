@@ -1,8 +1,11 @@
-"""The analyst's side of the rules: try them on a history, see what they drop, save them. Used by the notebooks only.
+"""The analyst's side of the rules: try them on a history, see what they drop and which answers they change, save them.
 
-It runs on the pipeline's own engine, so what it counts is what a run counts. It needs neither Postgres nor Airflow.
+Used by the notebooks only. It runs on the pipeline's own engine, so what it counts is what a run counts, and it needs
+neither Postgres nor Airflow.
 """
 
+import os
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -11,75 +14,138 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import engine, source
-from pipeline.rules import RULES_FILE, UNREADABLE, Rule, RuleBook
+from pipeline.rules import RULES_FILE, Rule, RuleBook
 from pipeline.segments import SegmentBook
 
 ALL = "all countries"
+ANSWER = ["country_code", "segment_name", "segment"]
 
 
 class Workbench:
     """A history and the rules that were added so far."""
 
-    def __init__(self, history: pa.Table) -> None:
+    def __init__(self, history: pa.Table | pd.DataFrame) -> None:
         """Take a history, raw: the columns as the file has them."""
-        self.history = history
+        self.history = history if isinstance(history, pa.Table) else pa.Table.from_pandas(history, preserve_index=False)
         self.rules = RuleBook(())
+        self.segments = SegmentBook.load()
 
     @classmethod
     def open(cls, uri: str, anonymous: bool = False) -> "Workbench":
-        """A workbench on what `uri` names, as VOUCHER_SOURCE would. Raises SourceError when it can't be read."""
+        """Open what `uri` names, as VOUCHER_SOURCE would: s3://, https:// or a file. Raises SourceError."""
         tables = []
         for part in source.parts(uri, anonymous):
             with source.fetched(part, anonymous) as (path, _):
                 tables.append(pq.read_table(path))
         return cls(pa.concat_tables(tables, promote_options="permissive"))
 
+    @classmethod
+    def from_environment(cls, default: Callable[[], pa.Table], environ: Mapping[str, str] = os.environ) -> "Workbench":
+        """Open the history that VOUCHER_SOURCE names, else the one that `default` makes."""
+        if uri := environ.get("VOUCHER_SOURCE"):
+            return cls.open(uri, environ.get("VOUCHER_S3_ANONYMOUS", "") not in {"", "0"})
+        return cls(default())
+
     @cached_property
     def typed(self) -> pd.DataFrame:
-        """The history with its columns typed, as the rules see it: times in UTC, orders and amounts as numbers or
-        missing.
+        """The history with its columns typed, as the rules see it, in the file's order: times in UTC, orders and
+        amounts as numbers or missing. Rows that can't be read are left out.
         """
-        with engine.judged(self.history, RuleBook(()), SegmentBook.load()) as judged:
-            frame: pd.DataFrame = judged.kept().read_all().to_pandas()
+        return self._kept_by(RuleBook(()))
+
+    @cached_property
+    def placed(self) -> pd.DataFrame:
+        """What the saved rules keep of `typed`, with a column for each segment kind: the segment that the row falls
+        in.
+        """
+        return self._kept_by(RuleBook.load())
+
+    def _kept_by(self, rules: RuleBook) -> pd.DataFrame:
+        with engine.judged(self.history, rules, self.segments, in_order=True) as judged:
+            frame: pd.DataFrame = judged.kept(placed=True).read_all().to_pandas()
         return frame.astype({"total_orders": "Int32", "voucher_amount": "float64"})
 
     def add(self, name: str, drop_when: str, because: str, share: tuple[float, float]) -> pd.DataFrame:
-        """Add a rule after the others; how many rows it matches and, coming last, drops, by country.
+        """Add a rule after the others; its lines of `explain()`. Adding a name again replaces the rule.
 
-        Raises RuleError naming the column, the position and the way out. Adding a name again replaces the rule.
+        Raises RuleError naming the column, the position and the way out.
         """
         others = tuple(rule for rule in self.rules.rules if rule.name != name)
         self.rules = RuleBook((*others, Rule(name, drop_when, because, share)))
-        outcome = self._outcome()
-        return self._by_country(outcome[outcome["rule"] == name]).drop(columns="rule")
+        return pd.DataFrame(self.explain().xs(name, level="rule"))
 
     def explain(self) -> pd.DataFrame:
-        """What each rule matches and drops of all rows, the share that matches, and the band that it may lie in."""
-        outcome = self._outcome().groupby("rule", sort=False)[["matched", "dropped"]].sum()
-        table = outcome.reindex([rule.name for rule in self.rules.rules])
-        table["share"] = table["matched"] / self.history.num_rows
-        table["lowest"], table["highest"] = zip(*(rule.share for rule in self.rules.rules), strict=True)
-        return table
-
-    def unreadable(self) -> pd.Series:
-        """How many rows hold a value that can't be read, by reason; a run with more than their band is not
-        published.
+        """By rule and country: the rows it matches, those of them that no rule before it drops, the rows that are left
+        when it has been applied, and its matches as a share of all rows.
         """
-        return self._outcome().groupby("rule")["matched"].sum().reindex(list(UNREADABLE))
+        tables = self._results(self.rules).tables
+        counted: pd.DataFrame = tables["rule_outcome"].to_pandas()[["country_code", "rule", "matched", "dropped"]]
+        kept = _kept(tables["segment_vote"].to_pandas(), tables["unplaced"].to_pandas())
+        total = counted.groupby("rule", as_index=False)[["matched", "dropped"]].sum().assign(country_code=ALL)
+        counted = pd.concat([counted.sort_values("country_code"), total])
+        rows = kept.add(counted.groupby("country_code")["dropped"].sum(), fill_value=0).astype(int)
+        rows[ALL] = self.history.num_rows
+        order = {rule.name: position for position, rule in enumerate(self.rules.every)}
+        counted = counted.sort_values("rule", key=lambda names: names.map(order), kind="stable")
+        counted["left"] = counted["country_code"].map(rows) - counted.groupby("country_code")["dropped"].cumsum()
+        counted["share"] = counted["matched"] / counted["country_code"].map(rows)
+        return counted.set_index(["rule", "country_code"]).loc[[rule.name for rule in self.rules.rules]]
+
+    def bands(self) -> pd.DataFrame:
+        """Each reason's matches as a share of all rows, the band that it may lie in, and whether it does."""
+        matched = self._results(self.rules).tables["rule_outcome"].to_pandas().groupby("rule")["matched"].sum()
+        lines = [(rule.name, int(matched[rule.name]), *rule.share) for rule in self.rules.every]
+        table = pd.DataFrame(lines, columns=["rule", "matched", "lowest", "highest"]).set_index("rule")
+        table.insert(1, "share", table["matched"] / self.history.num_rows)
+        return table.assign(inside=table["share"].between(table["lowest"], table["highest"]))
+
+    def overlap(self) -> pd.DataFrame:
+        """How many rows match both the rule of the line and that of the column; on the diagonal, the rule alone."""
+        names = [rule.name for rule in self.rules.rules]
+        tally = self._tally(self.rules).to_pandas()
+        both = {one: [int(tally.loc[tally[one] & tally[other], "rows"].sum()) for other in names] for one in names}
+        return pd.DataFrame(both, index=names)
+
+    def answers(self, rules: RuleBook) -> pd.DataFrame:
+        """The answer of each country's segments under these rules: amount, votes for it, rows that voted, basis,
+        tied.
+        """
+        frame: pd.DataFrame = self._results(rules).tables["segment"].to_pandas().astype({"voucher_amount": float})
+        frame = frame.sort_values(["country_code", "segment_name", "position"]).set_index(ANSWER)
+        return frame[["voucher_amount", "uses", "rows", "basis", "tied"]]
+
+    def try_rule(self, drop_when: str, against: RuleBook | None = None) -> pd.DataFrame:
+        """Which answers one more rule would change, against those that the saved rules give on this history, or others.
+
+        A line for each: amount, votes and rows, before and after; none when it changes no answer. Raises RuleError.
+        """
+        against = against or RuleBook.load()
+        more = RuleBook((*against.rules, Rule("tried", drop_when, "It is only tried.", (0, 1))))
+        return changed(self.answers(against), self.answers(more))
 
     def save(self, path: Path = RULES_FILE) -> Path:
         """Write the rules to the file that the pipeline reads."""
         self.rules.save(path)
         return path
 
-    def _outcome(self) -> pd.DataFrame:
-        segments = SegmentBook.load()
-        with engine.judged(self.history, self.rules, segments) as judged:
-            results = engine.results([judged.tally()], self.rules, segments)
-        frame: pd.DataFrame = results.tables["rule_outcome"].to_pandas()
-        return frame
+    def _tally(self, rules: RuleBook) -> pa.Table:
+        with engine.judged(self.history, rules, self.segments) as judged:
+            return judged.tally()
 
-    def _by_country(self, outcome: pd.DataFrame) -> pd.DataFrame:
-        table = outcome.set_index("country_code").sort_index()
-        table.loc[ALL] = table.sum(numeric_only=True)
-        return table
+    def _results(self, rules: RuleBook) -> engine.Results:
+        return engine.results([self._tally(rules)], rules, self.segments)
+
+
+def changed(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """The lines of two `Workbench.answers` whose amounts differ, side by side."""
+    both = pd.merge(before, after, how="outer", left_index=True, right_index=True, suffixes=("_before", "_after"))
+    differ = both["voucher_amount_before"].ne(both["voucher_amount_after"])
+    names = [f"{column}_{when}" for column in ("voucher_amount", "uses", "rows") for when in ("before", "after")]
+    return both.loc[differ, names]
+
+
+def _kept(votes: pd.DataFrame, unplaced: pd.DataFrame) -> pd.Series:
+    """Kept rows by country: those that voted and those that couldn't, in any one of the kinds."""
+    kind = unplaced["segment_name"].iloc[0] if len(unplaced) else ""
+    voted = votes[votes["segment_name"] == kind].groupby("country_code")["uses"].sum()
+    return voted.add(unplaced[unplaced["segment_name"] == kind].set_index("country_code")["rows"], fill_value=0)

@@ -1,29 +1,131 @@
-"""The rules that run are the rules that the notebook writes."""
+"""The rules that run are the rules that the notebook writes, and a rule that is changed there doesn't go unnoticed."""
 
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from pipeline.rules import RuleBook
 from tests.conftest import ROOT
+from tests.pipeline.test_shipped_rules import ROWS, dropped_by
 
-NOTEBOOK = Path("notebooks", "02_cleaning_rules.ipynb")
+NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 RULES = Path("pipeline", "rules.toml")
+DEFINING = Path("notebooks", "02_cleaning_rules.ipynb")
+
+# One edit each of operator, literal and column, for each rule: what stands in its cell, and what is put there instead.
+EDITS = [
+    ("missing_total_orders", "IS NULL", "IS NOT NULL"),
+    ("missing_total_orders", "IS NULL", "= 0"),
+    ("missing_total_orders", "total_orders IS", "last_order_ts IS"),
+    ("missing_voucher_amount", "IS NULL", "IS NOT NULL"),
+    ("missing_voucher_amount", "IS NULL", "= 0"),
+    ("missing_voucher_amount", "voucher_amount IS", "country_code IS"),
+    ("zero_orders_with_order_dates", "NULL OR last", "NULL AND last"),
+    ("zero_orders_with_order_dates", "= 0 AND", "= 1 AND"),
+    ("zero_orders_with_order_dates", "last_order_ts IS", "timestamp IS"),
+    ("one_order_with_two_dates", "<>", "<"),
+    ("one_order_with_two_dates", "= 1 AND", "= 2 AND"),
+    ("one_order_with_two_dates", "<> last_order_ts", "<> timestamp"),
+]
 
 
-def test_the_notebook_writes_the_committed_rules(tmp_path: Path) -> None:
-    """Executed in a copy of the tree, the notebook writes the very bytes of pipeline/rules.toml."""
-    for folder in ("pipeline", "dev", "notebooks"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / RULES).unlink()
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what the notebooks need, without the rule file."""
+    folder = tmp_path_factory.mktemp("copy")
+    for name in ("pipeline", "dev", "notebooks"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / RULES).unlink()
+    return folder
+
+
+def environ(copy: Path) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(copy), "JUPYTER_DATA_DIR": str(copy / "jupyter")}
+
+
+def execute(copy: Path, name: str) -> None:
     subprocess.run(
-        [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", tmp_path / NOTEBOOK],
-        env=os.environ | {"PYTHONPATH": str(tmp_path), "JUPYTER_DATA_DIR": str(tmp_path / "jupyter")},
-        cwd=tmp_path,
+        [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", copy / "notebooks" / name],
+        env=environ(copy),
+        cwd=copy,
         check=True,
         timeout=300,
     )
-    assert (tmp_path / RULES).read_bytes() == (ROOT / RULES).read_bytes(), (
-        f"{RULES} is not what {NOTEBOOK} writes: run `make rules` and commit both"
+
+
+def test_the_notebook_writes_the_committed_rules(copy: Path) -> None:
+    """Executed in a copy of the tree, the notebook writes the very bytes of pipeline/rules.toml."""
+    execute(copy, DEFINING.name)
+    assert (copy / RULES).read_bytes() == (ROOT / RULES).read_bytes(), (
+        f"{RULES} is not what {DEFINING} writes: run `make rules` and commit both"
     )
+
+
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name != DEFINING.name])
+def test_the_other_notebooks_run(copy: Path, name: str) -> None:
+    """The notebooks that only look run from top to bottom, and leave the rules as they are."""
+    shutil.copy(ROOT / RULES, copy / RULES)
+    execute(copy, name)
+    assert (copy / RULES).read_bytes() == (ROOT / RULES).read_bytes()
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_committed_outputs_are_whole_and_small(name: str) -> None:
+    """What is committed was executed once, in order, without an error, and loads fast on the web."""
+    path = ROOT / "notebooks" / name
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), f"execute {name} from the top"
+    assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+    assert path.stat().st_size < 400_000
+
+
+class Kernel:
+    """One kernel in which the defining notebook has run, for trying edited cells."""
+
+    def __init__(self, copy: Path) -> None:
+        self.notebook = nbformat.read(ROOT / DEFINING, 4)
+        self.sources = [cell.source for cell in self.notebook.cells if cell.cell_type == "code"]
+        self.client = NotebookClient(
+            self.notebook, timeout=120, resources={"metadata": {"path": str(copy / "notebooks")}}
+        )
+
+    def run(self, source: str) -> None:
+        cell = nbformat.v4.new_code_cell(source)
+        self.notebook.cells.append(cell)
+        self.client.execute_cell(cell, len(self.notebook.cells) - 1)
+
+    def cell(self, rule: str) -> str:
+        (source,) = [source for source in self.sources if f'name="{rule}"' in source]
+        return source
+
+
+@pytest.fixture(scope="module")
+def kernel(copy: Path) -> Iterator[Kernel]:
+    """A kernel with the notebook's cells executed that load the history and define the rules."""
+    kernel = Kernel(copy)
+    with kernel.client.setup_kernel(env=environ(copy)):
+        for source in [kernel.sources[0], *(source for source in kernel.sources if "bench.add(" in source)]:
+            kernel.run(source)
+        yield kernel
+
+
+@pytest.mark.parametrize(("rule", "found", "instead"), EDITS)
+def test_a_changed_rule_is_noticed(kernel: Kernel, tmp_path: Path, rule: str, found: str, instead: str) -> None:
+    """An edited cell runs and its rules are accepted, but the table of rows no longer holds."""
+    source = kernel.cell(rule)
+    assert source.count(found) == 1
+    kernel.run(source.replace(found, instead))
+    kernel.run(f"from pathlib import Path; bench.save(Path({str(tmp_path / 'rules.toml')!r}))")
+    kernel.run(source)
+
+    mutant = RuleBook.load(tmp_path / "rules.toml")
+
+    assert {each.name for each in mutant.rules} == {each.name for each in RuleBook.load().rules}
+    assert dropped_by(mutant) != [expected for _, expected in ROWS], f"no row tells {instead!r} from {found!r}"

@@ -19,7 +19,7 @@ KINDS = ("frequent_segment", "recency_segment")
 
 def counted(*rows: dict[str, Any], today: date | None = None, rules: RuleBook = NONE) -> engine.Results:
     segments = SegmentBook.load()
-    with engine.judged(history(*rows), rules, segments, today) as part:
+    with engine.judged(history(*rows), rules, segments, today=today) as part:
         return engine.results([part.tally()], rules, segments)
 
 

@@ -1,0 +1,121 @@
+"""The analyst's tool: it counts what the pipeline counts, and says what a rule would change."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from pipeline import run
+from pipeline.rules import RuleBook, RuleError
+from pipeline.settings import Settings
+from pipeline.workbench import ALL, Workbench, changed
+from tests.conftest import Bucket
+from tests.pipeline.conftest import history
+
+ROWS = history(
+    *[{}] * 3,
+    {"total_orders": "1"},
+    {"total_orders": None, "country_code": "peru"},
+    {"total_orders": None, "voucher_amount": None, "country_code": "Latvia"},
+    {"voucher_amount": 4400.0, "country_code": "Latvia"},
+)
+
+
+def shipped(bench: Workbench) -> pd.DataFrame:
+    """The lines of all shipped rules, added one after the other."""
+    for rule in RuleBook.load().rules:
+        bench.add(rule.name, str(rule.drop_when), rule.because, rule.share)
+    return bench.explain()
+
+
+def test_it_counts_what_a_run_counts(
+    sample_file: Path, settings: Callable[..., Settings], query: Callable[..., list[tuple[object, ...]]]
+) -> None:
+    """Matched and dropped rows by rule and country are those of the published tables, and so are the answers."""
+    bench = Workbench.open(str(sample_file))
+    explained = shipped(bench)
+    run.run(settings(sample_file), "test")
+    published = query("SELECT rule, country_code, matched, dropped FROM voucher.rule_outcome WHERE matched > 0")
+    lines = explained.drop(ALL, level="country_code").reset_index()
+    assert sorted(published) == sorted(
+        map(tuple, lines[["rule", "country_code", "matched", "dropped"]].to_numpy().tolist())
+    )
+    assert query("SELECT rows_kept FROM voucher.run") == [(explained["left"].xs(ALL, level="country_code").iloc[-1],)]
+    answers = query("SELECT country_code, segment_name, segment, voucher_amount::float8, uses FROM voucher.segment")
+    assert sorted(answers) == sorted(
+        (*index, row.voucher_amount, row.uses)
+        for index, row in zip(bench.answers(bench.rules).index, bench.answers(bench.rules).itertuples(), strict=True)
+    )
+
+
+def test_explain_says_what_is_left_by_country() -> None:
+    """Each line says what a rule matches, drops and leaves; spellings of a country are one country."""
+    explained = shipped(Workbench(ROWS))
+    assert explained.loc[("missing_total_orders", "Peru")].tolist() == [1, 1, 4, 0.2]
+    assert explained.loc[("missing_voucher_amount", "Latvia")].tolist() == [1, 0, 1, 0.5]
+    assert explained.loc[("one_order_with_two_dates", ALL)].tolist() == [1, 1, 4, 1 / 7]
+
+
+def test_overlap_counts_rows_that_break_two_rules() -> None:
+    """Off the diagonal stand the rows that match both rules."""
+    bench = Workbench(ROWS)
+    shipped(bench)
+    overlap = bench.overlap()
+    assert overlap.loc["missing_total_orders", "missing_total_orders"] == 2
+    assert overlap.loc["missing_total_orders", "missing_voucher_amount"] == 1
+    assert overlap.loc["one_order_with_two_dates", "missing_voucher_amount"] == 0
+
+
+def test_a_candidate_shows_the_answers_it_would_change() -> None:
+    """A rule that is tried is compared with the saved rules on the same history, and not kept."""
+    bench = Workbench(history(*[{}] * 3, *[{"voucher_amount": 3520.0, "total_orders": "5"}] * 2))
+    flips = bench.try_rule("total_orders > 5").xs("5-13", level="segment")
+    assert flips[
+        ["voucher_amount_before", "voucher_amount_after", "uses_before", "uses_after"]
+    ].to_numpy().tolist() == [[2640, 3520, 3, 2]]
+    assert bench.try_rule("total_orders > 500").empty
+    assert bench.rules == RuleBook(())
+
+
+def test_a_mistake_fails_in_the_cell() -> None:
+    """A condition that can't be used is refused when it is added, naming rule, column, position and a hint."""
+    bench = Workbench(ROWS)
+    with pytest.raises(
+        RuleError, match="rule few: 'total_order' at character 1 is not a column; did you mean total_orders"
+    ):
+        bench.add("few", "total_order < 5", "test", (0, 1))
+    assert bench.rules == RuleBook(())
+
+
+def test_bands_say_what_would_not_be_published() -> None:
+    """A rule that matches more than its band allows is marked, and so is a value that can't be read."""
+    bench = Workbench(history({}, {}, {"total_orders": "many"}))
+    bench.add("missing_total_orders", "total_orders IS NULL", "test", (0, 0.1))
+    assert bench.bands()["inside"].loc[["missing_total_orders", "unreadable_total_orders"]].tolist() == [True, False]
+
+
+def test_frame_file_and_s3_are_the_same_history(bucket: Bucket, written: Callable[[pa.Table], Path]) -> None:
+    """A pandas frame, a Parquet file and an S3 object give the same counts, in the file's order."""
+    path = written(ROWS)
+    benches = [Workbench(ROWS.to_pandas()), Workbench.open(str(path)), Workbench.open(bucket.put("rows.parquet", path))]
+    first, *others = [shipped(bench) for bench in benches]
+    for other in others:
+        pd.testing.assert_frame_equal(first, other)
+    assert benches[0].typed["voucher_amount"].tolist()[-1] == 4400
+    assert benches[0].placed["frequent_segment"].tolist() == ["5-13", "5-13", "5-13", "5-13"]
+
+
+def test_the_environment_chooses_the_history(written: Callable[[pa.Table], Path]) -> None:
+    """VOUCHER_SOURCE names the history; without it the default is made."""
+    path = written(ROWS)
+    assert Workbench.from_environment(lambda: history({}), {"VOUCHER_SOURCE": str(path)}).history.num_rows == 7
+    assert Workbench.from_environment(lambda: history({}), {}).history.num_rows == 1
+
+
+def test_changed_lists_answers_that_appear_and_vanish() -> None:
+    """A country that only one side knows is a change."""
+    bench = Workbench(ROWS)
+    everything, peru = bench.answers(RuleBook(())), Workbench(history({})).answers(RuleBook(()))
+    assert set(changed(everything, peru).index.get_level_values("country_code")) == {"Latvia"}
