@@ -51,18 +51,18 @@ class Workbench:
         """The history with its columns typed, as the rules see it, in the file's order: times in UTC, orders and
         amounts as numbers or missing. Rows that can't be read are left out.
         """
-        return self._kept_by(RuleBook(()))
+        return self._kept_by(RuleBook(()), placed=False)
 
     @cached_property
     def placed(self) -> pd.DataFrame:
         """What the saved rules keep of `typed`, with a column for each segment kind: the segment that the row falls
         in.
         """
-        return self._kept_by(RuleBook.load())
+        return self._kept_by(RuleBook.load(), placed=True)
 
-    def _kept_by(self, rules: RuleBook) -> pd.DataFrame:
+    def _kept_by(self, rules: RuleBook, placed: bool) -> pd.DataFrame:
         with engine.judged(self.history, rules, self.segments, in_order=True) as judged:
-            frame: pd.DataFrame = judged.kept(placed=True).read_all().to_pandas()
+            frame: pd.DataFrame = judged.kept(placed).read_all().to_pandas()
         return frame.astype({"total_orders": "Int32", "voucher_amount": "float64"})
 
     def add(self, name: str, drop_when: str, because: str, share: tuple[float, float]) -> pd.DataFrame:
