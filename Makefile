@@ -24,7 +24,8 @@ logs: | $(BIN)/python  ## Follow the logs of all parts
 	@$(BIN)/python -m dev logs
 
 notebook: $(READY)  ## Open the notebooks in Jupyter
-	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks $(ARGS)
+	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.allow_root=True \
+		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate notebooks $(ARGS)
 
 rules: $(READY)  ## Run the notebook that writes pipeline/rules.toml, and README's tables
 	@$(BIN)/jupyter nbconvert --log-level=WARN --to notebook --execute --ExecutePreprocessor.record_timing=False --inplace \
