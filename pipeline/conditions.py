@@ -100,7 +100,10 @@ def _compared(node: exp.Expr) -> str:
     for other in others:
         right = _kind(other)
         if left != right and {left, right} != {"time", "day"}:
-            raise _refused(node, f"compares a {left} with a {right}; write dates as DATE '2020-05-01'")
+            way_out = (
+                "write dates as DATE '2020-05-01'" if {"time", "day"} & {left, right} else "compare like with like"
+            )
+            raise _refused(node, f"compares a {left} with a {right}; {way_out}")
         if left not in ORDERED and not isinstance(node, (exp.EQ, exp.NEQ, exp.In)):
             raise _refused(node, f"orders a {left}, which engines do differently; use = or IN")
     return "boolean"
