@@ -1,11 +1,14 @@
 """What the pipeline reads from its environment, once, at its entry points: the command line and the DAG's tasks."""
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
 from pipeline import PipelineError
+
+log = logging.getLogger("pipeline")
 
 
 class SettingsError(PipelineError):
@@ -31,7 +34,7 @@ class Settings:
 
         Raises SettingsError naming the variable and the way out.
         """
-        database_url = environ.get("PIPELINE_DATABASE_URL") or environ.get("DATABASE_URL", "")
+        database_url = _database_url(environ)
         for name, value in {
             "VOUCHER_SOURCE": source or environ.get("VOUCHER_SOURCE"),
             "DATABASE_URL": database_url,
@@ -45,6 +48,19 @@ class Settings:
             today=_day(environ.get("TODAY", "")),
             keep_runs=_count(environ.get("VOUCHER_KEEP_RUNS", "5")),
         )
+
+
+def _database_url(environ: Mapping[str, str]) -> str:
+    if own := environ.get("PIPELINE_DATABASE_URL"):
+        return own
+    if environ.get("VOUCHER_ENV") == "production":
+        raise SettingsError(
+            "PIPELINE_DATABASE_URL is not set, which VOUCHER_ENV=production demands; name the pipeline's role"
+        )
+    if owner := environ.get("DATABASE_URL", ""):
+        log.warning("PIPELINE_DATABASE_URL is not set: the pipeline works as the owner, by DATABASE_URL")
+        return owner
+    return ""
 
 
 def _day(text: str) -> date | None:

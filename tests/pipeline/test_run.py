@@ -269,6 +269,10 @@ def test_a_run_that_is_not_on_record_is_named(database: str) -> None:
     [
         ({"DATABASE_URL": "x"}, "VOUCHER_SOURCE is not set"),
         ({"VOUCHER_SOURCE": "x"}, "DATABASE_URL is not set"),
+        (
+            {"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_ENV": "production"},
+            "PIPELINE_DATABASE_URL is not set, which",
+        ),
         ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "TODAY": "tomorrow"}, "TODAY is 'tomorrow'"),
         ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_KEEP_RUNS": "0"}, "VOUCHER_KEEP_RUNS is '0'"),
     ],
