@@ -35,8 +35,7 @@ class ConditionError(PipelineError):
 def parse(condition: str) -> exp.Expr:
     """The checked tree of a condition.
 
-    Raises ConditionError naming the column or expression, its position (characters, from 1) and what is allowed
-    instead.
+    Raises ConditionError naming the column or expression, its position (in characters, from 1) and the way out.
     """
     if len(condition) > LONGEST:
         raise ConditionError(f"the condition has {len(condition):,} characters; at most {LONGEST:,} are read")

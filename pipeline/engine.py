@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from pipeline import PipelineError
 from pipeline.rules import COLUMNS, RuleBook
-from pipeline.segments import ANSWERS, OUTCOMES, PLACED, UNPLACED, VOTES, SegmentBook
+from pipeline.segments import ANSWERS, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, SegmentBook
 
 BATCH_ROWS = 100_000
 
@@ -40,9 +40,7 @@ class Results:
     tables: dict[str, pa.Table]
 
     def by_rule(self) -> list[tuple[str, int, int]]:
-        """Each rule's name, how many rows matched it, and how many it dropped, all countries together, most matches
-        first.
-        """
+        """Each rule's name, matches and drops, all countries together, most matches first."""
         counted = self.tables["rule_outcome"].group_by("rule").aggregate([("matched", "sum"), ("dropped", "sum")])
         rows = counted.sort_by([("matched_sum", "descending"), ("rule", "ascending")]).to_pylist()
         return [(row["rule"], row["matched_sum"], row["dropped_sum"]) for row in rows]
@@ -55,9 +53,7 @@ class Judged:
         self._connection, self._rules, self._segments = connection, rules, segments
 
     def tally(self) -> pa.Table:
-        """How many rows had each outcome; see SegmentBook.tally. A few thousand rows at most, whatever the part's
-        size.
-        """
+        """How many rows had each outcome (see SegmentBook.tally): a few hundred lines, whatever the part's size."""
         return self._connection.sql(self._segments.tally(self._rules)).to_arrow_table()
 
     def kept(self, placed: bool = False) -> pa.RecordBatchReader:
@@ -120,30 +116,18 @@ def results(tallies: Iterable[pa.Table], rules: RuleBook, segments: SegmentBook)
             "segment_vote": VOTES,
             "segment": ANSWERS,
         }
-        totals = (
-            connection.sql("""
-            SELECT CAST(sum(rows) AS BIGINT) AS rows_in,
-                CAST(coalesce(sum(rows) FILTER (WHERE dropped_by IS NULL), 0) AS BIGINT) AS rows_kept,
-                min(data_from) FILTER (WHERE dropped_by IS NULL) AS data_from,
-                max(data_to) FILTER (WHERE dropped_by IS NULL) AS data_to
-            FROM tally
-        """)
-            .to_arrow_table()
-            .to_pylist()[0]
-        )
+        totals = connection.sql(TOTALS).to_arrow_table().to_pylist()[0]
         return Results(**totals, tables={name: connection.sql(sql).to_arrow_table() for name, sql in tables.items()})
 
 
 def _spellings(counted: list[tuple[str | None, int]]) -> pa.Table:
-    """Each spelling of a country beside the one that stands for all that differ from it in case only: the most
-    frequent.
-    """
+    """Each spelling of a country beside the most frequent one of those that differ from it in case or white space."""
     spellings: dict[str, Counter[str]] = {}
     for spelling, rows in counted:
         if spelling is not None:
             spellings.setdefault(spelling.strip().casefold(), Counter())[spelling] += rows
     common = {
-        spelling: min(alike, key=lambda each: (-alike[each], each))
+        spelling: min(alike, key=lambda each: (-alike[each], each)).strip()
         for alike in spellings.values()
         for spelling in alike
     }

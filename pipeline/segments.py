@@ -30,6 +30,12 @@ PLACED = """SELECT country_code, segment_name, segment, voucher_amount, rows
   FROM (SELECT * FROM tally WHERE dropped_by IS NULL)
   UNPIVOT INCLUDE NULLS (segment FOR segment_name IN ({kinds}))"""
 
+TOTALS = """SELECT CAST(sum(rows) AS BIGINT) AS rows_in,
+    CAST(coalesce(sum(rows) FILTER (WHERE dropped_by IS NULL), 0) AS BIGINT) AS rows_kept,
+    min(data_from) FILTER (WHERE dropped_by IS NULL) AS data_from,
+    max(data_to) FILTER (WHERE dropped_by IS NULL) AS data_to
+  FROM tally"""
+
 OUTCOMES = """SELECT coalesce(country_code, '') AS country_code, rule,
     CAST(coalesce(sum(rows) FILTER (WHERE matched), 0) AS BIGINT) AS matched,
     CAST(coalesce(sum(rows) FILTER (WHERE dropped_by = rule), 0) AS BIGINT) AS dropped,
@@ -76,9 +82,7 @@ class SegmentError(PipelineError):
 
 @dataclass(frozen=True, config=tomlfile.CHECKS)
 class Segment:
-    """One segment: its label and its bounds in the kind's unit, both inclusive; `upper` is None where it is open
-    upwards.
-    """
+    """A label and its bounds in the kind's unit, both inclusive; `upper` is None where the segment is open upwards."""
 
     label: str
     lower: StrictInt = Field(validation_alias="from")

@@ -18,8 +18,8 @@ class SettingsError(PipelineError):
 @dataclass(frozen=True)
 class Settings:
     """source: where the history lies (s3://, https:// or a file); database_url: the pipeline's own (libpq's form);
-    anonymous: read S3 unsigned; today: the pinned reference day or None; keep_runs: how many published runs keep
-    their rows.
+    anonymous: read S3 unsigned; today: the pinned reference day or None; keep_runs: of how many published
+    runs the cleaned rows are kept.
     """
 
     source: str

@@ -55,9 +55,7 @@ class Workbench:
 
     @cached_property
     def placed(self) -> pd.DataFrame:
-        """What the saved rules keep of `typed`, with a column for each segment kind: the segment that the row falls
-        in.
-        """
+        """What the saved rules keep of `typed`, with a column for each segment kind: the row's segment in it."""
         return self._kept_by(RuleBook.load(), placed=True)
 
     def _kept_by(self, rules: RuleBook, placed: bool) -> pd.DataFrame:
@@ -107,9 +105,7 @@ class Workbench:
         return pd.DataFrame(both, index=names)
 
     def answers(self, rules: RuleBook) -> pd.DataFrame:
-        """The answer of each country's segments under these rules: amount, votes for it, rows that voted, basis,
-        tied.
-        """
+        """Each segment's answer under these rules: amount, votes for it, rows that voted, basis, tied."""
         frame: pd.DataFrame = self._results(rules).tables["segment"].to_pandas().astype({"voucher_amount": float})
         frame = frame.sort_values(["country_code", "segment_name", "position"]).set_index(ANSWER)
         return frame[["voucher_amount", "uses", "rows", "basis", "tied"]]
