@@ -4,7 +4,7 @@ import os
 
 from flask import Flask
 
-from app import docs, health, log, pages, problems, voucher
+from app import docs, health, log, metrics, pages, problems, voucher
 from app.models import db
 from app.published import Published
 from app.settings import MAX_BODY_BYTES, Settings
@@ -19,7 +19,12 @@ def create_app(settings: Settings | None = None) -> Flask:
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS={
             "pool_pre_ping": True,  # a connection that died with Postgres is replaced, not used
-            "connect_args": {"connect_timeout": 2, "tcp_user_timeout": 2000, "application_name": "voucher-api"},
+            "connect_args": {
+                "connect_timeout": 2,
+                "tcp_user_timeout": 2000,
+                "application_name": "voucher-api",
+                "options": "-c timezone=UTC",  # elsewhere 9999-12-31 may lie in a year that Python lacks
+            },
         },
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
     )
@@ -29,9 +34,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     docs.init_app(app)
     app.register_api(voucher.blueprint)
     app.register_api(health.blueprint)
+    app.register_api(metrics.blueprint)
     app.register_blueprint(pages.blueprint)
     with app.app_context():
         published = app.extensions["published"] = Published(db.engine, settings.poll_seconds)
+    app.extensions["metrics"] = metrics.new_registry(published, settings.max_age_hours)
     published.refresh()
     published.start()
     app.wsgi_app = log.RequestLog(app.wsgi_app)  # type: ignore[method-assign]

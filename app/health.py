@@ -6,7 +6,7 @@ from typing import Literal
 from flask import Response, current_app
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app import docs
 from app.published import Published
@@ -25,7 +25,10 @@ class Health(BaseModel):
     failing: list[str]
     run_id: str | None
     published_at: datetime | None
-    checked_at: datetime | None
+    checked_at: datetime | None = Field(description="When the run was last compared with its source.")
+    max_age_hours: float = Field(description="Once `checked_at` is as old as this, `freshness` fails.")
+    data_to: datetime | None = Field(description="The last timestamp of the history that the run was learned from.")
+    data_age_days: float | None = Field(description="How long ago `data_to` is. Shown, and never a failure.")
 
 
 blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="Health")], abp_responses=docs.INTERNAL_ERROR)
@@ -46,16 +49,17 @@ def readyz() -> Response:
     """
     published: Published = current_app.extensions["published"]
     settings: Settings = current_app.extensions["settings"]
-    health = look(published, timedelta(hours=settings.max_age_hours))
+    health = look(published, settings.max_age_hours, datetime.now(UTC))
     return _json(health, 503 if health.status == "failing" else 200)
 
 
-def look(published: Published, max_age: timedelta) -> Health:
+def look(published: Published, max_age_hours: float, now: datetime) -> Health:
+    """The one place that says what is fresh; `metrics` asks it too."""
     run = published.snapshot
     checks = {
         "published_run": run is not None,
         "database": published.database_answers,
-        "freshness": run is not None and datetime.now(UTC) - run.checked_at < max_age,
+        "freshness": run is not None and (now - run.checked_at) / timedelta(hours=1) < max_age_hours,
     }
     return Health(
         status="failing" if run is None else "ok" if all(checks.values()) else "degraded",
@@ -64,6 +68,9 @@ def look(published: Published, max_age: timedelta) -> Health:
         run_id=run.run_id if run else None,
         published_at=run.published_at if run else None,
         checked_at=run.checked_at if run else None,
+        max_age_hours=max_age_hours,
+        data_to=run.data_to if run else None,
+        data_age_days=round((now - run.data_to) / timedelta(days=1), 1) if run and run.data_to else None,
     )
 
 

@@ -26,6 +26,7 @@ class Run(Model):
 
     run_id: Mapped[str] = mapped_column(primary_key=True)
     today: Mapped[date | None]
+    data_to: Mapped[datetime | None]
 
 
 class CurrentRun(Model):

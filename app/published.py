@@ -15,7 +15,11 @@ from app.snapshot import NothingPublishedError, Segment, Snapshot
 log = structlog.get_logger()
 
 CURRENT = select(
-    models.CurrentRun.run_id, models.Run.today, models.CurrentRun.published_at, models.CurrentRun.checked_at
+    models.CurrentRun.run_id,
+    models.Run.today,
+    models.CurrentRun.published_at,
+    models.CurrentRun.checked_at,
+    models.Run.data_to,
 ).join(models.Run)
 SEGMENTS = select(*(getattr(models.Segment, column.name) for column in fields(Segment)))
 
@@ -30,7 +34,7 @@ class Published:
         self._looking = threading.Lock()  # an older look must not end after a newer one
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="published", daemon=True)
-        self._current: Row[str, date | None, datetime, datetime] | None = None
+        self._current: Row[str, date | None, datetime, datetime, datetime | None] | None = None
         self._reached: float | None = None
         self._trouble = ""
         self.snapshot: Snapshot | None = None

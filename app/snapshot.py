@@ -63,6 +63,7 @@ class Snapshot:
     today: date | None  # the day TODAY pinned, for requests too
     published_at: datetime
     checked_at: datetime
+    data_to: datetime | None  # the last timestamp of the rows kept; None when none was
     segments: tuple[Segment, ...]
     measures: Mapping[str, str] = field(init=False)  # of each kind, by segment_name
     countries: tuple[str, ...] = field(init=False)  # as stored, most rows first

@@ -19,6 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.source import SAMPLE_MARK
+
 FIGURES = json.loads(Path(__file__).with_name("published_figures.json").read_text())
 PERU = FIGURES["peru"]
 NO_AMOUNT, BLANK, TO_DRAW = 0, -1, -2
@@ -286,7 +288,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--seed", type=int, default=20210101)
     args = parser.parse_args()
-    history = sample(args.seed)
+    history = sample(args.seed).replace_schema_metadata(dict([SAMPLE_MARK]))
     pq.write_table(history, args.file, compression="gzip", row_group_size=history.num_rows)
     print(f"{history.num_rows:,} rows written to {args.file}")
 

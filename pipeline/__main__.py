@@ -1,7 +1,141 @@
-"""`python -m pipeline`; see run.py."""
+"""The command line, `python -m pipeline COMMAND`: run, plan, runs, rollback, migrate."""
 
+import argparse
+import getpass
+import logging
+import os
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from typing import Any
 
-from pipeline.run import main
+from tabulate import tabulate
 
-sys.exit(main())
+from pipeline import PipelineError, publication
+from pipeline.database import Database
+from pipeline.settings import Settings, database_url
+
+log = logging.getLogger("pipeline")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0, or 1 after one line on standard error that says what is wrong and what to do."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    commands: Mapping[str, Callable[[Any], None]] = {
+        "run": _run,
+        "plan": _plan,
+        "runs": _runs,
+        "rollback": _rollback,
+        "migrate": _migrate,
+    }
+    try:
+        commands[options.command](options)
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m pipeline", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="read the history, apply the rules, publish the answers")
+    run.add_argument("--force", metavar="REASON", type=_reason, help="publish even if an audit fails, or withdrawn")
+    plan = commands.add_parser("plan", help="the same without publishing; shows which answers would change")
+    for command in (run, plan):
+        command.add_argument("--source", help="s3://bucket/key, https://… or a file, instead of VOUCHER_SOURCE")
+    runs = commands.add_parser("runs", help="list the runs and the publications")
+    runs.add_argument("--limit", type=int, default=20, help="of how many, newest first (20)")
+    rollback = commands.add_parser("rollback", help="publish an earlier run again, or go forward to one rolled back")
+    rollback.add_argument("run", metavar="RUN", help="its id, as `runs` shows it")
+    rollback.add_argument("--reason", type=_reason, required=True, help="kept in the log of publications")
+    commands.add_parser("migrate", help="bring the tables to the newest version (as their owner: DATABASE_URL)")
+    return parser
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; say why, for those who read it later")
+    return text.strip()
+
+
+def _run(options: Any) -> None:
+    from pipeline.run import run  # noqa: PLC0415  (what a rollback doesn't need takes a second to import)
+
+    started = monotonic()
+    run_id = run(Settings.read(options.source), getpass.getuser(), options.force)
+    log.info("run %s is done, after %.1f s", run_id, monotonic() - started)
+
+
+def _plan(options: Any) -> None:
+    from pipeline import run  # noqa: PLC0415
+
+    settings = Settings.read(options.source)
+    run_id = run.plan(settings)
+    run.load(settings, run_id)
+    try:
+        run.audit(settings, run_id)
+    finally:
+        log.info("\n%s\n", run.preview(settings, run_id))
+    log.info("nothing is published; `python -m pipeline run` publishes it")
+
+
+def _runs(options: Any) -> None:
+    database = Database(database_url(os.environ))
+    runs = [
+        {
+            "": "*" if run["current"] else "",
+            "run": run["run_id"],
+            "status": run["status"],
+            "planned": _time(run["started_at"]),
+            "published": _time(run["published_at"]),
+            "rows in": _count(run["rows_in"]),
+            "kept": _count(run["rows_kept"]),
+            "newest row": _time(run["data_to"]),
+            "source": run["source"],
+        }
+        for run in publication.runs(database, options.limit)
+    ]
+    publications = [
+        {
+            "at (UTC)": _time(entry["at"]),
+            "run": entry["run_id"],
+            "instead of": entry["previous_run_id"] or "-",
+            "by": entry["actor"],
+            "action": entry["action"],
+            "reason": entry["reason"] or "",
+        }
+        for entry in publication.publications(database, options.limit)
+    ]
+    if not runs:
+        log.info("no run yet; `python -m pipeline run` makes one")
+        return
+    right = ("left", "left", "left", "left", "left", "right", "right", "left", "left")
+    log.info("%s", tabulate(runs, headers="keys", disable_numparse=True, colalign=right))
+    log.info("\npublications, the newest first\n\n%s", tabulate(publications, headers="keys", disable_numparse=True))
+
+
+def _rollback(options: Any) -> None:
+    database = Database(database_url(os.environ))
+    left = publication.roll_back(database, options.run, getpass.getuser(), options.reason)
+    log.info("run %s is published again, instead of run %s", options.run, left)
+
+
+def _migrate(_: Any) -> None:
+    from pipeline.migrations import migrate  # noqa: PLC0415  (alembic takes a second to import)
+
+    migrate(os.environ.get("DATABASE_URL", ""))
+
+
+def _time(value: Any) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S}" if value else "-"
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

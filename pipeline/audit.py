@@ -5,36 +5,62 @@ Called by `run.py`. What fails keeps the run from being published; what warns is
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
-from pipeline import PipelineError
+from pipeline.changes import ANSWERS
 from pipeline.database import Database
-from pipeline.publication import reject
 
+SHOWN = 5  # faults of a check; the rest are counted
+CHANGED_LIMIT = 0.25  # share of the answers
 
-class RunRejected(PipelineError):
-    """The run failed an audit and is not published; what was published before still is."""
+MEND_RULES = (
+    "Mend the data, or, where the data is right, the rule and its share in notebooks/02_cleaning_rules.ipynb; then run "
+    "again"
+)
+FORCE = (
+    "If that is as it should be, publish it all the same: `python -m pipeline run --force REASON`, or the DAG's "
+    "parameter force"
+)
+REPORT = "The tables don't hold what the software wrote, or it is at fault: run again, and report it if it stays"
 
 
 @dataclass(frozen=True)
 class Audit:
-    """One check: its severity (fail or warn), what is expected, in words, and the SQL for the faults of the run
-    %(run_id)s.
+    """One check: what is expected, in words; the SQL for the faults of run %(run_id)s, which may be compared with run
+    %(published)s, not NULL; what to do when there are any.
     """
 
     name: str
-    severity: str
     expected: str
+    way_out: str
     faults: str
+    severity: Literal["fail", "warn"] = "fail"
+    compares: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an audit saw; `seen` is one line."""
+
+    audit: Audit
+    passed: bool
+    seen: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether it keeps the run from being published."""
+        return not self.passed and self.audit.severity == "fail"
 
 
 AUDITS = (
     Audit(
         "rule_shares",
-        "fail",
         "each rule's matches, as a share of all rows, inside the band that its notebook cell gives",
-        """SELECT format('%%s matched %%s of %%s rows%%s (%%s %%%%), expected %%s to %%s %%%%', rule.name, sum(matched),
-                rows_in, ', e.g. ' || quote_literal(min(example)),
-                trim_scale(round(100.0 * sum(matched) / rows_in, 4)), 100 * share_low, 100 * share_high)
+        MEND_RULES,
+        """SELECT format('%%s matched %%s of %%s rows (%%s %%%%), expected %%s to %%s %%%%%%s', rule.name, sum(matched),
+                rows_in, trim_scale(round(100.0 * sum(matched) / rows_in, 4)), 100 * share_low, 100 * share_high,
+                ', e.g. ' || array_to_string((array_agg(example ORDER BY country_code)
+                    FILTER (WHERE example IS NOT NULL))[1:3], ' and '))
         FROM voucher.rule JOIN voucher.run USING (run_id)
             JOIN voucher.rule_outcome ON rule_outcome.run_id = rule.run_id AND rule_outcome.rule = rule.name
         WHERE rule.run_id = %(run_id)s
@@ -44,47 +70,173 @@ AUDITS = (
     ),
     Audit(
         "rows_balance",
-        "fail",
-        "rows in = rows kept + rows dropped",
-        """SELECT format('%%s rows in, %%s kept, %%s dropped', rows_in, rows_kept, sum(dropped))
-        FROM voucher.run JOIN voucher.rule_outcome USING (run_id)
-        WHERE run_id = %(run_id)s GROUP BY rows_in, rows_kept HAVING rows_in <> rows_kept + sum(dropped)""",
+        "rows in = kept + dropped; rows kept = votes + unplaced, in each kind",
+        REPORT,
+        """SELECT format('%%s rows in, %%s kept, %%s dropped', rows_in, rows_kept, dropped)
+        FROM voucher.run, (SELECT coalesce(sum(dropped), 0) AS dropped FROM voucher.rule_outcome
+            WHERE run_id = %(run_id)s) AS outcomes
+        WHERE run_id = %(run_id)s AND rows_in IS DISTINCT FROM rows_kept + dropped
+        UNION ALL
+        SELECT format('%%s: %%s rows kept, %%s votes and unplaced', segment_name, rows_kept, sum(rows))
+        FROM voucher.run, (SELECT segment_name, uses AS rows FROM voucher.segment_vote WHERE run_id = %(run_id)s
+            UNION ALL SELECT segment_name, rows FROM voucher.unplaced WHERE run_id = %(run_id)s) AS counted
+        WHERE run_id = %(run_id)s GROUP BY segment_name, rows_kept HAVING sum(rows) <> rows_kept""",
+    ),
+    Audit(
+        "rows_kept",
+        "at least one row is kept",
+        MEND_RULES,
+        """SELECT format('none of %%s rows is kept', rows_in) FROM voucher.run
+        WHERE run_id = %(run_id)s AND rows_kept = 0""",
     ),
     Audit(
         "rows_loaded",
-        "fail",
-        "as many rows in Postgres as were kept, and at least one",
+        "as many rows in Postgres as were kept",
+        REPORT,
         """SELECT format('%%s rows kept, %%s in Postgres', rows_kept, loaded)
         FROM voucher.run, (SELECT count(*) AS loaded FROM voucher.assignment
             JOIN voucher.run_part USING (loaded_by, part_id) WHERE run_part.run_id = %(run_id)s) AS counted
-        WHERE run_id = %(run_id)s AND (rows_kept = 0 OR rows_kept <> loaded)""",
+        WHERE run_id = %(run_id)s AND rows_kept <> loaded""",
+    ),
+    Audit(
+        "segments_complete",
+        "each country with a kept row has every segment of every kind, from 0 upwards without gap or overlap",
+        REPORT,
+        """WITH answer AS (
+            SELECT *, lead(lower_bound) OVER kind AS next_lower, row_number() OVER kind AS place
+            FROM voucher.segment WHERE run_id = %(run_id)s
+            WINDOW kind AS (PARTITION BY country_code, segment_name ORDER BY position)
+        ), defined AS (SELECT DISTINCT segment_name, segment, position, lower_bound, upper_bound FROM answer)
+        SELECT format('%%s has no segment %%s of %%s', country_code, segment, segment_name)
+        FROM (SELECT DISTINCT country_code FROM voucher.unplaced WHERE run_id = %(run_id)s) AS country
+            CROSS JOIN defined LEFT JOIN answer USING (country_code, segment_name, segment, position, lower_bound)
+        WHERE answer.run_id IS NULL
+        UNION ALL
+        SELECT format('%%s has no %%s', country_code, segment_name)
+        FROM voucher.unplaced LEFT JOIN answer USING (country_code, segment_name)
+        WHERE unplaced.run_id = %(run_id)s AND answer.run_id IS NULL
+        UNION ALL
+        SELECT format('%%s: the first segment of %%s, %%s, begins at %%s, not at 0', country_code, segment_name,
+            segment, lower_bound)
+        FROM answer WHERE place = 1 AND lower_bound <> 0
+        UNION ALL
+        SELECT format('%%s: segment %%s of %%s ends at %%s, and the next begins at %%s', country_code, segment,
+            segment_name, coalesce(upper_bound::text, 'no bound'), coalesce(next_lower::text, 'none'))
+        FROM answer WHERE upper_bound + 1 IS DISTINCT FROM next_lower""",
+    ),
+    # What segment_vote can't tell, how often a country used an amount in all, is bounded: unplaced rows may add to it.
+    Audit(
+        "answers_by_votes",
+        "each segment's amount, votes and runner-up are those that segment_vote gives",
+        REPORT,
+        """WITH ranked AS (
+            SELECT *, sum(uses) OVER segment AS rows,
+                row_number() OVER (segment ORDER BY uses DESC, voucher_amount) AS place
+            FROM voucher.segment_vote WHERE run_id = %(run_id)s
+            WINDOW segment AS (PARTITION BY country_code, segment_name, segment)
+        ), first AS (SELECT * FROM ranked WHERE place = 1), second AS (SELECT * FROM ranked WHERE place = 2),
+        answer AS (SELECT * FROM voucher.segment WHERE run_id = %(run_id)s)
+        SELECT format('%%s %%s %%s: published %%s (%%s of %%s), by its votes %%s (%%s of %%s)', country_code,
+            segment_name, segment, coalesce(answer.voucher_amount::text, 'nothing'), answer.uses, answer.rows,
+            coalesce(first.voucher_amount::text, 'nothing'), first.uses, first.rows)
+        FROM answer FULL JOIN first USING (country_code, segment_name, segment)
+            LEFT JOIN second USING (country_code, segment_name, segment)
+        WHERE (answer.voucher_amount, answer.uses, answer.rows, answer.runner_up_amount, answer.runner_up_uses,
+            answer.basis, answer.tied) IS DISTINCT FROM
+            (coalesce(first.voucher_amount, CASE basis WHEN 'country' THEN answer.voucher_amount END),
+            coalesce(first.uses, 0), coalesce(first.rows, 0), second.voucher_amount, second.uses,
+            CASE WHEN first.uses IS NULL THEN 'country' ELSE 'segment' END, coalesce(second.uses = first.uses, false))
+        UNION ALL
+        SELECT DISTINCT format('%%s: its most used amount is said to be %%s, but %%s was used more',
+            answer.country_code, answer.voucher_amount, other.voucher_amount)
+        FROM answer
+            JOIN (SELECT country_code, segment_name, voucher_amount, sum(uses) AS uses FROM ranked
+                GROUP BY country_code, segment_name, voucher_amount) AS other USING (country_code)
+            LEFT JOIN voucher.unplaced ON (unplaced.run_id, unplaced.country_code, unplaced.segment_name)
+                = (%(run_id)s, other.country_code, other.segment_name)
+        WHERE basis = 'country' AND other.uses > coalesce(unplaced.rows, 0) + coalesce((SELECT sum(uses) FROM ranked
+            WHERE (ranked.country_code, ranked.segment_name, ranked.voucher_amount)
+                = (answer.country_code, other.segment_name, answer.voucher_amount)), 0)""",
+    ),
+    Audit(
+        "countries_remain",
+        "every country of the published run is there",
+        FORCE,
+        """SELECT format('%%s has no answer any more', country_code)
+        FROM (SELECT DISTINCT country_code FROM voucher.segment WHERE run_id = %(published)s) AS published
+        WHERE lower(country_code) NOT IN (SELECT lower(country_code) FROM voucher.segment WHERE run_id = %(run_id)s)
+        ORDER BY country_code""",
+        compares=True,
+    ),
+    Audit(
+        "newest_assignment",
+        "the newest assignment is not older than that of the published run",
+        FORCE,
+        """SELECT format('the newest assignment is of %%s, that of the published run of %%s', run.data_to,
+            published.data_to)
+        FROM voucher.run, voucher.run AS published
+        WHERE run.run_id = %(run_id)s AND published.run_id = %(published)s AND run.data_to < published.data_to""",
+        compares=True,
+    ),
+    Audit(
+        "rows_not_halved",
+        "at least half as many rows kept as in the published run",
+        FORCE,
+        """SELECT format('%%s rows kept, %%s in the published run', run.rows_kept, published.rows_kept)
+        FROM voucher.run, voucher.run AS published
+        WHERE run.run_id = %(run_id)s AND published.run_id = %(published)s
+            AND 2 * run.rows_kept < published.rows_kept""",
+        severity="warn",
+        compares=True,
+    ),
+    Audit(
+        "answers_changed",
+        f"at most {CHANGED_LIMIT:.0%} of the published answers change",
+        FORCE,
+        f"""SELECT format('%%s of %%s published answers change; `python -m pipeline plan` shows them', changed,
+            published)
+        FROM (SELECT count(old_amount) AS changed FROM ({ANSWERS}) AS answers) AS counted,
+            (SELECT count(*) AS published FROM voucher.segment WHERE run_id = %(published)s) AS before
+        WHERE changed > {CHANGED_LIMIT} * published""",  # noqa: S608
+        severity="warn",
+        compares=True,
     ),
 )
 
 
-def audit(database: Database, run_id: str) -> list[str]:
-    """Run every check and put its outcome on record; the warnings.
+def audit(database: Database, run_id: str, published: str | None) -> list[Outcome]:
+    """Run every check on a loaded run and put the outcomes on record.
 
-    Raises RunRejected, with all that failed, once the run is marked as rejected.
+    `published` is the run that readers see. Comparisons with it are skipped when there is none, or when it came from
+    the built-in sample.
     """
-    failed: list[str] = []
-    warned: list[str] = []
     with database.transaction() as cursor:
-        for check in AUDITS:
-            cursor.execute(check.faults, {"run_id": run_id})
-            faults = [str(row[0]) for row in cursor.fetchall()]
-            cursor.execute(
-                """INSERT INTO voucher.audit_outcome (run_id, audit, severity, passed, expected, seen)
-                VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (run_id, audit) DO UPDATE SET
-                severity = EXCLUDED.severity, passed = EXCLUDED.passed, expected = EXCLUDED.expected,
-                seen = EXCLUDED.seen""",
-                (run_id, check.name, check.severity, not faults, check.expected, "; ".join(faults) or "as expected"),
-            )
-            (failed if check.severity == "fail" else warned).extend(f"{check.name}: {fault}" for fault in faults)
-    if failed:
-        reject(database, run_id)
-        raise RunRejected(
-            f"run {run_id} is not published: {'; '.join(failed)}. Mend the data, or, where the data is right, "
-            "the rule and its share in notebooks/02_cleaning_rules.ipynb; then run again"
+        cursor.execute(
+            """SELECT count(*) > 0 AND bool_and(synthetic) AS synthetic
+            FROM voucher.run_part JOIN voucher.part USING (part_id) WHERE run_id = %s""",
+            (published,),
         )
-    return warned
+        skipped = "nothing is published" if not published else "the published run came from the built-in sample"
+        skip = not published or cursor.fetchone().synthetic
+        outcomes = []
+        for check in AUDITS:
+            if check.compares and skip:
+                outcomes.append(Outcome(check, True, f"skipped: {skipped}"))
+                continue
+            cursor.execute(check.faults, {"run_id": run_id, "published": published})
+            outcomes.append(_outcome(check, [str(row[0]) for row in cursor.fetchall()]))
+        for outcome in outcomes:
+            check = outcome.audit
+            cursor.execute(
+                """INSERT INTO voucher.audit_outcome (run_id, audit, severity, passed, expected, seen, compared_with)
+                VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (run_id, audit) DO UPDATE SET
+                (severity, passed, expected, seen, compared_with) = (EXCLUDED.severity, EXCLUDED.passed,
+                EXCLUDED.expected, EXCLUDED.seen, EXCLUDED.compared_with)""",
+                (run_id, check.name, check.severity, outcome.passed, check.expected, outcome.seen, published),
+            )
+        return outcomes
+
+
+def _outcome(check: Audit, faults: list[str]) -> Outcome:
+    more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+    return Outcome(check, not faults, "; ".join([*faults[:SHOWN], *more]) or "as expected")

@@ -1,18 +1,21 @@
 """The pipeline's connections to Postgres, and the drivers' errors as ours. Called by all that write tables."""
 
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import adbc_driver_manager
 import psycopg2
-from adbc_driver_postgresql import dbapi as adbc
 from psycopg2.extras import NamedTupleCursor
 
 from pipeline import PipelineError
 
+log = logging.getLogger("pipeline")
+
 CONNECT_SECONDS = 10
+ONE_RUN = 0x766F7563686572  # the advisory lock of the step that is at work: "voucher"
 MISSING = (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName, psycopg2.errors.UndefinedFunction)
 
 
@@ -38,23 +41,40 @@ class Database:
 
         Raises DatabaseAway or DatabaseError in place of the driver's errors.
         """
+        with _our_errors(), closing(self._connect()) as connection, connection, connection.cursor() as cursor:
+            yield cursor
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until no other step of a run is at work on these tables, and keep the others waiting in turn.
+
+        The lock is the connection's, so Postgres lets go of it when this process dies.
+        """
         with _our_errors():
-            connection = psycopg2.connect(
-                self.url,
-                connect_timeout=CONNECT_SECONDS,
-                application_name="voucher-pipeline",
-                cursor_factory=NamedTupleCursor,
-                options="-c timezone=UTC",
-            )
-            try:
-                with connection, connection.cursor() as cursor:
-                    yield cursor
-            finally:
-                connection.close()
+            connection = self._connect("-c idle_session_timeout=0 -c tcp_keepalives_idle=60")
+            connection.autocommit = True
+            cursor = connection.cursor()
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", (ONE_RUN,))
+            if not cursor.fetchone()[0]:
+                log.info("another run is at work on these tables; waiting until its step ends")
+                cursor.execute("SELECT pg_advisory_lock(%s)", (ONE_RUN,))
+        with closing(connection):
+            yield
+
+    def _connect(self, settings: str = "") -> Any:
+        return psycopg2.connect(
+            self.url,
+            connect_timeout=CONNECT_SECONDS,
+            application_name="voucher-pipeline",
+            cursor_factory=NamedTupleCursor,
+            options=f"-c timezone=UTC {settings}",
+        )
 
     @contextmanager
     def bulk_transaction(self) -> Iterator[Any]:
         """The same with a cursor that takes streams of Arrow batches; its parameters are $1, $2, …"""
+        from adbc_driver_postgresql import dbapi as adbc  # noqa: PLC0415  (it imports pandas, half a second)
+
         with _our_errors(), adbc.connect(self.url) as connection, connection.cursor() as cursor:
             yield cursor
             connection.commit()

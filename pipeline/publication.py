@@ -1,63 +1,126 @@
-"""Which run readers see: `voucher.current_run` moves in one transaction. Called by `run.py` and `audit.py`."""
+"""Which run readers see: `voucher.current_run` moves in one transaction, and `voucher.publication` keeps every move.
+
+Called by `run.py` and the command line.
+"""
+
+from typing import Any
 
 from pipeline.database import Database, DatabaseError
 
-ABANDONED = "1 day"  # a run that began this long ago and was never published counts as given up
+
+class Outdated(DatabaseError):
+    """Another run was published since this one was compared with the published one."""
+
+    passing = True
 
 
-def publish(database: Database, run_id: str, actor: str, reason: str | None = None) -> str | None:
+def current(database: Database) -> str | None:
+    """The run_id that readers see."""
+    with database.transaction() as cursor:
+        return _current(cursor)
+
+
+def publish(database: Database, run_id: str, actor: str, force: str | None = None) -> str | None:
     """Let readers see this run, at once and as a whole; the run_id that they saw before.
 
-    When they see it already, only `checked_at` is set. Raises DatabaseError when it has not passed its audits.
+    When they see it already, only `checked_at` is set. `force` is the reason to publish a run that failed an audit or
+    was rolled back. Raises DatabaseError when the run may not be published, Outdated when it must be audited again.
     """
     with database.transaction() as cursor:
+        cursor.execute("LOCK TABLE voucher.current_run IN EXCLUSIVE MODE")
+        previous = _current(cursor)
+        if previous == run_id:
+            cursor.execute("UPDATE voucher.current_run SET checked_at = now()")
+            return previous
         cursor.execute(
-            """SELECT FROM voucher.run WHERE run_id = %s AND status <> 'rejected'
-            AND EXISTS (SELECT FROM voucher.audit_outcome WHERE audit_outcome.run_id = run.run_id)""",
+            """SELECT status, finished_at IS NOT NULL AND audited AS audited, passed, outdated
+            FROM voucher.run, LATERAL (
+                SELECT count(*) > 0 AS audited, bool_and(passed OR severity = 'warn') AS passed,
+                    bool_or(compared_with IS DISTINCT FROM %s) AS outdated
+                FROM voucher.audit_outcome WHERE audit_outcome.run_id = run.run_id) AS audits
+            WHERE run_id = %s""",
+            (previous, run_id),
+        )
+        run = cursor.fetchone()
+        allowed = run and run.audited and (force or (run.passed and run.status not in {"rejected", "withdrawn"}))
+        if not allowed:
+            raise DatabaseError(f"run {run_id} has not passed its audits; `python -m pipeline run` makes it anew")
+        if run.outdated:
+            raise Outdated(f"another run was published since run {run_id} was audited; run again")
+        cursor.execute(
+            """INSERT INTO voucher.current_run (run_id, published_at, checked_at) VALUES (%s, now(), now())
+            ON CONFLICT (one_row) DO UPDATE SET (run_id, published_at, checked_at) =
+                (EXCLUDED.run_id, EXCLUDED.published_at, EXCLUDED.checked_at)""",
             (run_id,),
         )
-        if not cursor.rowcount:
-            raise DatabaseError(f"run {run_id} has not passed its audits; `python -m pipeline run` makes it anew")
-        cursor.execute("LOCK TABLE voucher.current_run IN EXCLUSIVE MODE")
-        cursor.execute("SELECT run_id FROM voucher.current_run")
-        row = cursor.fetchone()
-        previous = row.run_id if row else None
-        cursor.execute(
-            """INSERT INTO voucher.current_run (run_id, published_at, checked_at) VALUES (%(run_id)s, now(), now())
-            ON CONFLICT (one_row) DO UPDATE SET run_id = EXCLUDED.run_id, checked_at = EXCLUDED.checked_at,
-                published_at = CASE WHEN current_run.run_id = EXCLUDED.run_id
-                    THEN current_run.published_at ELSE EXCLUDED.published_at END""",
-            {"run_id": run_id},
-        )
-        if previous != run_id:
-            cursor.execute("UPDATE voucher.run SET status = 'published' WHERE run_id = %s", (run_id,))
-            cursor.execute(
-                "INSERT INTO voucher.publication (run_id, previous_run_id, actor, reason) VALUES (%s, %s, %s, %s)",
-                (run_id, previous, actor, reason),
-            )
+        _set_status(cursor, run_id, "published")
+        _record(cursor, run_id, previous, actor=actor, action="force" if force else "publish", reason=force)
         return previous
 
 
-def reject(database: Database, run_id: str) -> None:
-    """Mark a run that failed its audits, and drop its rows; a published run stays. Counts and audits are kept."""
+def roll_back(database: Database, run_id: str, actor: str, reason: str) -> str:
+    """Let readers see a run again that they saw before; the run_id that they leave, which becomes `withdrawn`.
+
+    Going to a withdrawn run is going forward again: what is left then stays published by its own right. `checked_at`
+    stays, as the source was not looked at. Raises DatabaseError when there is no way to that run.
+    """
     with database.transaction() as cursor:
+        cursor.execute("LOCK TABLE voucher.current_run IN EXCLUSIVE MODE")
+        left = _current(cursor)
         cursor.execute(
-            "UPDATE voucher.run SET status = 'rejected' WHERE run_id = %s AND status = 'loading' RETURNING run_id",
+            """SELECT status, EXISTS (SELECT FROM voucher.publication WHERE publication.run_id = run.run_id) AS seen
+            FROM voucher.run WHERE run_id = %s""",
             (run_id,),
         )
-        if cursor.fetchone():
-            cursor.execute("SELECT voucher.drop_partition(%s)", (run_id,))
+        run = cursor.fetchone()
+        if run is None:
+            raise DatabaseError(f"there is no run {run_id!r}; `python -m pipeline runs` lists them")
+        if left == run_id:
+            raise DatabaseError(f"run {run_id} is the published one; `python -m pipeline runs` lists the others")
+        if left is None or not run.seen:
+            raise DatabaseError(
+                f"run {run_id} ({run.status}) was never published, so there is no way back to it; "
+                "`python -m pipeline runs` lists those that were"
+            )
+        cursor.execute("UPDATE voucher.current_run SET run_id = %s, published_at = now()", (run_id,))
+        if run.status != "withdrawn":
+            _set_status(cursor, left, "withdrawn")
+        _set_status(cursor, run_id, "published")
+        _record(cursor, run_id, left, actor=actor, action="rollback", reason=reason)
+        return left
+
+
+def withdrawal(database: Database, run_id: str) -> Any:
+    """When the run was rolled back from (`at`, UTC), by which `actor` and for which `reason`; None if it wasn't."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            """SELECT at, actor, reason FROM voucher.publication JOIN voucher.run ON previous_run_id = run.run_id
+            WHERE run.run_id = %s AND action = 'rollback' AND status = 'withdrawn' ORDER BY at DESC LIMIT 1""",
+            (run_id,),
+        )
+        return cursor.fetchone()
+
+
+def reject(database: Database, run_id: str) -> None:
+    """Mark a run that failed its audits, and drop its rows, unless it was published once. Counts and audits stay."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            """UPDATE voucher.run SET status = 'rejected' WHERE run_id = %s AND status = 'loading'
+            RETURNING voucher.drop_partition(run_id)""",
+            (run_id,),
+        )
 
 
 def prune(database: Database, keep: int) -> list[str]:
-    """Drop the rows that neither the last `keep` published runs nor a run under way need; the runs that loaded them."""
+    """Drop the rows that the published run and the last `keep` published before don't need; the runs that loaded them.
+
+    The rows of a run under way go too if another overtakes it; it loads them again.
+    """
     with database.transaction() as cursor:
         cursor.execute(
             """WITH kept AS (
                 (SELECT run_id FROM voucher.publication GROUP BY run_id ORDER BY max(at) DESC LIMIT %s)
                 UNION SELECT run_id FROM voucher.current_run
-                UNION SELECT run_id FROM voucher.run
-                    WHERE status = 'loading' AND started_at > now() - CAST(%s AS interval)
             ), partition AS (
                 SELECT replace(relname, 'assignment_', '') AS run_id
                 FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
@@ -65,6 +128,50 @@ def prune(database: Database, keep: int) -> list[str]:
             )
             SELECT run_id, voucher.drop_partition(run_id) FROM partition
             WHERE run_id NOT IN (SELECT loaded_by FROM voucher.run_part JOIN kept USING (run_id))""",
-            (keep, ABANDONED),
+            (keep,),
         )
         return [row.run_id for row in cursor.fetchall()]
+
+
+def runs(database: Database, limit: int) -> list[dict[str, Any]]:
+    """The newest runs: run_id, whether it is `current`, status, started_at, published_at (last, UTC), rows_in,
+    rows_kept, data_to, source.
+    """
+    with database.transaction() as cursor:
+        cursor.execute(
+            """SELECT run_id, current_run.run_id IS NOT NULL AS current, status, started_at,
+                (SELECT max(at) FROM voucher.publication WHERE publication.run_id = run.run_id) AS published_at,
+                rows_in, rows_kept, data_to, source
+            FROM voucher.run LEFT JOIN voucher.current_run USING (run_id) ORDER BY started_at DESC LIMIT %s""",
+            (limit,),
+        )
+        return [row._asdict() for row in cursor.fetchall()]
+
+
+def publications(database: Database, limit: int) -> list[dict[str, Any]]:
+    """The newest publications: at (UTC), run_id, previous_run_id, action, actor, reason."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            """SELECT at, run_id, previous_run_id, action, actor, reason FROM voucher.publication
+            ORDER BY at DESC LIMIT %s""",
+            (limit,),
+        )
+        return [row._asdict() for row in cursor.fetchall()]
+
+
+def _current(cursor: Any) -> str | None:
+    cursor.execute("SELECT run_id FROM voucher.current_run")
+    row = cursor.fetchone()
+    return row.run_id if row else None
+
+
+def _set_status(cursor: Any, run_id: str, status: str) -> None:
+    cursor.execute("UPDATE voucher.run SET status = %s WHERE run_id = %s", (status, run_id))
+
+
+def _record(cursor: Any, run_id: str, previous: str | None, *, actor: str, action: str, reason: str | None) -> None:
+    cursor.execute(
+        """INSERT INTO voucher.publication (run_id, previous_run_id, actor, action, reason)
+        VALUES (%s, %s, %s, %s, %s)""",
+        (run_id, previous, actor, action, reason),
+    )

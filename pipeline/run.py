@@ -1,24 +1,29 @@
-"""The main flow: plan, load, audit, publish, prune. The DAG's tasks call these steps; `python -m pipeline` runs them
-in order.
+"""The main flow: plan, load, audit, publish, prune. The DAG's tasks call these steps; `python -m pipeline run` calls
+them in order.
+
+Each step may be repeated, and may be cut off anywhere: what readers see moves in one transaction of `publish`. One
+step at a time is at work on the tables; others wait.
 """
 
-import argparse
-import getpass
 import logging
-import os
-import sys
 from datetime import date
 from hashlib import sha256
-from time import monotonic
+
+from tabulate import tabulate
 
 from pipeline import PipelineError, engine, publication, source, store
 from pipeline.audit import audit as audited
+from pipeline.changes import changes
 from pipeline.database import Database
 from pipeline.rules import RULES_FILE, UNREADABLE, RuleBook
 from pipeline.segments import SEGMENTS_FILE, SegmentBook
 from pipeline.settings import Settings
 
 log = logging.getLogger("pipeline")
+
+
+class RunRejected(PipelineError):
+    """The run failed an audit and is not published; what was published before still is."""
 
 
 def plan(settings: Settings) -> str:
@@ -29,21 +34,89 @@ def plan(settings: Settings) -> str:
     parts = [store.recorded(database, part) or source.identified(part, settings.anonymous) for part in found]
     run_id = _identity([part.sha256 for part in parts], rules, segments, settings.today)
     planned = store.Run(run_id, settings.source, rules.hash, segments.hash, settings.today)
-    status = store.plan(database, planned, parts, rules.every)
+    with database.alone():
+        status = store.plan(database, planned, parts, rules.every)
     log.info("plan: run %s (%s) of %s, %s bytes", run_id, status, settings.source, f"{sum(p.size for p in parts):,}")
     return run_id
 
 
-def load(settings: Settings, run_id: str) -> None:
+def load(settings: Settings, run_id: str, force: str | None = None) -> None:
     """Clean the run's parts and write rows, counts, votes and segments under its run_id, unless all of it is there."""
     database = Database(settings.database_url)
+    with database.alone():
+        if not _stays_withdrawn(database, run_id, force):
+            _load(settings, database, run_id)
+
+
+def audit(settings: Settings, run_id: str, force: str | None = None) -> None:
+    """Check the loaded run against its rules' bands, its own tables and the published run.
+
+    Raises RunRejected when it must not be published, unless `force` says why it is.
+    """
+    database = Database(settings.database_url)
+    with database.alone():
+        if publication.current(database) == run_id:
+            log.info("audit: run %s is published already", run_id)
+        elif not _stays_withdrawn(database, run_id, force):
+            _load(settings, database, run_id)
+            _audit(database, run_id, force)
+
+
+def publish(settings: Settings, run_id: str, actor: str, force: str | None = None) -> None:
+    """Let readers see the run; when they do already, only note that the source was checked.
+
+    `force` is the reason to publish a run that failed an audit or was rolled back.
+    """
+    database = Database(settings.database_url)
+    with database.alone():
+        if _stays_withdrawn(database, run_id, force):
+            return
+        _load(settings, database, run_id)
+        try:
+            previous = publication.publish(database, run_id, actor, force)
+        except publication.Outdated:
+            _audit(database, run_id, force)
+            previous = publication.publish(database, run_id, actor, force)
+    if previous == run_id:
+        log.info("publish: run %s was published already", run_id)
+        return
+    log.info("publish: run %s takes over from %s", run_id, previous or "nothing")
+    log.info("publish: %s", changes(database, run_id, previous).summary)
+
+
+def prune(settings: Settings) -> None:
+    """Drop cleaned rows that no kept run refers to."""
+    database = Database(settings.database_url)
+    with database.alone():
+        for run_id in publication.prune(database, settings.keep_runs):
+            log.info("prune: the rows of run %s are dropped", run_id)
+
+
+def preview(settings: Settings, run_id: str) -> str:
+    """What publishing the loaded run would change, as tables to read."""
+    database = Database(settings.database_url)
+    return str(changes(database, run_id, publication.current(database)))
+
+
+def run(settings: Settings, actor: str, force: str | None = None) -> str:
+    """All steps in order; the run's run_id. It is published then, unless it was rolled back from."""
+    run_id = plan(settings)
+    load(settings, run_id, force)
+    audit(settings, run_id, force)
+    publish(settings, run_id, actor, force)
+    prune(settings)
+    return run_id
+
+
+def _load(settings: Settings, database: Database, run_id: str) -> None:
     if store.is_loaded(database, run_id):
-        log.info("load: run %s is loaded already", run_id)
+        log.info("load: run %s is loaded", run_id)
         return
     rules, segments = RuleBook.load(RULES_FILE), SegmentBook.load(SEGMENTS_FILE)
     planned = store.run(database, run_id)
     if (rules.hash, segments.hash) != (planned.rules_hash, planned.segments_hash):
         raise PipelineError(f"the rules or segments changed since run {run_id} was planned; run again")
+    store.begin(database, run_id)
     tallies = []
     for part_id, part in store.parts(database, run_id):
         with (
@@ -62,61 +135,36 @@ def load(settings: Settings, run_id: str) -> None:
         log.info("load:   %-32s matched %10s   dropped %10s", name, f"{matched:,}", f"{dropped:,}")
 
 
-def audit(settings: Settings, run_id: str) -> None:
-    """Check the loaded run. Raises RunRejected when it must not be published."""
-    for warning in audited(Database(settings.database_url), run_id):
-        log.warning("audit: %s", warning)
-    log.info("audit: run %s passed", run_id)
+def _audit(database: Database, run_id: str, force: str | None) -> None:
+    published = publication.current(database)
+    outcomes = audited(database, run_id, published)
+    log.info("audit: run %s, compared with %s", run_id, published or "nothing")
+    words = {True: "passed", False: "FAILED"}
+    rows = [[o.audit.name, o.audit.severity, words[o.passed], o.seen] for o in outcomes]
+    for line in tabulate(rows, ["audit", "severity", "", "seen"], maxcolwidths=[None, None, None, 100]).splitlines():
+        log.info("audit:   %s", line)
+    for warned in (outcome for outcome in outcomes if not outcome.passed and not outcome.failed):
+        log.warning("audit: %s: expected: %s; seen: %s", warned.audit.name, warned.audit.expected, warned.seen)
+    if not (failed := [outcome for outcome in outcomes if outcome.failed]):
+        return
+    if force:
+        log.warning("audit: published all the same, by force: %s", force)
+        return
+    publication.reject(database, run_id)
+    faults = "; ".join(f"{outcome.audit.name}: {outcome.seen}" for outcome in failed)
+    ways_out = dict.fromkeys(outcome.audit.way_out for outcome in failed)
+    raise RunRejected(f"run {run_id} is not published: {faults}. {'. '.join(ways_out)}")
 
 
-def publish(settings: Settings, run_id: str, actor: str) -> None:
-    """Let readers see the run."""
-    previous = publication.publish(Database(settings.database_url), run_id, actor)
-    if previous == run_id:
-        log.info("publish: run %s was published already", run_id)
-    else:
-        log.info("publish: run %s takes over from %s", run_id, previous or "nothing")
-
-
-def prune(settings: Settings) -> None:
-    """Drop cleaned rows that no kept run refers to."""
-    for run_id in publication.prune(Database(settings.database_url), settings.keep_runs):
-        log.info("prune: the rows of run %s are dropped", run_id)
-
-
-def run(settings: Settings, actor: str) -> str:
-    """All steps in order; the published run's run_id."""
-    run_id = plan(settings)
-    load(settings, run_id)
-    audit(settings, run_id)
-    publish(settings, run_id, actor)
-    prune(settings)
-    return run_id
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; 0, or 1 after one line on standard error that says what is wrong and what to do."""
-    parser = argparse.ArgumentParser("python -m pipeline", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    runs = commands.add_parser("run", help="read the history, apply the rules, publish the answers")
-    runs.add_argument("--source", help="s3://bucket/key, https://… or a file, instead of VOUCHER_SOURCE")
-    commands.add_parser("migrate", help="bring the tables to the newest version (as their owner: DATABASE_URL)")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("botocore").setLevel(logging.WARNING)
-    started = monotonic()
-    try:
-        if options.command == "migrate":
-            from pipeline.migrations import migrate  # noqa: PLC0415  (alembic takes a second to import)
-
-            migrate(os.environ.get("DATABASE_URL", ""))
-        else:
-            run_id = run(Settings.read(options.source), getpass.getuser())
-            log.info("run %s is published, after %.1f s", run_id, monotonic() - started)
-    except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+def _stays_withdrawn(database: Database, run_id: str, force: str | None) -> bool:
+    if force or not (left := publication.withdrawal(database, run_id)):
+        return False
+    log.warning(
+        "run %s was rolled back from at %s by %s (%s), so it isn't published; `python -m pipeline rollback %s --reason "
+        "…` goes forward to it again",
+        *(run_id, f"{left.at:%Y-%m-%d %H:%M:%S} UTC", left.actor, left.reason, run_id),
+    )
+    return True
 
 
 def _identity(digests: list[str], rules: RuleBook, segments: SegmentBook, today: date | None) -> str:

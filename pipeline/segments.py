@@ -39,7 +39,7 @@ TOTALS = """SELECT CAST(sum(rows) AS BIGINT) AS rows_in,
 OUTCOMES = """SELECT coalesce(country_code, '') AS country_code, rule,
     CAST(coalesce(sum(rows) FILTER (WHERE matched), 0) AS BIGINT) AS matched,
     CAST(coalesce(sum(rows) FILTER (WHERE dropped_by = rule), 0) AS BIGINT) AS dropped,
-    min(example) FILTER (WHERE dropped_by = rule) AS example
+    min(example) FILTER (WHERE matched) AS example
   FROM tally UNPIVOT (matched FOR rule IN ({rules}))
   GROUP BY ALL"""
 
@@ -147,14 +147,16 @@ class SegmentBook:
 
     def tally(self, rules: RuleBook) -> str:
         """A SELECT over the view `judged` (see RuleBook.sql): for each distinct outcome of a row, how many `rows` had
-        it, their first and last `timestamp`, and, where they hold what can't be read, an `example` of that.
+        it, their first and last `timestamp`, and, of dropped ones, an `example`: a row's texts as the source has them.
         """
-        texts = " ".join(f"WHEN unreadable_{column} THEN left({column}_text, 60)" for column in COLUMNS)
+        row = f"struct_pack({', '.join(f'{column} := {column}_text' for column in COLUMNS)})"
+        example = f"CAST(min(CASE WHEN dropped_by IS NOT NULL THEN {row} END) AS VARCHAR)"
         flags = ", ".join(f'"{rule.name}"' for rule in rules.every)
         placed = ",\n    ".join(kind.placed() for kind in self.kinds)
         return f"""SELECT country_code, {flags}, dropped_by, voucher_amount,
     {placed},
-    count(*) AS rows, min(timestamp) AS data_from, max(timestamp) AS data_to, min(CASE {texts} END) AS example
+    count(*) AS rows, min(timestamp) AS data_from, max(timestamp) AS data_to,
+    replace(left({example}, 400), chr(0), '\\0') AS example
   FROM judged GROUP BY ALL"""
 
     def defined(self) -> str:

@@ -34,23 +34,19 @@ class Settings:
 
         Raises SettingsError naming the variable and the way out.
         """
-        database_url = _database_url(environ)
-        for name, value in {
-            "VOUCHER_SOURCE": source or environ.get("VOUCHER_SOURCE"),
-            "DATABASE_URL": database_url,
-        }.items():
-            if not value:
-                raise SettingsError(f"{name} is not set; after `make up`, `. .local/env` sets it")
+        if not (source or environ.get("VOUCHER_SOURCE")):
+            raise SettingsError("VOUCHER_SOURCE is not set; after `make up`, `. .local/env` sets it")
         return cls(
             source=source or environ["VOUCHER_SOURCE"],
-            database_url=database_url,
+            database_url=database_url(environ),
             anonymous=environ.get("VOUCHER_S3_ANONYMOUS", "") not in {"", "0"},
             today=_day(environ.get("TODAY", "")),
             keep_runs=_count(environ.get("VOUCHER_KEEP_RUNS", "5")),
         )
 
 
-def _database_url(environ: Mapping[str, str]) -> str:
+def database_url(environ: Mapping[str, str]) -> str:
+    """Where the tables lie, as the pipeline's own role, or, with a warning, as their owner. Raises SettingsError."""
     if own := environ.get("PIPELINE_DATABASE_URL"):
         return own
     if environ.get("VOUCHER_ENV") == "production":
@@ -60,7 +56,7 @@ def _database_url(environ: Mapping[str, str]) -> str:
     if owner := environ.get("DATABASE_URL", ""):
         log.warning("PIPELINE_DATABASE_URL is not set: the pipeline works as the owner, by DATABASE_URL")
         return owner
-    return ""
+    raise SettingsError("DATABASE_URL is not set; after `make up`, `. .local/env` sets it")
 
 
 def _day(text: str) -> date | None:

@@ -24,6 +24,7 @@ from botocore.client import Config
 from pipeline import PipelineError
 
 CHUNK = 1 << 20  # bytes
+SAMPLE_MARK = (b"voucher-select", b"built-in sample")  # in the Parquet metadata of what dev/sample.py writes
 TIMEOUT = (5, 60)  # seconds to connect, seconds between two chunks
 
 
@@ -40,13 +41,15 @@ class SourceAway(SourceError):
 @dataclass(frozen=True)
 class Part:
     """One Parquet file: where it lies, its ETag (of a file, or where the server gives none, made from its sha256
-    once read), its size in bytes, and the sha256 of its bytes ('' until they were read).
+    once read), its size in bytes, the sha256 of its bytes ('' until they were read), and whether it is the
+    built-in sample.
     """
 
     uri: str
     etag: str
     size: int
     sha256: str = ""
+    synthetic: bool = False
 
 
 def parts(uri: str, anonymous: bool = False) -> list[Part]:
@@ -73,15 +76,21 @@ def identified(part: Part, anonymous: bool = False) -> Part:
     """The part with the sha256 of its bytes, once its Parquet footer was read and it has a row."""
     with fetched(part, anonymous) as (path, digest):
         try:
-            rows = pq.read_metadata(path).num_rows
+            footer = pq.read_metadata(path)
         except (pa.ArrowInvalid, OSError) as error:
             start, known = path.open("rb").read(4), path.stat().st_size
             fault = "is a Parquet file cut short" if start == b"PAR1" else "is not a Parquet file"
             reason = str(error).splitlines()[0].rstrip(".")
             raise SourceError(f"{part.uri} {fault} ({known:,} bytes: {reason}); upload it again") from None
-        if rows == 0:
+        if footer.num_rows == 0:
             raise SourceError(f"{part.uri} has no rows; point VOUCHER_SOURCE at a file with a history")
-        return replace(part, etag=part.etag or f"sha256:{digest}", size=path.stat().st_size, sha256=digest)
+        return replace(
+            part,
+            etag=part.etag or f"sha256:{digest}",
+            size=path.stat().st_size,
+            sha256=digest,
+            synthetic=SAMPLE_MARK in (footer.metadata or {}).items(),
+        )
 
 
 @contextmanager

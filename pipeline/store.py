@@ -1,7 +1,7 @@
 """Writes a run to Postgres, under its own run_id, where no reader looks. Called by `run.py`'s steps plan and load."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -29,27 +29,26 @@ def recorded(database: Database, part: Part) -> Part | None:
     """The part with the sha256 on record for its uri, ETag and size, or None."""
     with database.transaction() as cursor:
         cursor.execute(
-            "SELECT sha256 FROM voucher.part WHERE (uri, etag, size) = (%s, %s, %s)",
+            "SELECT sha256, synthetic FROM voucher.part WHERE (uri, etag, size) = (%s, %s, %s)",
             (part.uri, part.etag, part.size),
         )
         row = cursor.fetchone()
-    return Part(part.uri, part.etag, part.size, row.sha256) if row else None
+    return replace(part, sha256=row.sha256, synthetic=row.synthetic) if row else None
 
 
 def plan(database: Database, run: Run, parts: Sequence[Part], rules: Sequence[Rule]) -> str:
-    """Put the run on record, unless it is; a rejected one starts again. Its status: loading or published."""
+    """Put the run on record, unless it is; a rejected one starts again. Its status: loading, published or withdrawn."""
     with database.transaction() as cursor:
         cursor.execute(
             """INSERT INTO voucher.run (run_id, source, rules_hash, segments_hash, today, started_at, status)
             VALUES (%s, %s, %s, %s, %s, now(), 'loading')
             ON CONFLICT (run_id) DO UPDATE SET status = 'loading', source = EXCLUDED.source,
                 started_at = EXCLUDED.started_at, finished_at = NULL
-                WHERE run.status = 'rejected' OR run.finished_at IS NULL""",
+                WHERE run.status = 'rejected' OR (run.status = 'loading' AND run.finished_at IS NULL)""",
             (run.run_id, run.source, run.rules_hash, run.segments_hash, run.today),
         )
         if not _is_loaded(cursor, run.run_id):
             cursor.execute("DELETE FROM voucher.run_part WHERE run_id = %s", (run.run_id,))
-            cursor.execute("DELETE FROM voucher.audit_outcome WHERE run_id = %s", (run.run_id,))
             _insert_parts(cursor, run.run_id, parts)
         execute_values(
             cursor,
@@ -73,6 +72,15 @@ def run(database: Database, run_id: str) -> Run:
     raise DatabaseError(f"there is no run {run_id!r}; `python -m pipeline run` makes one")
 
 
+def status(database: Database, run_id: str) -> str:
+    """loading, rejected, published or withdrawn. Raises DatabaseError when there is no such run."""
+    with database.transaction() as cursor:
+        cursor.execute("SELECT status FROM voucher.run WHERE run_id = %s", (run_id,))
+        if row := cursor.fetchone():
+            return str(row.status)
+    raise DatabaseError(f"there is no run {run_id!r}; `python -m pipeline run` makes one")
+
+
 def is_loaded(database: Database, run_id: str) -> bool:
     """Whether its tables are written and its cleaned rows are all there."""
     with database.transaction() as cursor:
@@ -83,20 +91,25 @@ def parts(database: Database, run_id: str) -> list[tuple[int, Part]]:
     """The run's parts, each with its part_id."""
     with database.transaction() as cursor:
         cursor.execute(
-            """SELECT part_id, uri, etag, size, sha256 FROM voucher.run_part JOIN voucher.part USING (part_id)
-            WHERE run_id = %s ORDER BY part_id""",
+            """SELECT part_id, uri, etag, size, sha256, synthetic FROM voucher.run_part
+                JOIN voucher.part USING (part_id) WHERE run_id = %s ORDER BY part_id""",
             (run_id,),
         )
-        return [(row.part_id, Part(row.uri, row.etag, row.size, row.sha256)) for row in cursor.fetchall()]
+        return [(part_id, Part(*part)) for part_id, *part in cursor.fetchall()]
+
+
+def begin(database: Database, run_id: str) -> None:
+    """Open the run's partition; from here to `finish` it doesn't count as loaded, even if it was once."""
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE voucher.run SET finished_at = NULL WHERE run_id = %s", (run_id,))
+        cursor.execute("SELECT voucher.open_partition(%s)", (run_id,))
 
 
 def load_part(database: Database, run_id: str, part_id: int, kept: pa.RecordBatchReader) -> int:
     """Replace the part's cleaned rows in the run's partition; how many they are.
 
-    Two that load the same run wait for each other here, so the second replaces what the first wrote.
+    The lock is the database's own memory of a loader that was killed: its last words may still be on their way.
     """
-    with database.transaction() as cursor:
-        cursor.execute("SELECT voucher.open_partition(%s)", (run_id,))
     with database.bulk_transaction() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", parameters=(run_id,))
         cursor.execute(
@@ -139,9 +152,10 @@ def _is_loaded(cursor: Any, run_id: str) -> bool:
 def _insert_parts(cursor: Any, run_id: str, parts: Sequence[Part]) -> None:
     for part in parts:
         cursor.execute(
-            """INSERT INTO voucher.part (uri, etag, size, sha256) VALUES (%s, %s, %s, %s)
-            ON CONFLICT (uri, etag, size) DO UPDATE SET sha256 = EXCLUDED.sha256 RETURNING part_id""",
-            (part.uri, part.etag, part.size, part.sha256),
+            """INSERT INTO voucher.part (uri, etag, size, sha256, synthetic) VALUES (%s, %s, %s, %s, %s)
+            ON CONFLICT (uri, etag, size) DO UPDATE SET (sha256, synthetic) = (EXCLUDED.sha256, EXCLUDED.synthetic)
+            RETURNING part_id""",
+            (part.uri, part.etag, part.size, part.sha256, part.synthetic),
         )
         cursor.execute("INSERT INTO voucher.run_part VALUES (%s, %s, %s)", (run_id, cursor.fetchone().part_id, run_id))
 

@@ -4,35 +4,40 @@
 Once a day, and when triggered:
 
 1. **plan**: finds the history (`VOUCHER_SOURCE`: S3, https or a file), reads its identity (ETag, size, sha256) and
-puts a run on
-   record. The same data with the same rules is the same run.
+   puts a run on record. The same data with the same rules is the same run.
 2. **load**: types the columns, drops what the rules of `pipeline/rules.toml` name, writes the kept rows, the counts,
-the votes and
-   the segments to Postgres, under the run's own id, where no reader looks. Its log shows each rule's count.
-3. **audit**: checks the run. When a rule's share leaves its band, this task is red, its log says which, and the
-answers stay as
-   they were.
+   the votes and the segments to Postgres, under the run's own id, where no reader looks. Its log shows each rule's
+   count.
+3. **audit**: checks the run, and compares it with the published one. When a check fails, this task is red, its log
+   shows what was wrong, with examples, and what to do; the answers stay as they were.
 4. **publish**: lets `POST /voucher` see the run, in one transaction.
 5. **prune**: drops the rows of runs that nobody needs any more.
 
-The rules are written by `notebooks/02_cleaning_rules.ipynb`: change them there. Retries and triggers are harmless:
-nothing is doubled.
+**Trigger it with parameters** to see what would change without publishing (`plan_only`), or to publish a run although
+a check fails, for a reason that goes on record (`force`).
+
+A run that was rolled back from (`python -m pipeline rollback`) is not published again by itself: the tasks are green
+and say so. The rules are written by `notebooks/02_cleaning_rules.ipynb`: change them there. Retries and triggers are
+harmless: nothing is doubled.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pendulum
-from airflow.sdk import dag, task
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from pipeline import PipelineError, run
 from pipeline.settings import Settings
 
+log = logging.getLogger("pipeline")
 
-def attempt(step: Callable[..., Any], *arguments: str) -> Any:
+
+def attempt(step: Callable[..., Any], *arguments: str | None) -> Any:
     """Run a step; what trying again can't cure fails the task at once."""
     try:
         return step(Settings.read(), *arguments)
@@ -42,6 +47,11 @@ def attempt(step: Callable[..., Any], *arguments: str) -> Any:
         raise AirflowFailException(str(error)) from None
 
 
+def forced() -> str | None:
+    """The reason given to publish all the same."""
+    return (get_current_context()["params"]["force"] or "").strip() or None
+
+
 @dag(
     dag_id="Voucher_Select",
     schedule="@daily",
@@ -49,6 +59,20 @@ def attempt(step: Callable[..., Any], *arguments: str) -> Any:
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(seconds=int(os.environ.get("VOUCHER_RETRY_SECONDS", "30")))},
+    params={
+        "plan_only": Param(
+            False,
+            type="boolean",
+            title="Plan only",
+            description="Publish nothing; publish's log shows what would change.",
+        ),
+        "force": Param(
+            None,
+            type=["null", "string"],
+            title="Force",
+            description="The reason to publish although a check fails, or after a rollback. It goes on record.",
+        ),
+    },
     doc_md=__doc__,
     tags=["voucher"],
 )
@@ -59,15 +83,20 @@ def voucher_select() -> None:
 
     @task
     def load(planned: str) -> None:
-        attempt(run.load, planned)
+        attempt(run.load, planned, forced())
 
     @task
     def audit(planned: str) -> None:
-        attempt(run.audit, planned)
+        attempt(run.audit, planned, forced())
 
     @task
     def publish(planned: str) -> None:
-        attempt(run.publish, planned, "airflow")
+        context = get_current_context()
+        if context["params"]["plan_only"]:
+            for line in attempt(run.preview, planned).splitlines():
+                log.info(line)
+            raise AirflowSkipException("plan only: nothing is published")
+        attempt(run.publish, planned, context["dag_run"].triggering_user_name or "airflow", forced())
 
     @task
     def prune() -> None:

@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -16,11 +17,13 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.settings import Settings, database_url
+from dev.ports import free_port
 from dev.postgres import Postgres
 from tests.conftest import execute
 
 RUN = "a" * 16
 DAY = date(2018, 7, 15)  # the reference day of the pinned runs here
+DATA_TO = datetime(2018, 7, 14, 21, tzinfo=UTC)  # the end of their history: years ago
 
 # The kinds and bounds of the design, each segment with an amount of its own, so that a wrong segment shows.
 Bounds = tuple[str, int, int | None, Decimal | int]
@@ -52,6 +55,7 @@ class Tables:
         basis: str = "segment",
         tied: bool = False,
         checked_at: datetime | None = None,
+        data_to: datetime | None = DATA_TO,
     ) -> None:
         """Write a run and move the pointer to it. `countries` says how many rows each of their segments has."""
         now = datetime.now(UTC)
@@ -63,9 +67,9 @@ class Tables:
         ]
         with closing(psycopg2.connect(self.database)) as connection, connection, connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO voucher.run (run_id, source, rules_hash, segments_hash, today, started_at, status)"
-                " VALUES (%s, 's3://bucket/key', 'rules', 'segments', %s, %s, 'published')",
-                (run_id, today, now),
+                "INSERT INTO voucher.run (run_id, source, rules_hash, segments_hash, today, data_to, started_at, status)"
+                " VALUES (%s, 's3://bucket/key', 'rules', 'segments', %s, %s, %s, 'published')",
+                (run_id, today, data_to, now),
             )
             execute_values(
                 cursor,
@@ -94,6 +98,19 @@ def start(database: str, **settings: Any) -> Flask:
 
 def stop(app: Flask) -> None:
     app.extensions["published"].stop()
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
+    """A server that a test may kill."""
+    from pipeline.migrations import migrate
+
+    server = Postgres(tmp_path, free_port(), "secret")
+    server.start()
+    migrate(server.url())
+    yield server
+    server.stop()
+    server.remove()
 
 
 @pytest.fixture

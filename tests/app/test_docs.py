@@ -30,6 +30,19 @@ def test_both_paths_show_an_answer_and_every_problem(client: FlaskClient, path: 
         assert response["content"]["application/problem+json"]["example"]["status"] == int(status)
 
 
+def test_metrics_are_documented_as_text(client: FlaskClient) -> None:
+    """Their answer is text/plain, no JSON."""
+    responses = client.get("/openapi.json").json["paths"]["/metrics"]["get"]["responses"]
+    assert list(responses["200"]["content"]) == ["text/plain"]
+
+
+def test_health_says_what_its_ages_mean(client: FlaskClient) -> None:
+    """The document tells the age of the check, which may fail, from the age of the data, which never does."""
+    fields = client.get("/openapi.json").json["components"]["schemas"]["Health"]["properties"]
+    assert "`freshness` fails" in fields["max_age_hours"]["description"]
+    assert "never a failure" in fields["data_age_days"]["description"]
+
+
 def test_the_examples_of_the_document_are_answered(publish: Publish, client: FlaskClient) -> None:
     """One for each kind of the published run, whose names the document lists."""
     publish()

@@ -4,7 +4,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
+
+from app.health import look
+from dev.postgres import Postgres
+from tests.app.conftest import DATA_TO, Tables, start, stop
+from tests.conftest import execute
+
+CHECKED = datetime(2026, 3, 1, 4, 30, tzinfo=UTC)
+LIMIT, TICK = timedelta(hours=36), timedelta(microseconds=1)
 
 Publish = Callable[..., None]
 
@@ -31,3 +40,65 @@ def test_a_run_that_nobody_checked_for_long_is_not_fresh(publish: Publish, clien
     publish(checked_at=datetime.now(UTC) - timedelta(hours=37))
     response = client.get("/readyz")
     assert (response.status_code, response.json["status"], response.json["failing"]) == (200, "degraded", ["freshness"])
+
+
+@pytest.mark.parametrize(
+    ("age", "failing"), [(LIMIT - TICK, []), (LIMIT, ["freshness"]), (LIMIT + TICK, ["freshness"])]
+)
+def test_fresh_is_younger_than_the_limit(app: Flask, publish: Publish, age: timedelta, failing: list[str]) -> None:
+    """A check exactly as old as the limit is too old."""
+    publish(checked_at=CHECKED)
+    assert look(app.extensions["published"], 36, CHECKED + age).failing == failing
+
+
+def test_the_limit_is_a_setting_that_is_shown(database: str, tables: Tables) -> None:
+    """Who reads that freshness fails sees beside it what was asked for."""
+    tables.publish(checked_at=datetime.now(UTC) - timedelta(hours=2))
+    for hours, failing in ((1, ["freshness"]), (3, [])):
+        app = start(database, max_age_hours=hours)
+        health = app.test_client().get("/readyz").json
+        stop(app)
+        assert (health["max_age_hours"], health["failing"]) == (hours, failing)
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/health"])
+def test_the_age_of_the_data_is_shown_and_never_a_failure(publish: Publish, client: FlaskClient, path: str) -> None:
+    """A run checked today is fresh, though its history ended years ago."""
+    publish()
+    health = client.get(path).json
+    assert (health["status"], health["data_to"]) == ("ok", "2018-07-14T21:00:00Z")
+    assert health["data_age_days"] == pytest.approx((datetime.now(UTC) - DATA_TO) / timedelta(days=1), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("ago", "days"), [(timedelta(), 0), (timedelta(hours=36), 1.5), (timedelta(days=400, hours=1), 400), (-LIMIT, -1.5)]
+)
+def test_the_age_of_the_data_is_in_days_and_tenths(app: Flask, publish: Publish, ago: timedelta, days: float) -> None:
+    """Data of the future has an age below 0."""
+    publish(data_to=CHECKED - ago)
+    assert look(app.extensions["published"], 36, CHECKED).data_age_days == days
+
+
+def test_a_run_without_a_row_has_no_age(publish: Publish, client: FlaskClient) -> None:
+    """A run that was forced may have kept nothing: null, and no failure."""
+    publish(data_to=None)
+    health = client.get("/readyz").json
+    assert (health["status"], health["data_to"], health["data_age_days"]) == ("ok", None, None)
+
+
+def test_nothing_published_has_no_times(client: FlaskClient) -> None:
+    """Null, rather than an epoch; the limit is known all the same."""
+    health = client.get("/readyz").json
+    times = ("run_id", "published_at", "checked_at", "data_to", "data_age_days")
+    assert {health[name] for name in times} == {None}
+    assert health["max_age_hours"] == 36
+
+
+def test_times_are_utc_whatever_the_zone_of_the_database(postgres: Postgres, database: str, tables: Tables) -> None:
+    """Even the last moment of the year 9999, which is the year 10000 in Auckland."""
+    execute(postgres, "ALTER DATABASE {} SET timezone TO {}", database.rsplit("/", 1)[1], "Pacific/Auckland")
+    tables.publish(data_to=datetime.max.replace(tzinfo=UTC), checked_at=CHECKED)
+    app = start(database)
+    health = app.test_client().get("/readyz").json
+    stop(app)
+    assert (health["data_to"], health["checked_at"]) == ("9999-12-31T23:59:59.999999Z", "2026-03-01T04:30:00Z")

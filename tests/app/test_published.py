@@ -1,10 +1,9 @@
 """How a published run reaches memory, and what is answered while nothing is published or Postgres is away."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from threading import enumerate as threads
 
-import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -50,17 +49,6 @@ def test_no_snapshot_mixes_two_runs(app: Flask, tables: Tables) -> None:
         assert {int(row.voucher_amount) for row in run.segments} == amounts[run.run_id]
         seen.add(run.run_id)
     assert seen == set(amounts)
-
-
-@pytest.fixture
-def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
-    """A server that a test may kill."""
-    server = Postgres(tmp_path, free_port(), "secret")
-    server.start()
-    migrate(server.url())
-    yield server
-    server.stop()
-    server.remove()
 
 
 def test_answers_go_on_from_memory_while_postgres_is_away(own_postgres: Postgres) -> None:

@@ -53,11 +53,11 @@ def refused(result: CompletedProcess[str], message: str) -> None:
         (GOOD.slice(0, 0), r"bad.parquet has no rows; point VOUCHER_SOURCE at"),
         (
             history(*[{}] * 20, {"total_orders": "many"}),
-            r"unreadable_total_orders matched 1 of 21 rows, e\.g\. 'many' .* Mend the data",
+            r"unreadable_total_orders matched 1 of 21 rows \(4.7619 %\).*e\.g\. {.*'total_orders': many, .* Mend the data",
         ),
         (
             history(*[{}] * 20, {"voucher_amount": -5.0}),
-            r"unreadable_voucher_amount matched 1 of 21 rows, e\.g\. '-5.0' .* Mend the data",
+            r"unreadable_voucher_amount matched 1 of 21 rows \(4.7619 %\).*e\.g\. {.*'voucher_amount': -5.0}.* Mend the data",
         ),
         (
             history(*[{}] * 20, *[{"total_orders": None}] * 20),

@@ -67,7 +67,7 @@ def test_the_dag_publishes(
         assert result.returncode == 0, result.stdout + result.stderr
     assert query("SELECT rows_in, rows_kept, status FROM voucher.run") == [(20, 18, "published")]
     assert query("SELECT count(*) FROM voucher.assignment") == [(18,)]
-    assert query("SELECT actor FROM voucher.publication") == [("airflow",)]
+    assert query("SELECT actor FROM voucher.publication") == [("dag_test",)]
 
 
 def test_a_rejected_run_fails_the_dag(
@@ -79,7 +79,7 @@ def test_a_rejected_run_fails_the_dag(
     """Data that fails an audit fails the task with the reason in its log, at once, and publishes nothing."""
     result = dag_run(bucket.put("history.parquet", written(history({}, {"total_orders": "many"}))))
     assert result.returncode == 1
-    assert "unreadable_total_orders matched 1 of 2 rows, e.g. 'many'" in result.stdout + result.stderr
+    assert "unreadable_total_orders matched 1 of 2 rows (50 %)" in result.stdout + result.stderr
     assert "{'audit': 'failed', 'load': 'success', 'plan': 'success'," in result.stdout
     assert query("SELECT count(*) FROM voucher.current_run") == [(0,)]
 

@@ -1,0 +1,116 @@
+"""What readers would see change if a run were published: rules, counts, answers. Called by `audit.py` and `run.py`."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tabulate import tabulate
+
+from pipeline.database import Database
+
+# The answers of run %(run_id)s that differ from those of run %(published)s, which may be NULL. Countries match as in
+# requests: case and outer white space don't count.
+ANSWERS = """SELECT coalesce(new.country_code, old.country_code) AS country, segment_name, segment,
+    old.voucher_amount AS old_amount, old.uses AS old_uses, old.rows AS old_rows,
+    new.voucher_amount AS new_amount, new.uses AS new_uses, new.rows AS new_rows
+  FROM (SELECT *, lower(country_code) AS country FROM voucher.segment WHERE run_id = %(published)s) AS old
+  FULL JOIN (SELECT *, lower(country_code) AS country FROM voucher.segment WHERE run_id = %(run_id)s) AS new
+    USING (country, segment_name, segment)
+  WHERE old.voucher_amount IS DISTINCT FROM new.voucher_amount
+  ORDER BY country, segment_name, coalesce(new.position, old.position)"""
+
+RULES = """WITH counted AS (
+    SELECT rule.run_id, position, name, drop_when, CAST(sum(matched) AS bigint) AS matched,
+        CAST(sum(dropped) AS bigint) AS dropped
+    FROM voucher.rule
+        LEFT JOIN voucher.rule_outcome AS outcome ON (outcome.run_id, rule) = (rule.run_id, name)
+    GROUP BY rule.run_id, position, name, drop_when)
+  SELECT name, old.matched AS old_matched, new.matched AS new_matched, old.dropped AS old_dropped,
+    new.dropped AS new_dropped, CASE WHEN old.name IS NULL THEN 'new rule: ' || new.drop_when
+        WHEN new.name IS NULL THEN 'no longer a rule'
+        WHEN old.drop_when <> new.drop_when THEN 'now ' || new.drop_when ELSE '' END AS change
+  FROM (SELECT * FROM counted WHERE run_id = %(published)s) AS old
+  FULL JOIN (SELECT * FROM counted WHERE run_id = %(run_id)s) AS new USING (name)
+  WHERE coalesce(old.matched, 0) + coalesce(new.matched, 0) > 0 OR coalesce(new.drop_when, old.drop_when) IS NOT NULL
+  ORDER BY coalesce(new.position, old.position)"""
+
+TOTALS = """SELECT run_id, source, rows_in, rows_kept, data_from, data_to,
+    (SELECT count(*) FROM voucher.segment WHERE segment.run_id = run.run_id) AS answers
+  FROM voucher.run WHERE run_id IN (%(published)s, %(run_id)s)"""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The rows of ANSWERS, RULES and TOTALS for a run and the published one, which is None when there is none."""
+
+    run_id: str
+    published: str | None
+    answers: list[Any]
+    rules: list[Any]
+    totals: dict[str, Any]
+
+    @property
+    def summary(self) -> str:
+        """One line: how many answers differ, of how many."""
+        of = max(run.answers for run in self.totals.values())
+        return f"{len(self.answers)} of {of} answers {'differ' if self.published else 'are new'}"
+
+    def __str__(self) -> str:
+        """The tables that a person reads before publishing."""
+        if self.run_id == self.published:
+            return f"run {self.run_id} is the published one: nothing would change"
+        columns = {"": None, "published": self.totals.get(self.published or ""), "this run": self.totals[self.run_id]}
+        facts = ("run_id", "source", "rows_in", "rows_kept", "data_from", "data_to", "answers")
+        totals = [[fact, *(_shown(getattr(run, fact, None)) for run in list(columns.values())[1:])] for fact in facts]
+        rules = [
+            [r.name, _moved(r.old_matched, r.new_matched), _moved(r.old_dropped, r.new_dropped), r.change]
+            for r in self.rules
+        ]
+        answers = [
+            [
+                *(a.country, a.segment_name, a.segment),
+                _answer(a.old_amount, a.old_uses, a.old_rows),
+                "→",
+                _answer(a.new_amount, a.new_uses, a.new_rows),
+            ]
+            for a in self.answers
+        ]
+        parts = [
+            tabulate(totals, list(columns), disable_numparse=True, colalign=("left", "right", "right")),
+            tabulate(rules, ["rule", "matched", "dropped", ""], disable_numparse=True),
+            self.summary,
+        ]
+        if answers:
+            headers = ["country", "kind", "segment", "old (votes of rows)", "", "new (votes of rows)"]
+            parts.append(tabulate(answers, headers, disable_numparse=True))
+        return "\n\n".join(parts)
+
+
+def changes(database: Database, run_id: str, published: str | None) -> Changes:
+    """Compare a loaded run with the published one."""
+    found = {}
+    with database.transaction() as cursor:
+        for name, sql in (("answers", ANSWERS), ("rules", RULES), ("totals", TOTALS)):
+            cursor.execute(sql, {"run_id": run_id, "published": published})
+            found[name] = cursor.fetchall()
+    totals = {run.run_id: run for run in found["totals"]}
+    return Changes(run_id, published, found["answers"], found["rules"], totals)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _moved(old: int | None, new: int | None) -> str:
+    return _shown(new) if old == new else f"{_shown(old)} → {_shown(new)}"
+
+
+def _answer(amount: Any, uses: int | None, rows: int | None) -> str:
+    if amount is None:
+        return "no answer"
+    votes = f"{uses:,} of {rows:,}" if rows else "no votes, the country's"
+    return f"{amount:f}".rstrip("0").rstrip(".") + f" ({votes})"

@@ -1,0 +1,100 @@
+"""What Prometheus is told: the same as `/readyz` tells."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from dev.postgres import Postgres
+from dev.processes import until
+from tests.app.conftest import DATA_TO, Tables, start, stop
+
+Publish = Callable[..., None]
+
+UNPUBLISHED = {"voucher_fresh": 0, "voucher_max_age_seconds": 36 * 3600, "voucher_database_up": 1}
+
+
+def samples(client: FlaskClient) -> dict[str, float]:
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {sample.name: sample.value for family in families for sample in family.samples}
+
+
+def test_metrics_are_prometheus_text(publish: Publish, client: FlaskClient) -> None:
+    """Every metric is the app's own and a gauge with a help text; none counts a process, which is one of several."""
+    publish()
+    response = client.get("/metrics")
+    assert (response.status_code, response.content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    for family in text_string_to_metric_families(response.text):
+        assert family.name.startswith("voucher_")
+        assert (family.type, bool(family.documentation), len(family.samples)) == ("gauge", True, 1)
+
+
+def test_metrics_say_when_what_was_published(publish: Publish, client: FlaskClient) -> None:
+    """Seconds since the epoch, and the run as a label."""
+    checked_at = datetime.now(UTC) - timedelta(hours=1)
+    publish(checked_at=checked_at)
+    found = samples(client)
+    published = found.pop("voucher_published_timestamp_seconds")
+    assert published == pytest.approx(datetime.now(UTC).timestamp(), abs=60)
+    assert found == {
+        "voucher_published_run_info": 1,
+        "voucher_fresh": 1,
+        "voucher_max_age_seconds": 36 * 3600,
+        "voucher_checked_timestamp_seconds": checked_at.timestamp(),
+        "voucher_data_to_timestamp_seconds": DATA_TO.timestamp(),
+        "voucher_database_up": 1,
+    }
+    assert f'voucher_published_run_info{{run_id="{"a" * 16}"}} 1' in client.get("/metrics").text
+
+
+@pytest.mark.parametrize(("minutes", "fresh"), [(59, True), (61, False)])
+def test_metrics_and_readiness_agree(database: str, tables: Tables, minutes: int, fresh: bool) -> None:
+    """On either side of a limit of an hour."""
+    tables.publish(checked_at=datetime.now(UTC) - timedelta(minutes=minutes))
+    app = start(database, max_age_hours=1)
+    client = app.test_client()
+    try:
+        assert samples(client)["voucher_fresh"] == fresh
+        assert ("freshness" in client.get("/readyz").json["ok"]) == fresh
+        assert samples(client)["voucher_max_age_seconds"] == 3600
+    finally:
+        stop(app)
+
+
+def test_nothing_published_is_not_fresh(client: FlaskClient) -> None:
+    """What is not known has no sample, and no 0 that reads as 1970."""
+    assert samples(client) == UNPUBLISHED
+
+
+def test_a_run_without_a_row_has_no_end_of_data(publish: Publish, client: FlaskClient) -> None:
+    """It is fresh all the same."""
+    publish(data_to=None)
+    found = samples(client)
+    assert "voucher_data_to_timestamp_seconds" not in found
+    assert found["voucher_fresh"] == 1
+
+
+def test_metrics_tell_of_a_new_run(publish: Publish, client: FlaskClient) -> None:
+    """One run is published, never two."""
+    publish()
+    publish("b" * 16)
+    assert client.get("/metrics").text.count("run_id=") == 1
+    assert f'{{run_id="{"b" * 16}"}}' in client.get("/metrics").text
+
+
+def test_metrics_are_told_from_memory_while_postgres_is_away(own_postgres: Postgres) -> None:
+    """Only the gauge of the database falls: the run is as fresh as it was."""
+    Tables(own_postgres.url()).publish()
+    app = start(own_postgres.url())
+    client = app.test_client()
+    try:
+        assert until(lambda: samples(client)["voucher_database_up"] == 1, 5)
+        before = samples(client)
+        own_postgres.kill()
+        assert until(lambda: samples(client)["voucher_database_up"] == 0, 5)
+        assert samples(client) == before | {"voucher_database_up": 0}
+        assert before["voucher_fresh"] == 1
+    finally:
+        stop(app)
