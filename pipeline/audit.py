@@ -40,16 +40,24 @@ class Audit:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an audit saw; `seen` is one line."""
+    """What an audit saw; `seen` is one line. One that is skipped counts as passed."""
 
     audit: Audit
     passed: bool
     seen: str
+    skipped: bool = False
 
     @property
     def failed(self) -> bool:
         """Whether it keeps the run from being published."""
         return not self.passed and self.audit.severity == "fail"
+
+    @property
+    def word(self) -> str:
+        """skipped, passed, warned or FAILED."""
+        if self.passed:
+            return "skipped" if self.skipped else "passed"
+        return "FAILED" if self.failed else "warned"
 
 
 AUDITS = (
@@ -65,8 +73,7 @@ AUDITS = (
             JOIN voucher.rule_outcome ON rule_outcome.run_id = rule.run_id AND rule_outcome.rule = rule.name
         WHERE rule.run_id = %(run_id)s
         GROUP BY rule.position, rule.name, share_low, share_high, rows_in
-        HAVING sum(matched)::double precision / rows_in NOT BETWEEN share_low AND share_high
-        ORDER BY rule.position""",
+        HAVING sum(matched)::double precision / rows_in NOT BETWEEN share_low AND share_high""",
     ),
     Audit(
         "rows_balance",
@@ -164,8 +171,7 @@ AUDITS = (
         FORCE,
         """SELECT format('%%s has no answer any more', country_code)
         FROM (SELECT DISTINCT country_code FROM voucher.segment WHERE run_id = %(published)s) AS published
-        WHERE lower(country_code) NOT IN (SELECT lower(country_code) FROM voucher.segment WHERE run_id = %(run_id)s)
-        ORDER BY country_code""",
+        WHERE lower(country_code) NOT IN (SELECT lower(country_code) FROM voucher.segment WHERE run_id = %(run_id)s)""",
         compares=True,
     ),
     Audit(
@@ -221,10 +227,10 @@ def audit(database: Database, run_id: str, published: str | None) -> list[Outcom
         outcomes = []
         for check in AUDITS:
             if check.compares and skip:
-                outcomes.append(Outcome(check, True, f"skipped: {skipped}"))
+                outcomes.append(Outcome(check, True, f"skipped: {skipped}", skipped=True))
                 continue
             cursor.execute(check.faults, {"run_id": run_id, "published": published})
-            outcomes.append(_outcome(check, [str(row[0]) for row in cursor.fetchall()]))
+            outcomes.append(_outcome(check, sorted(str(row[0]) for row in cursor.fetchall())))
         for outcome in outcomes:
             check = outcome.audit
             cursor.execute(

@@ -44,7 +44,9 @@ def load(settings: Settings, run_id: str, force: str | None = None) -> None:
     """Clean the run's parts and write rows, counts, votes and segments under its run_id, unless all of it is there."""
     database = Database(settings.database_url)
     with database.alone():
-        if not _stays_withdrawn(database, run_id, force):
+        if store.is_loaded(database, run_id):
+            log.info("load: run %s is loaded already", run_id)
+        elif not _stays_withdrawn(database, run_id, force):
             _load(settings, database, run_id)
 
 
@@ -109,8 +111,7 @@ def run(settings: Settings, actor: str, force: str | None = None) -> str:
 
 
 def _load(settings: Settings, database: Database, run_id: str) -> None:
-    if store.is_loaded(database, run_id):
-        log.info("load: run %s is loaded", run_id)
+    if store.is_loaded(database, run_id):  # always so, unless another run's prune came between two steps
         return
     rules, segments = RuleBook.load(RULES_FILE), SegmentBook.load(SEGMENTS_FILE)
     planned = store.run(database, run_id)
@@ -139,11 +140,10 @@ def _audit(database: Database, run_id: str, force: str | None) -> None:
     published = publication.current(database)
     outcomes = audited(database, run_id, published)
     log.info("audit: run %s, compared with %s", run_id, published or "nothing")
-    words = {True: "passed", False: "FAILED"}
-    rows = [[o.audit.name, o.audit.severity, words[o.passed], o.seen] for o in outcomes]
-    for line in tabulate(rows, ["audit", "severity", "", "seen"], maxcolwidths=[None, None, None, 100]).splitlines():
+    table = [[outcome.audit.name, outcome.word, outcome.seen] for outcome in outcomes]
+    for line in tabulate(table, ["audit", "outcome", "seen"], maxcolwidths=[None, None, 100]).splitlines():
         log.info("audit:   %s", line)
-    for warned in (outcome for outcome in outcomes if not outcome.passed and not outcome.failed):
+    for warned in (outcome for outcome in outcomes if outcome.word == "warned"):
         log.warning("audit: %s: expected: %s; seen: %s", warned.audit.name, warned.audit.expected, warned.seen)
     if not (failed := [outcome for outcome in outcomes if outcome.failed]):
         return

@@ -1,0 +1,225 @@
+"""Each audit fails on what it is there for, says so, and leaves the published answers as they were."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pipeline import run
+from pipeline.audit import AUDITS
+from pipeline.database import Database
+from pipeline.publication import current
+from pipeline.settings import Settings
+from tests.pipeline.conftest import history
+
+Query = Callable[..., list[tuple[Any, ...]]]
+Written = Callable[..., Path]
+Make = Callable[..., Settings]
+
+LATVIA = {"country_code": "Latvia", "voucher_amount": 4400.0}
+GOOD = history(*[{}] * 10, *[LATVIA] * 10)
+ANSWERS = """SELECT run_id, country_code, segment_name, segment, voucher_amount, uses FROM voucher.segment
+    JOIN voucher.current_run USING (run_id) ORDER BY country_code, segment_name, segment"""
+OUTCOME = "SELECT severity, passed, seen FROM voucher.audit_outcome WHERE run_id = %s AND audit = %s"
+
+# Files that break an audit: the audit, the rows, and what is said.
+FILES = {
+    "rule_shares": (
+        history(*[{}] * 10, *[LATVIA] * 10, {"total_orders": None, "country_code": "Narnia"}, *[{"total_orders": None}] * 4),
+        r"missing_total_orders matched 5 of 25 rows \(20 %\), expected 0 to 15 %, "
+        r"e\.g\. {.*'country_code': Narnia, .*'total_orders': NULL.*} and {.*'country_code': Peru.*Mend the data",
+    ),
+    "rows_kept": (history(*[{"total_orders": None}] * 3), r"rows_kept: none of 3 rows is kept"),
+    "countries_remain": (
+        history(*[{}] * 20),
+        r"countries_remain: Latvia has no answer any more\. If that is as it should be, .* --force REASON`",
+    ),
+    "newest_assignment": (
+        history(*[{"timestamp": "2020-05-15 18:59:20"}] * 10, *[LATVIA | {"timestamp": "2020-05-14"}] * 10),
+        r"the newest assignment is of 2020-05-15 18:59:20\+00, that of the published run of 2020-05-15 18:59:21\.102761",
+    ),
+}  # fmt: skip
+
+# What no file can break is broken between load and audit: the audit, a statement for the run %s, and what is said.
+TAMPERED = {
+    "rows_balance": (
+        "UPDATE voucher.run SET rows_in = 30 WHERE run_id = %s RETURNING 1",
+        r"rows_balance: 30 rows in, 21 kept, 0 dropped\. The tables don't hold what the software wrote",
+    ),
+    "rows_balance, by kind": (
+        "DELETE FROM voucher.unplaced WHERE run_id = %s AND segment_name = 'recency_segment' RETURNING 1",
+        r"rows_balance: recency_segment: 21 rows kept, 20 votes and unplaced",
+    ),
+    "rows_loaded": (
+        "DELETE FROM voucher.assignment WHERE loaded_by = %s AND country_code = 'Peru' RETURNING 1",
+        r"rows_loaded: 21 rows kept, 10 in Postgres",
+    ),
+    "segments_complete": (
+        "DELETE FROM voucher.segment WHERE run_id = %s AND country_code = 'Peru' AND segment = '5-13' RETURNING 1",
+        r"Peru has no segment 5-13 of frequent_segment; Peru: segment 0-4 of frequent_segment ends at 4, and the next "
+        r"begins at 14",
+    ),
+    "segments_complete, none": (
+        "DELETE FROM voucher.segment WHERE run_id = %s RETURNING 1",
+        r"segments_complete: Latvia has no frequent_segment; .*; Peru has no recency_segment",
+    ),
+    "segments_complete, first": (
+        "UPDATE voucher.segment SET lower_bound = 1 WHERE run_id = %s AND segment = '0-29' RETURNING 1",
+        r"Peru: the first segment of recency_segment, 0-29, begins at 1, not at 0",
+    ),
+    "segments_complete, overlap": (
+        "UPDATE voucher.segment SET upper_bound = 15 WHERE run_id = %s AND segment = '5-13' RETURNING 1",
+        r"Peru: segment 5-13 of frequent_segment ends at 15, and the next begins at 14",
+    ),
+    "segments_complete, open": (
+        "UPDATE voucher.segment SET upper_bound = 99 WHERE run_id = %s AND segment = '38+' RETURNING 1",
+        r"Peru: segment 38\+ of frequent_segment ends at 99, and the next begins at none",
+    ),
+    "answers_by_votes": (
+        "UPDATE voucher.segment SET voucher_amount = 1 WHERE run_id = %s AND segment = '5-13' RETURNING 1",
+        r"answers_by_votes: Latvia frequent_segment 5-13: published 1\.00 \(10 of 10\), by its votes 4400\.00 \(10 of 10\)",
+    ),
+    "answers_by_votes, uses": (
+        "UPDATE voucher.segment SET uses = uses + 1 WHERE run_id = %s AND segment = '30-60' RETURNING 1",
+        r"Peru recency_segment 30-60: published 2640\.00 \(11 of 10\), by its votes 2640\.00 \(10 of 10\)",
+    ),
+    "answers_by_votes, tie": (
+        "UPDATE voucher.segment SET tied = true WHERE run_id = %s AND segment = '5-13' RETURNING 1",
+        r"answers_by_votes: Latvia frequent_segment 5-13",
+    ),
+    "answers_by_votes, missing": (
+        "DELETE FROM voucher.segment_vote WHERE run_id = %s AND segment = '30-60' RETURNING 1",
+        r"Peru recency_segment 30-60: published 2640\.00 \(10 of 10\), by its votes nothing",
+    ),
+    "answers_by_votes, country": (
+        "UPDATE voucher.segment SET voucher_amount = 1 WHERE run_id = %s AND segment = '38+' RETURNING 1",
+        r"Peru: its most used amount is said to be 1\.00, but 2640\.00 was used more",
+    ),
+}  # fmt: skip
+WARNED = {
+    "rows_not_halved": (history(*[{}] * 4, *[LATVIA] * 4), "8 rows kept, 20 in the published run"),
+    "answers_changed": (
+        history(*[{"voucher_amount": 3520.0}] * 10, *[LATVIA] * 10),
+        "10 of 20 published answers change; `python -m pipeline plan` shows them",
+    ),
+}
+
+
+@pytest.fixture
+def published(settings: Make, written: Written) -> str:
+    """The run of GOOD, which readers see."""
+    return run.run(settings(written(GOOD)), "test")
+
+
+@pytest.mark.parametrize(("name", "rows", "message"), [(name, *case) for name, case in FILES.items()], ids=FILES)
+def test_a_file_that_breaks_an_audit_is_not_published(
+    settings: Make, written: Written, query: Query, published: str, name: str, rows: pa.Table, message: str
+) -> None:
+    """The run is rejected with what was wrong, with examples and the way out, its rows dropped; the answers stay."""
+    before = query(ANSWERS)
+    with pytest.raises(run.RunRejected, match=message):
+        run.run(settings(written(rows, "bad.parquet")), "test")
+    ((rejected,),) = query("SELECT run_id FROM voucher.run WHERE status = 'rejected'")
+    ((severity, passed, _),) = query(OUTCOME, rejected, name)
+    assert (severity, passed) == ("fail", False)
+    assert query(ANSWERS) == before
+    assert {row[0] for row in query("SELECT loaded_by FROM voucher.assignment")} == {published}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"), [(name, *case) for name, case in TAMPERED.items()], ids=TAMPERED
+)
+@pytest.mark.usefixtures("published")
+def test_tables_that_are_not_what_was_written_are_not_published(
+    settings: Make, written: Written, query: Query, name: str, change: str, message: str
+) -> None:
+    """What no file can bring about is found too, should the software or a person do it."""
+    before = query(ANSWERS)
+    config = settings(written(pa.concat_tables([GOOD, history({"last_order_ts": "2020-06-15"})]), "more.parquet"))
+    run_id = run.plan(config)
+    run.load(config, run_id)
+    assert query(change, run_id)
+    with pytest.raises(run.RunRejected, match=message):
+        run.audit(config, run_id)
+    assert query(OUTCOME, run_id, name.partition(",")[0])[0][1] is False
+    assert query(ANSWERS) == before
+
+
+@pytest.mark.parametrize(("name", "rows", "message"), [(name, *case) for name, case in WARNED.items()], ids=WARNED)
+@pytest.mark.usefixtures("published")
+def test_a_warning_is_said_and_published(
+    settings: Make,
+    written: Written,
+    query: Query,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    rows: pa.Table,
+    message: str,
+) -> None:
+    """What only warns is logged and on record, and the run is published."""
+    run_id = run.run(settings(written(rows, "new.parquet")), "test")
+    assert query(OUTCOME, run_id, name) == [("warn", False, message)]
+    assert any(message in record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert query("SELECT run_id FROM voucher.current_run") == [(run_id,)]
+
+
+def test_every_audit_has_a_test_that_breaks_it() -> None:
+    """An audit that nothing here breaks might never fail."""
+    assert {check.name for check in AUDITS} == {name.partition(",")[0] for name in {**FILES, **TAMPERED, **WARNED}}
+
+
+@pytest.mark.parametrize("check", [check for check in AUDITS if check.compares], ids=lambda check: check.name)
+def test_after_the_sample_comparisons_are_skipped(
+    settings: Make, written: Written, query: Query, sample_file: Path, check: Any
+) -> None:
+    """From the built-in sample to one's own data, whatever it is, nobody needs force; that nothing was compared is said."""
+    sample = run.run(settings(sample_file), "test")
+    own = run.run(settings(written(history({"country_code": "Narnia", "timestamp": "2001-01-01"}))), "test")
+    assert query(OUTCOME, own, check.name) == [
+        (check.severity, True, "skipped: the published run came from the built-in sample")
+    ]
+    assert query("SELECT DISTINCT compared_with FROM voucher.audit_outcome WHERE run_id = %s", own) == [(sample,)]
+
+
+def test_the_sample_does_not_take_over_from_real_data_unseen(
+    settings: Make, written: Written, sample_file: Path
+) -> None:
+    """The other way round, a forgotten VOUCHER_SOURCE doesn't put invented answers before customers."""
+    run.run(settings(written(history({"timestamp": "2024-01-01"}))), "test")
+    with pytest.raises(run.RunRejected, match="newest_assignment"):
+        run.run(settings(sample_file), "test")
+
+
+def test_force_publishes_what_an_audit_refuses_and_says_who_and_why(
+    settings: Make, written: Written, query: Query, published: str
+) -> None:
+    """The outcome stays failed, the publication has the reason; the same data is then published without a word."""
+    config = settings(written(FILES["countries_remain"][0], "bad.parquet"))
+    with pytest.raises(run.RunRejected):
+        run.run(config, "test")
+    run_id = run.run(config, "ana", force="Latvia is closed")
+    assert query("SELECT run_id FROM voucher.current_run") == [(run_id,)]
+    assert query("SELECT status FROM voucher.run WHERE run_id = %s", run_id) == [("published",)]
+    assert query(OUTCOME, run_id, "countries_remain") == [("fail", False, "Latvia has no answer any more")]
+    last = "SELECT previous_run_id, action, actor, reason FROM voucher.publication ORDER BY at DESC LIMIT 1"
+    assert query(last) == [(published, "force", "ana", "Latvia is closed")]
+    assert run.run(config, "test") == run_id
+    assert query(last) == [(published, "force", "ana", "Latvia is closed")]
+
+
+def test_a_run_is_audited_again_when_another_was_published_since(
+    settings: Make, written: Written, query: Query, database: str
+) -> None:
+    """What it was compared with is no longer what it would replace, so the comparison is made anew."""
+    run.run(settings(written(GOOD)), "test")
+    slow = settings(written(history(*[{}] * 5, *[LATVIA] * 10), "slow.parquet"))
+    run_id = run.plan(slow)
+    run.load(slow, run_id)
+    run.audit(slow, run_id)
+    three = pa.concat_tables([GOOD, history({"country_code": "Chile"})])
+    overtaker = run.run(settings(written(three, "three.parquet")), "test")
+    with pytest.raises(run.RunRejected, match="countries_remain: Chile has no answer any more"):
+        run.publish(slow, run_id, "test")
+    assert current(Database(database)) == overtaker
