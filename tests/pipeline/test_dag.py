@@ -1,5 +1,6 @@
 """The real DAG, run by Airflow's own `dag.test()` in a process and a metadata database of its own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,14 +10,18 @@ from typing import Any
 
 import pytest
 
+from pipeline import run
+from pipeline.database import Database
+from pipeline.publication import roll_back
+from pipeline.settings import Settings
 from tests.conftest import ROOT, Bucket
 from tests.pipeline.conftest import history
 
 TEST = """
-import sys
+import json, sys
 from pipeline.dags import voucher_select
 dag = voucher_select.dag_object
-outcome = dag.test()
+outcome = dag.test(run_conf=json.loads(sys.argv[1]))
 print({task.task_id: str(task.state) for task in outcome.get_task_instances()})
 sys.exit(outcome.state != "success")
 """
@@ -39,16 +44,16 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture
-def dag_run(airflow_home: dict[str, str], database: str) -> Callable[[str], subprocess.CompletedProcess[str]]:
-    """Runs the DAG on a source, once."""
+def dag_run(airflow_home: dict[str, str], database: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the DAG on a source, once, with parameters."""
 
-    def go(source: str) -> subprocess.CompletedProcess[str]:
+    def go(source: str, **params: Any) -> subprocess.CompletedProcess[str]:
         environ = (
             os.environ
             | airflow_home
             | {"DATABASE_URL": database, "VOUCHER_SOURCE": source, "VOUCHER_RETRY_SECONDS": "0"}
         )
-        script = [sys.executable, "-c", TEST]
+        script = [sys.executable, "-c", TEST, json.dumps(params)]
         return subprocess.run(script, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
     return go
@@ -82,6 +87,39 @@ def test_a_rejected_run_fails_the_dag(
     assert "unreadable_total_orders matched 1 of 2 rows (50 %)" in result.stdout + result.stderr
     assert "{'audit': 'failed', 'load': 'success', 'plan': 'success'," in result.stdout
     assert query("SELECT count(*) FROM voucher.current_run") == [(0,)]
+
+
+def test_planned_forced_and_rolled_back(
+    bucket: Bucket,
+    written: Callable[..., Path],
+    dag_run: Callable[..., Any],
+    query: Callable[..., list[tuple[Any, ...]]],
+    database: str,
+) -> None:
+    """With plan_only nothing is published and the log shows what would be; force publishes what an audit refuses; what was
+    rolled back from stays so, in green.
+    """
+    first = run.run(Settings(str(written(history({}, {"country_code": "Latvia"}))), database), "test")
+    uri = bucket.put("history.parquet", written(history({"voucher_amount": 3520.0}), "new.parquet"))
+    refused = dag_run(uri)
+    assert refused.returncode == 1
+    assert "countries_remain: Latvia has no answer any more" in refused.stdout + refused.stderr
+    assert "the DAG's parameter force" in refused.stdout + refused.stderr
+
+    planned = dag_run(uri, plan_only=True, force="to see it")
+    assert "'publish': 'skipped'" in planned.stdout
+    assert "Peru       frequent_segment  5-13       2640 (1 of 1)" in planned.stdout + planned.stderr
+    assert query("SELECT run_id FROM voucher.current_run") == [(first,)]
+
+    assert dag_run(uri, force="Latvia is closed").returncode == 0
+    assert query("SELECT action, reason FROM voucher.publication ORDER BY at DESC LIMIT 1") == [
+        ("force", "Latvia is closed")
+    ]
+    roll_back(Database(database), first, "ana", "it is open again")
+    again = dag_run(uri)
+    assert again.returncode == 0
+    assert "was rolled back from" in again.stdout + again.stderr
+    assert query("SELECT run_id FROM voucher.current_run") == [(first,)]
 
 
 def test_the_dag_is_what_the_users_expect(airflow_home: dict[str, str]) -> None:

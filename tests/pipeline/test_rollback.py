@@ -235,8 +235,11 @@ def test_two_at_once_are_one_run(
     assert dump(database, MOMENTS) == both
 
 
-def test_one_works_and_the_other_waits(settings: Make, written: Written, database: str) -> None:
+def test_one_works_and_the_other_waits(
+    settings: Make, written: Written, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """A second run says that it waits, and goes on when the first one's step ends."""
+    caplog.set_level("INFO")
     config = settings(written(history({})))
     with ThreadPoolExecutor(1) as pool:
         with Database(database).alone():
@@ -250,6 +253,7 @@ def test_one_works_and_the_other_waits(settings: Make, written: Written, databas
 
                 assert until(waits, 20)
             assert not second.done()
+            assert "another run is at work on these tables; waiting" in caplog.text
         assert second.result(timeout=60) == publication.current(Database(database))
 
 
