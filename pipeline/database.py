@@ -15,6 +15,7 @@ from pipeline import PipelineError
 log = logging.getLogger("pipeline")
 
 CONNECT_SECONDS = 10
+LOCK_SECONDS = 30  # for a table that another session holds on to; to open or drop a partition all others must let go
 ONE_RUN = 0x766F7563686572  # the advisory lock of the step that is at work: "voucher"
 MISSING = (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName, psycopg2.errors.UndefinedFunction)
 
@@ -25,6 +26,12 @@ class DatabaseError(PipelineError):
 
 class DatabaseAway(DatabaseError):
     """Postgres doesn't answer, or went away."""
+
+    passing = True
+
+
+class DatabaseBusy(DatabaseError):
+    """Another session holds on to a table."""
 
     passing = True
 
@@ -51,7 +58,7 @@ class Database:
         The lock is the connection's, so Postgres lets go of it when this process dies.
         """
         with _our_errors():
-            connection = self._connect("-c idle_session_timeout=0 -c tcp_keepalives_idle=60")
+            connection = self._connect("-c lock_timeout=0 -c idle_session_timeout=0 -c tcp_keepalives_idle=60")
             connection.autocommit = True
             cursor = connection.cursor()
             cursor.execute("SELECT pg_try_advisory_lock(%s)", (ONE_RUN,))
@@ -67,7 +74,7 @@ class Database:
             connect_timeout=CONNECT_SECONDS,
             application_name="voucher-pipeline",
             cursor_factory=NamedTupleCursor,
-            options=f"-c timezone=UTC {settings}",
+            options=f"-c timezone=UTC -c lock_timeout={LOCK_SECONDS}s {settings}",
         )
 
     @contextmanager
@@ -88,6 +95,11 @@ def _our_errors() -> Iterator[None]:
     except MISSING as error:
         raise DatabaseError(
             f"Postgres lacks the tables ({_first_line(error)}); `python -m pipeline migrate` makes them"
+        ) from error
+    except psycopg2.errors.LockNotAvailable as error:
+        raise DatabaseBusy(
+            f"another session holds on to a table for more than {LOCK_SECONDS} s (pg_stat_activity shows whose); run "
+            "again when it is done"
         ) from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError, adbc_driver_manager.OperationalError) as error:
         raise DatabaseAway(

@@ -302,3 +302,15 @@ def test_the_rows_of_the_published_run_cannot_be_dropped(
     """The function that drops partitions refuses, whoever calls it."""
     with pytest.raises(psycopg2.errors.RaiseException, match="the published run needs the rows of run"):
         query("SELECT voucher.drop_partition(%s)", pair[3])
+
+
+def test_a_reader_that_holds_on_to_rows_is_not_waited_for_forever(
+    pair: tuple[Settings, Settings, str, str], database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prune gives up with the reason, so that those who queue behind it go on; the next prune does the work."""
+    monkeypatch.setattr("pipeline.database.LOCK_SECONDS", 1)
+    with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM voucher.assignment")
+        with pytest.raises(DatabaseError, match="another session holds on to a table for more than 1 s"):
+            publication.prune(Database(database), 1)
+    assert publication.prune(Database(database), 1) == [pair[2]]
