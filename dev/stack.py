@@ -35,7 +35,9 @@ PORTS = {
     "S3_PORT": ("s3", 9000),
 }
 STOP_ORDER = (("airflow-scheduler", "airflow-dags", "api"), ("airflow-api", "s3"), ("postgres",))
-OURS = ("DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL", "VOUCHER_", "AWS_", "AIRFLOW", "TODAY")
+SECRETS = {"postgres": 16, "owner": 16, "pipeline": 16, "api": 16, "airflow": 64}  # lengths in bytes
+DATABASES = ("DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL")
+OURS = (*DATABASES, "VOUCHER_", "AWS_", "AIRFLOW", "TODAY")
 NOT_FOR_CHILDREN = ("AIRFLOW", "MAKE", "MFLAGS", "PYTHONDONTWRITEBYTECODE", "TODAY")
 
 
@@ -65,16 +67,17 @@ class Stack:
 
     @cached_property
     def secrets(self) -> dict[str, str]:
-        """Generated once for each state folder."""
+        """Generated once for each state folder; those that an earlier version didn't have are added."""
         path = self.state / "secrets.json"
-        if not path.exists():
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        if missing := {name: secrets.token_hex(size) for name, size in SECRETS.items() if name not in kept}:
             self.state.mkdir(parents=True, exist_ok=True)
-            _write_private(path, json.dumps({"postgres": secrets.token_hex(16), "airflow": secrets.token_hex(64)}))
-        return dict(json.loads(path.read_text()))
+            _write_private(path, json.dumps(kept | missing))
+        return dict(kept | missing)
 
     @cached_property
     def postgres(self) -> Postgres:
-        return Postgres(self.state, self.ports["POSTGRES_PORT"], self.secrets["postgres"])
+        return Postgres(self.state, self.ports["POSTGRES_PORT"], self.secrets["owner"], self.secrets["postgres"])
 
     @cached_property
     def s3(self) -> s3.S3:
@@ -92,7 +95,7 @@ class Stack:
     def own_postgres(self) -> bool:
         """False when the caller names another. Who has sourced .local/env names ours."""
         url = self.given.get("DATABASE_URL", "")
-        return not url or self.secrets["postgres"] in url
+        return not url or self.secrets["owner"] in url
 
     @property
     def own_s3(self) -> bool:
@@ -102,29 +105,41 @@ class Stack:
     @cached_property
     def settings(self) -> dict[str, str]:
         """The product's settings, as .local/env shows them."""
-        own = self.own_postgres
-        url = self.postgres.url() if own else self.given["DATABASE_URL"]
-        roles = ("PIPELINE_DATABASE_URL", "API_DATABASE_URL")
         local = ",".join(filter(None, (LOCAL, self.given.get("NO_PROXY") or self.given.get("no_proxy"))))
         return {
             **{name: value for name, value in self.given.items() if name.startswith(("VOUCHER_", "TODAY")) and value},
             "VOUCHER_SOURCE": self.given.get("VOUCHER_SOURCE") or s3.SOURCE,
             **({"VOUCHER_S3_ANONYMOUS": "0"} if self.own_s3 else {}),
-            "DATABASE_URL": url,
-            **{role: url if own else self.given.get(role) or url for role in roles},
+            **self._databases,
             **(self.s3.environment if self.own_s3 else {}),
             **self.airflow.environment,
             "FLASK_APP": "app",
             **{"NO_PROXY": local, "no_proxy": local},
         }
 
+    @property
+    def _databases(self) -> dict[str, str]:
+        """The database's addresses, one a role."""
+        if not self.own_postgres:
+            return {name: self.given.get(name) or self.given["DATABASE_URL"] for name in DATABASES}
+        return {
+            "DATABASE_URL": self.postgres.url(),
+            "PIPELINE_DATABASE_URL": self.postgres.url(user="voucher_pipeline", password=self.secrets["pipeline"]),
+            "API_DATABASE_URL": self.postgres.url(user="voucher_api", password=self.secrets["api"]),
+        }
+
     @cached_property
     def environment(self) -> dict[str, str]:
-        """What every process of the stack gets."""
+        """What a command of the owner gets."""
         drop = (*NOT_FOR_CHILDREN, *(("AWS_",) if self.own_s3 else ()))
         base = {name: value for name, value in self.given.items() if not name.startswith(drop)}
         path = f"{Path(sys.executable).parent}{os.pathsep}{base.get('PATH', os.defpath)}"
         return {**base, **self.settings, "PATH": path}
+
+    def environment_with(self, database: str | None = None) -> dict[str, str]:
+        """What a process of the stack gets: of the database's addresses only its own, if any."""
+        others = set(DATABASES) - {database}
+        return {name: value for name, value in self.environment.items() if name not in others}
 
     def write_env(self) -> None:
         """Write .local/env, which a shell sources to use the command lines against the running stack."""
@@ -138,9 +153,9 @@ class Stack:
     @cached_property
     def fingerprints(self) -> dict[str, str]:
         """By process: what it must have been started with. One that was not is started anew."""
-        reads = ("DATABASE_URL", "API_DATABASE_URL", "VOUCHER_ENV", "VOUCHER_MAX_AGE_HOURS")
-        api = [self.environment.get(name) for name in reads]
-        airflow = {name: value for name, value in self.environment.items() if name.startswith(OURS)}
+        api = [self.environment.get(name) for name in ("API_DATABASE_URL", "VOUCHER_ENV", "VOUCHER_MAX_AGE_HOURS")]
+        given = self.environment_with("PIPELINE_DATABASE_URL")
+        airflow = {name: value for name, value in given.items() if name.startswith(OURS)}
         wanted = {"api": _hash(api, self.api.port), **dict.fromkeys(PARTS, _hash(airflow))}
         wanted |= {"postgres": self.postgres.settings} if self.own_postgres else {}
         return wanted | ({"s3": self.s3.settings} if self.own_s3 else {})
@@ -189,7 +204,7 @@ class Stack:
 
     def remove(self) -> None:
         """Delete all state, once nothing runs."""
-        Postgres(self.state, 0, "").remove()
+        Postgres(self.state, 0, "", "").remove()
         shutil.rmtree(self.state, ignore_errors=True)
 
 

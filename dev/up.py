@@ -63,7 +63,7 @@ def _source(stack: Stack) -> None:
         say(f"  source: {stack.settings['VOUCHER_SOURCE']}")
         return
     with step(f"S3 stand-in on {stack.s3.endpoint}"):
-        stack.s3.start(stack.environment)
+        stack.s3.start(stack.environment_with())
     if not stack.s3.holds(s3.BUCKET, s3.KEY):
         with step(f"synthetic sample in {s3.SOURCE}"):
             stack.s3.create(s3.BUCKET)
@@ -72,17 +72,17 @@ def _source(stack: Stack) -> None:
 
 def _airflow_database(stack: Stack) -> None:
     with step("Airflow's own database"):
-        stack.airflow.migrate(stack.environment)
+        stack.airflow.migrate(stack.environment_with())
 
 
 def _airflow(stack: Stack) -> None:
     with step(f"Airflow on {stack.airflow.url}"):
-        stack.airflow.start(stack.environment, stack.fingerprints["airflow-api"])
+        stack.airflow.start(stack.environment_with("PIPELINE_DATABASE_URL"), stack.fingerprints["airflow-api"])
 
 
 def _api(stack: Stack) -> None:
     with step(f"API on {stack.api.url}"):
-        stack.api.start(stack.environment, stack.fingerprints["api"])
+        stack.api.start(stack.environment_with("API_DATABASE_URL"), stack.fingerprints["api"])
 
 
 def _run(stack: Stack) -> None:

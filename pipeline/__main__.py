@@ -126,7 +126,12 @@ def _rollback(options: Any) -> None:
 def _migrate(_: Any) -> None:
     from pipeline.migrations import migrate  # noqa: PLC0415  (alembic takes a second to import)
 
-    migrate(os.environ.get("DATABASE_URL", ""))
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    migrate(
+        os.environ.get("DATABASE_URL", ""),
+        pipeline_url=os.environ.get("PIPELINE_DATABASE_URL"),
+        api_url=os.environ.get("API_DATABASE_URL"),
+    )
 
 
 def _time(value: Any) -> str:

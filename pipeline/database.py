@@ -92,6 +92,11 @@ def _our_errors() -> Iterator[None]:
     """What the drivers say holds no password."""
     try:
         yield
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise DatabaseError(
+            f"Postgres refused: {_first_line(error)}; `python -m pipeline migrate` lets the role of "
+            "PIPELINE_DATABASE_URL do what it needs"
+        ) from error
     except MISSING as error:
         raise DatabaseError(
             f"Postgres lacks the tables ({_first_line(error)}); `python -m pipeline migrate` makes them"
@@ -103,7 +108,8 @@ def _our_errors() -> Iterator[None]:
         ) from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError, adbc_driver_manager.OperationalError) as error:
         raise DatabaseAway(
-            f"Postgres does not answer ({_first_line(error)}); check DATABASE_URL and that it runs"
+            f"Postgres does not answer ({_first_line(error)}); "
+            "check PIPELINE_DATABASE_URL, else DATABASE_URL, and that it runs"
         ) from error
     except (psycopg2.Error, adbc_driver_manager.Error) as error:
         raise DatabaseError(f"Postgres refused: {_first_line(error)}") from error

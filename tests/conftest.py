@@ -4,18 +4,16 @@ Nothing here reads the environment of a running stack: `scrub` takes it away bef
 """
 
 import os
+import re
 import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
-from psycopg2 import sql
 
 from dev.ports import free_port
 from dev.postgres import Postgres
@@ -23,6 +21,8 @@ from dev.s3 import S3
 
 ROOT = Path(__file__).parent.parent
 KEPT = {"VOUCHER_REAL_DATA"}
+PIPELINE, API = "voucher_pipeline", "voucher_api"
+ROLES_PASSWORD = secrets.token_hex(8)
 LIVE = ("VOUCHER_", "AIRFLOW", "AWS_", "TODAY", "DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL")
 
 
@@ -36,17 +36,23 @@ def scrub() -> None:
 scrub()
 
 
-def execute(server: Postgres, statement: str, *names: str) -> None:
-    connection = psycopg2.connect(server.url("postgres"))
-    connection.autocommit = True
-    with closing(connection), connection.cursor() as cursor:
-        cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+def as_role(database: str, role: str, password: str = ROLES_PASSWORD) -> str:
+    """The database's URL for another role than its owner."""
+    return re.sub("//.*@", f"//{role}:{password}@", database)
+
+
+def migrate(database: str) -> None:
+    """Make the tables, and the roles of the pipeline and the API."""
+    from pipeline import migrations
+
+    migrations.migrate(database, pipeline_url=as_role(database, PIPELINE), api_url=as_role(database, API))
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A server of the session's own."""
-    server = Postgres(tmp_path_factory.mktemp("postgres"), free_port(), secrets.token_hex(8), durable=False)
+    words = secrets.token_hex(8), secrets.token_hex(8)
+    server = Postgres(tmp_path_factory.mktemp("postgres"), free_port(), *words, durable=False)
     try:
         server.start()
         yield server
@@ -58,20 +64,30 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def template(postgres: Postgres) -> str:
     """The name of a migrated database, to be copied."""
-    from pipeline.migrations import migrate
-
-    execute(postgres, "CREATE DATABASE {}", "template")
+    postgres.create("template")
     migrate(postgres.url("template"))
     return "template"
 
 
 @pytest.fixture
 def database(postgres: Postgres, template: str) -> Iterator[str]:
-    """The URL of a migrated, empty database of the test's own."""
+    """The owner's URL of a migrated, empty database of the test's own."""
     name = f"test_{secrets.token_hex(6)}"
-    execute(postgres, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    postgres.create(name, template)
     yield postgres.url(name)
-    execute(postgres, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+    postgres.execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def pipeline_database(database: str) -> str:
+    """The same database's URL for the pipeline's role."""
+    return as_role(database, PIPELINE)
+
+
+@pytest.fixture
+def api_database(database: str) -> str:
+    """The same database's URL for the API's role."""
+    return as_role(database, API)
 
 
 @pytest.fixture(scope="session")

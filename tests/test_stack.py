@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -39,7 +40,7 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Postgres]:
-    server = Postgres(tmp_path, free_port(), "a password")
+    server = Postgres(tmp_path, free_port(), "a password", "the admin's")
     try:
         server.start()
         yield server
@@ -167,6 +168,38 @@ def test_sourced_env_is_not_from_outside(tmp_path: Path, free: dict[str, str]) -
     assert again.fingerprints == stack.fingerprints
 
 
+def test_secrets_of_an_earlier_version_are_kept(tmp_path: Path, free: dict[str, str]) -> None:
+    """Secrets that a state folder has stay as they are; the ones it lacks are added, once, for no other user to read."""
+    (tmp_path / "secrets.json").write_text('{"postgres": "theirs", "airflow": "signed"}')
+
+    found = Stack(tmp_path, free).secrets
+
+    assert {"postgres": "theirs", "airflow": "signed"}.items() <= found.items()
+    assert len({found[name] for name in ("postgres", "owner", "pipeline", "api", "airflow")}) == 5
+    assert Stack(tmp_path, free).secrets == found
+    assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
+
+
+def test_each_process_knows_its_own_role_only(tmp_path: Path, free: dict[str, str]) -> None:
+    """The API never gets the password of the pipeline or of the owner, by whatever variable."""
+    stack = Stack(tmp_path, free)
+
+    known = " ".join(stack.environment_with("API_DATABASE_URL").values())
+
+    assert stack.secrets["api"] in known
+    assert not [name for name in ("postgres", "owner", "pipeline") if stack.secrets[name] in known]
+
+
+def test_roles_of_a_given_database(tmp_path: Path, free: dict[str, str]) -> None:
+    """Beside a database given from outside, the roles given count; one that isn't is the owner's."""
+    given = {"DATABASE_URL": "postgresql://me:word@db/voucher", "API_DATABASE_URL": "postgresql://api:word@db/voucher"}
+
+    settings = Stack(tmp_path, free | given).settings
+
+    assert settings["API_DATABASE_URL"] == given["API_DATABASE_URL"]
+    assert settings["PIPELINE_DATABASE_URL"] == given["DATABASE_URL"]
+
+
 def test_caller_does_not_leak_in(tmp_path: Path, free: dict[str, str]) -> None:
     """Another Airflow's settings, another cloud's keys and a ban on bytecode do not reach the stack's processes."""
     alien = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "x", "AWS_PROFILE": "x", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -220,6 +253,12 @@ def test_postgres_wants_its_password(server: Postgres) -> None:
     """Nobody gets in without the password."""
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
         psycopg2.connect(server.url().replace("a password", "a guess"))
+
+
+def test_postgres_of_an_earlier_version(server: Postgres) -> None:
+    """A server that doesn't take the superuser's password, as one made before there was `postgres`, names the way out."""
+    with pytest.raises(StackError, match="`make clean` deletes it"):
+        replace(server, admin_password="of another secrets.json").healthy()
 
 
 def test_postgres_listens_on_this_machine_only(server: Postgres) -> None:

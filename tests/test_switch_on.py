@@ -15,7 +15,7 @@ from dev.ports import free_port
 from dev.postgres import Postgres
 from dev.processes import until
 from dev.s3 import S3
-from tests.conftest import ROOT, execute
+from tests.conftest import PIPELINE, ROOT, as_role
 from tests.pipeline.conftest import history
 
 DAG = "Voucher_Select"
@@ -28,8 +28,8 @@ class Stack:
     def __init__(self, airflow: Airflow, s3: S3, database: str, folder: Path) -> None:
         self.airflow, self.s3, self.database, self.folder = airflow, s3, database, folder
         self.client = Client(airflow.url, DAG)
-        names = ("DATABASE_URL", "VOUCHER_SOURCE", "VOUCHER_RETRY_SECONDS")
-        values = (database, f"s3://{BUCKET}/history.parquet", "1")
+        names = ("PIPELINE_DATABASE_URL", "VOUCHER_SOURCE", "VOUCHER_RETRY_SECONDS")
+        values = (as_role(database, PIPELINE), f"s3://{BUCKET}/history.parquet", "1")
         self.environ = os.environ | s3.environment | dict(zip(names, values, strict=True))
 
     def put(self, rows: int) -> None:
@@ -52,7 +52,7 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, template: str, s3: S3) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("switch-on")
-    execute(postgres, "CREATE DATABASE switch_on TEMPLATE {}", template)
+    postgres.create("switch_on", template)
     s3.create(BUCKET)
     airflow = Airflow(folder, free_port(), ROOT / "pipeline" / "dags", secret="a secret for this test only" * 4)
     stack = Stack(airflow, s3, postgres.url("switch_on"), folder)
@@ -63,7 +63,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, template
         yield stack
     finally:
         airflow.stop()
-        execute(postgres, "DROP DATABASE switch_on WITH (FORCE)")
+        postgres.execute("DROP DATABASE switch_on WITH (FORCE)")
 
 
 def test_switched_off_and_on_it_runs_once(stack: Stack) -> None:

@@ -19,7 +19,7 @@ from app import create_app
 from app.settings import Settings, database_url
 from dev.ports import free_port
 from dev.postgres import Postgres
-from tests.conftest import execute
+from tests.conftest import API, as_role, migrate
 
 RUN = "a" * 16
 DAY = date(2018, 7, 15)  # the reference day of the pinned runs here
@@ -103,9 +103,7 @@ def stop(app: Flask) -> None:
 @pytest.fixture
 def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
     """A server that a test may kill."""
-    from pipeline.migrations import migrate
-
-    server = Postgres(tmp_path, free_port(), "secret")
+    server = Postgres(tmp_path, free_port(), "secret", "another")
     server.start()
     migrate(server.url())
     yield server
@@ -119,8 +117,8 @@ def tables(database: str) -> Tables:
 
 
 @pytest.fixture
-def app(database: str) -> Iterator[Flask]:
-    app = start(database)
+def app(api_database: str) -> Iterator[Flask]:
+    app = start(api_database)
     yield app
     stop(app)
 
@@ -166,8 +164,8 @@ def ask(client: FlaskClient) -> Ask:
 @pytest.fixture(scope="session")
 def standing(postgres: Postgres, template: str) -> Iterator[Ask]:
     """Asks an app whose published run stays, for tests that only read."""
-    execute(postgres, "CREATE DATABASE {} TEMPLATE {}", "standing", template)
+    postgres.create("standing", template)
     Tables(postgres.url("standing")).publish()
-    app = start(postgres.url("standing"))
+    app = start(as_role(postgres.url("standing"), API))
     yield Ask(app.test_client())
     stop(app)

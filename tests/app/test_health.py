@@ -10,7 +10,6 @@ from flask.testing import FlaskClient
 from app.health import look
 from dev.postgres import Postgres
 from tests.app.conftest import DATA_TO, Tables, start, stop
-from tests.conftest import execute
 
 CHECKED = datetime(2026, 3, 1, 4, 30, tzinfo=UTC)
 LIMIT, TICK = timedelta(hours=36), timedelta(microseconds=1)
@@ -96,7 +95,7 @@ def test_nothing_published_has_no_times(client: FlaskClient) -> None:
 
 def test_times_are_utc_whatever_the_zone_of_the_database(postgres: Postgres, database: str, tables: Tables) -> None:
     """Even the last moment of the year 9999, which is the year 10000 in Auckland."""
-    execute(postgres, "ALTER DATABASE {} SET timezone TO {}", database.rsplit("/", 1)[1], "Pacific/Auckland")
+    postgres.execute("ALTER DATABASE {} SET timezone TO {}", database.rsplit("/", 1)[1], "Pacific/Auckland")
     tables.publish(data_to=datetime.max.replace(tzinfo=UTC), checked_at=CHECKED)
     app = start(database)
     health = app.test_client().get("/readyz").json

@@ -44,18 +44,18 @@ def written(tmp_path: Path) -> Callable[[pa.Table], Path]:
 
 
 @pytest.fixture
-def settings(database: str) -> Callable[..., Settings]:
-    """Settings for the test's own database."""
+def settings(pipeline_database: str) -> Callable[..., Settings]:
+    """Settings for the test's own database, as the pipeline's role."""
 
     def make(source: Path | str, **others: Any) -> Settings:
-        return Settings(source=str(source), database_url=database, **others)
+        return Settings(source=str(source), database_url=pipeline_database, **others)
 
     return make
 
 
 @pytest.fixture
 def query(database: str) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
-    """Asks the test's own database."""
+    """Asks the test's own database, or tampers with it, as its owner."""
     with closing(psycopg2.connect(database)) as connection:
         connection.autocommit = True
 
@@ -68,14 +68,14 @@ def query(database: str) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
 
 
 @pytest.fixture
-def command(database: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+def command(database: str, pipeline_database: str) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`python -m pipeline …` as a user would call it, against the test's own database."""
 
     def call(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "pipeline", *arguments],
             cwd=ROOT,
-            env=os.environ | {"DATABASE_URL": database} | environ,
+            env=os.environ | {"DATABASE_URL": database, "PIPELINE_DATABASE_URL": pipeline_database} | environ,
             capture_output=True,
             text=True,
             timeout=120,

@@ -210,7 +210,7 @@ def test_force_publishes_what_an_audit_refuses_and_says_who_and_why(
 
 
 def test_a_run_is_audited_again_when_another_was_published_since(
-    settings: Make, written: Written, query: Query, database: str
+    settings: Make, written: Written, query: Query, pipeline_database: str
 ) -> None:
     """What it was compared with is no longer what it would replace, so the comparison is made anew."""
     run.run(settings(written(GOOD)), "test")
@@ -222,4 +222,4 @@ def test_a_run_is_audited_again_when_another_was_published_since(
     overtaker = run.run(settings(written(three, "three.parquet")), "test")
     with pytest.raises(run.RunRejected, match="countries_remain: Chile has no answer any more"):
         run.publish(slow, run_id, "test")
-    assert current(Database(database)) == overtaker
+    assert current(Database(pipeline_database)) == overtaker

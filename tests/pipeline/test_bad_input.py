@@ -123,19 +123,21 @@ def test_s3_down(bucket: Bucket, written: Callable[..., Path], command: Command)
 def test_postgres_down(written: Callable[..., Path], command: Command) -> None:
     """A Postgres that doesn't answer is named with the variable that says where it is; no password is shown."""
     url = f"postgresql://voucher:secret-word@127.0.0.1:{free_port()}/voucher"
-    result = command("run", "--source", str(written(GOOD)), DATABASE_URL=url)
-    refused(result, r"Postgres does not answer \(.*\); check DATABASE_URL and that it runs")
+    result = command("run", "--source", str(written(GOOD)), PIPELINE_DATABASE_URL=url)
+    refused(
+        result, r"Postgres does not answer \(.*\); check PIPELINE_DATABASE_URL, else DATABASE_URL, and that it runs"
+    )
     assert "secret-word" not in result.stderr + result.stdout
     result = command("migrate", DATABASE_URL=url)
     refused(result, r"Postgres does not answer \(.*\); check DATABASE_URL and that it runs")
 
 
 @pytest.mark.usefixtures("published")
-def test_tables_missing(database: str, written: Callable[..., Path], command: Command) -> None:
+def test_tables_missing(pipeline_database: str, written: Callable[..., Path], command: Command) -> None:
     """A database without the tables is named, with the command that makes them."""
-    url = database.rsplit("/", 1)[0] + "/postgres"
+    url = pipeline_database.rsplit("/", 1)[0] + "/postgres"
     refused(
-        command("run", "--source", str(written(GOOD)), DATABASE_URL=url),
+        command("run", "--source", str(written(GOOD)), PIPELINE_DATABASE_URL=url),
         r"lacks the tables .*`python -m pipeline migrate`",
     )
 

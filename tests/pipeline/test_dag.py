@@ -44,14 +44,14 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture
-def dag_run(airflow_home: dict[str, str], database: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+def dag_run(airflow_home: dict[str, str], pipeline_database: str) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the DAG on a source, once, with parameters."""
 
     def go(source: str, **params: Any) -> subprocess.CompletedProcess[str]:
         environ = (
             os.environ
             | airflow_home
-            | {"DATABASE_URL": database, "VOUCHER_SOURCE": source, "VOUCHER_RETRY_SECONDS": "0"}
+            | {"PIPELINE_DATABASE_URL": pipeline_database, "VOUCHER_SOURCE": source, "VOUCHER_RETRY_SECONDS": "0"}
         )
         script = [sys.executable, "-c", TEST, json.dumps(params)]
         return subprocess.run(script, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=300)
@@ -94,12 +94,12 @@ def test_planned_forced_and_rolled_back(
     written: Callable[..., Path],
     dag_run: Callable[..., Any],
     query: Callable[..., list[tuple[Any, ...]]],
-    database: str,
+    pipeline_database: str,
 ) -> None:
     """With plan_only nothing is published and the log shows what would be; force publishes what an audit refuses; what was
     rolled back from stays so, in green.
     """
-    first = run.run(Settings(str(written(history({}, {"country_code": "Latvia"}))), database), "test")
+    first = run.run(Settings(str(written(history({}, {"country_code": "Latvia"}))), pipeline_database), "test")
     uri = bucket.put("history.parquet", written(history({"voucher_amount": 3520.0}), "new.parquet"))
     refused = dag_run(uri)
     assert refused.returncode == 1
@@ -115,7 +115,7 @@ def test_planned_forced_and_rolled_back(
     assert query("SELECT action, reason FROM voucher.publication ORDER BY at DESC LIMIT 1") == [
         ("force", "Latvia is closed")
     ]
-    roll_back(Database(database), first, "ana", "it is open again")
+    roll_back(Database(pipeline_database), first, "ana", "it is open again")
     again = dag_run(uri)
     assert again.returncode == 0
     assert "was rolled back from" in again.stdout + again.stderr

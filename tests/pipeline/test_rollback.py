@@ -65,24 +65,26 @@ def test_a_rollback_is_not_undone_at_midnight(
 
 
 def test_a_withdrawn_run_whose_rows_are_gone_is_not_loaded(
-    pair: tuple[Settings, Settings, str, str], query: Query, database: str
+    pair: tuple[Settings, Settings, str, str], query: Query, pipeline_database: str
 ) -> None:
     """Nothing is done for a run that stays withdrawn, however long ago that was."""
     _, newer, first, second = pair
-    publication.roll_back(Database(database), first, "test", "why")
-    assert publication.prune(Database(database), 1) == [second]
+    publication.roll_back(Database(pipeline_database), first, "test", "why")
+    assert publication.prune(Database(pipeline_database), 1) == [second]
     run.run(newer, "test")
     assert query("SELECT count(*) FROM voucher.assignment WHERE loaded_by = %s", second) == [(0,)]
     assert dict(query(STATUS))[second] == "withdrawn"
 
 
 @pytest.mark.parametrize("forward", ["rollback", "force"])
-def test_forward_again(pair: tuple[Settings, Settings, str, str], query: Query, database: str, forward: str) -> None:
+def test_forward_again(
+    pair: tuple[Settings, Settings, str, str], query: Query, pipeline_database: str, forward: str
+) -> None:
     """A person can go forward to the withdrawn run, and what was left for it keeps its good name."""
     _, newer, first, second = pair
-    publication.roll_back(Database(database), first, "test", "why")
+    publication.roll_back(Database(pipeline_database), first, "test", "why")
     if forward == "rollback":
-        publication.roll_back(Database(database), second, "test", "it was right")
+        publication.roll_back(Database(pipeline_database), second, "test", "it was right")
     else:
         run.run(newer, "test", force="it was right")
     assert query(CURRENT) == [(second,)]
@@ -97,12 +99,12 @@ def test_forward_again(pair: tuple[Settings, Settings, str, str], query: Query, 
 
 
 def test_a_rollback_needs_only_the_answers(
-    pair: tuple[Settings, Settings, str, str], query: Query, database: str
+    pair: tuple[Settings, Settings, str, str], query: Query, pipeline_database: str
 ) -> None:
     """Rows may be pruned: every run's segments are kept. The next run of the same data brings the rows back."""
     older, _, first, second = pair
-    assert publication.prune(Database(database), 1) == [first]
-    assert publication.roll_back(Database(database), first, "test", "why") == second
+    assert publication.prune(Database(pipeline_database), 1) == [first]
+    assert publication.roll_back(Database(pipeline_database), first, "test", "why") == second
     assert run.run(older, "test") == first
     assert query("SELECT count(*) FROM voucher.assignment WHERE loaded_by = %s", first) == [(1,)]
 
@@ -122,7 +124,7 @@ def test_there_is_no_way_to_some_runs(
     settings: Make,
     written: Written,
     query: Query,
-    database: str,
+    pipeline_database: str,
     which: str,
     message: str,
 ) -> None:
@@ -137,7 +139,7 @@ def test_there_is_no_way_to_some_runs(
         which = pair[3]
     before = query("SELECT * FROM voucher.current_run"), query("SELECT * FROM voucher.publication")
     with pytest.raises(DatabaseError, match=message):
-        publication.roll_back(Database(database), which, "test", "why")
+        publication.roll_back(Database(pipeline_database), which, "test", "why")
     assert (query("SELECT * FROM voucher.current_run"), query("SELECT * FROM voucher.publication")) == before
 
 
@@ -152,11 +154,11 @@ def test_a_reason_is_needed(command: Command, words: list[str]) -> None:
 
 
 def test_runs_and_publications_are_listed(
-    pair: tuple[Settings, Settings, str, str], command: Command, database: str
+    pair: tuple[Settings, Settings, str, str], command: Command, pipeline_database: str
 ) -> None:
     """Each run with its status, rows and source, the published one marked; each publication with who and why."""
     _, _, first, second = pair
-    publication.roll_back(Database(database), first, "ana", "Peru complained")
+    publication.roll_back(Database(pipeline_database), first, "ana", "Peru complained")
     lines = command("runs").stdout.splitlines()
     assert any(line.startswith(f"*   {first}  published") for line in lines), lines
     assert any(line.startswith(f"    {second}  withdrawn") and line.endswith("2.0.parquet") for line in lines), lines
@@ -236,13 +238,13 @@ def test_two_at_once_are_one_run(
 
 
 def test_one_works_and_the_other_waits(
-    settings: Make, written: Written, database: str, caplog: pytest.LogCaptureFixture
+    settings: Make, written: Written, database: str, pipeline_database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A second run says that it waits, and goes on when the first one's step ends."""
     caplog.set_level("INFO")
     config = settings(written(history({})))
     with ThreadPoolExecutor(1) as pool:
-        with Database(database).alone():
+        with Database(pipeline_database).alone():
             second = pool.submit(run.run, config, "test")
             waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
             with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
@@ -254,7 +256,7 @@ def test_one_works_and_the_other_waits(
                 assert until(waits, 20)
             assert not second.done()
             assert "another run is at work on these tables; waiting" in caplog.text
-        assert second.result(timeout=60) == publication.current(Database(database))
+        assert second.result(timeout=60) == publication.current(Database(pipeline_database))
 
 
 def test_what_anothers_prune_took_is_loaded_again(
@@ -276,14 +278,14 @@ def test_what_anothers_prune_took_is_loaded_again(
 
 
 def test_a_load_that_is_cut_off_does_not_count_as_loaded(
-    settings: Make, written: Written, query: Query, database: str, monkeypatch: pytest.MonkeyPatch
+    settings: Make, written: Written, query: Query, pipeline_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when the run had been loaded before, and pruned."""
     older, newer = (
         settings(written(history({"voucher_amount": amount}), f"{amount}.parquet")) for amount in (1.0, 2.0)
     )
     first, _ = run.run(older, "test"), run.run(newer, "test")
-    publication.prune(Database(database), 1)
+    publication.prune(Database(pipeline_database), 1)
 
     def cut(*_: object) -> None:
         raise KeyboardInterrupt
@@ -305,12 +307,12 @@ def test_the_rows_of_the_published_run_cannot_be_dropped(
 
 
 def test_a_reader_that_holds_on_to_rows_is_not_waited_for_forever(
-    pair: tuple[Settings, Settings, str, str], database: str, monkeypatch: pytest.MonkeyPatch
+    pair: tuple[Settings, Settings, str, str], database: str, pipeline_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Prune gives up with the reason, so that those who queue behind it go on; the next prune does the work."""
     monkeypatch.setattr("pipeline.database.LOCK_SECONDS", 1)
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM voucher.assignment")
         with pytest.raises(DatabaseError, match="another session holds on to a table for more than 1 s"):
-            publication.prune(Database(database), 1)
-    assert publication.prune(Database(database), 1) == [pair[2]]
+            publication.prune(Database(pipeline_database), 1)
+    assert publication.prune(Database(pipeline_database), 1) == [pair[2]]

@@ -257,10 +257,10 @@ def test_two_runs_at_once_double_nothing(written: Written, command: Callable[...
     assert query("SELECT count(*) FROM voucher.publication") == [(1,)]
 
 
-def test_a_run_that_is_not_on_record_is_named(database: str) -> None:
+def test_a_run_that_is_not_on_record_is_named(pipeline_database: str) -> None:
     """A run_id that doesn't exist is an error, not an empty answer."""
     with pytest.raises(DatabaseError, match="there is no run 'ffffffffffffffff'"):
-        store.run(Database(database), "ffffffffffffffff")
+        store.run(Database(pipeline_database), "ffffffffffffffff")
 
 
 @pytest.mark.parametrize(
