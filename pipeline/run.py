@@ -141,7 +141,7 @@ def _audit(database: Database, run_id: str, force: str | None) -> None:
     outcomes = audited(database, run_id, published)
     log.info("audit: run %s, compared with %s", run_id, published or "nothing")
     table = [[outcome.audit.name, outcome.word, outcome.seen] for outcome in outcomes]
-    for line in tabulate(table, ["audit", "outcome", "seen"], maxcolwidths=[None, None, 100]).splitlines():
+    for line in tabulate(table, ["audit", "outcome", "seen"], maxcolwidths=[None, None, 70]).splitlines():
         log.info("audit:   %s", line)
     for warned in (outcome for outcome in outcomes if outcome.word == "warned"):
         log.warning("audit: %s: expected: %s; seen: %s", warned.audit.name, warned.audit.expected, warned.seen)
@@ -153,6 +153,8 @@ def _audit(database: Database, run_id: str, force: str | None) -> None:
     publication.reject(database, run_id)
     faults = "; ".join(f"{outcome.audit.name}: {outcome.seen}" for outcome in failed)
     ways_out = dict.fromkeys(outcome.audit.way_out for outcome in failed)
+    for way_out in ways_out:
+        log.info("audit: what to do: %s", way_out)
     raise RunRejected(f"run {run_id} is not published: {faults}. {'. '.join(ways_out)}")
 
 
