@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE  # set, it makes every airflow command take 13 s
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs notebook rules test check lock clean distclean
+.PHONY: help up down status logs notebook rules test prove check lock clean distclean
 
 help:  ## This list
 	@echo "make TARGET, where TARGET is one of"
@@ -34,6 +34,13 @@ rules: $(READY)  ## Run the notebook that writes pipeline/rules.toml, and README
 
 test: $(READY)  ## Run the tests; ARGS="-k name" for some of them
 	@$(BIN)/python -m pytest $(ARGS)
+
+# In `make prove crash` the word after prove is what to prove, and no target to make.
+PROOF := $(if $(filter prove,$(firstword $(MAKECMDGOALS))),$(wordlist 2,9,$(MAKECMDGOALS)))
+$(if $(PROOF),$(eval .PHONY: $(PROOF))$(eval $(PROOF): ; @:))
+
+prove: $(READY)  ## Prove at full size, resumable: crash, readers or rollback; ARGS=--fresh starts anew
+	@$(BIN)/python -m tests.proofs $(or $(PROOF),$(NAME)) $(ARGS)
 
 check: $(READY)  ## Lint, format, types, directions of imports, README's tables
 	@$(BIN)/ruff check

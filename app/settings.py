@@ -22,7 +22,7 @@ class SettingsError(ValueError):
 class Settings:
     database_url: URL
     max_age_hours: float = 36  # a published run checked longer ago than this is not fresh
-    poll_seconds: float = 0.5  # a new run has to be served within a second
+    poll_seconds: float = 0.25  # a new run has to be served within a second
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":

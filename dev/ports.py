@@ -1,16 +1,20 @@
 """Whose a port is: asked before anything is started."""
 
+import secrets
 import socket
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 
 import psutil
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """One that the system gives to nobody by itself, so that a server which was killed can come back to it."""
+    while True:
+        port = secrets.choice(range(20_000, 32_000))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def twins(needed: Mapping[str, int]) -> Iterator[str]:

@@ -107,8 +107,9 @@ def _our_errors() -> Iterator[None]:
             "again when it is done"
         ) from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError, adbc_driver_manager.OperationalError) as error:
+        # Where a rollback failed because Postgres had died, what the statement before it said tells more.
         raise DatabaseAway(
-            f"Postgres does not answer ({_first_line(error)}); "
+            f"Postgres does not answer ({_first_line(error.__context__ or error)}); "
             "check PIPELINE_DATABASE_URL, else DATABASE_URL, and that it runs"
         ) from error
     except (psycopg2.Error, adbc_driver_manager.Error) as error:

@@ -3,7 +3,6 @@
 Called by `run.py` for the pipeline and by `workbench.py` for the notebooks, so that both count the same.
 """
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipeline import PipelineError
+from pipeline import PipelineError, scratch
 from pipeline.rules import COLUMNS, RuleBook
 from pipeline.segments import ANSWERS, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, SegmentBook
 
@@ -138,9 +137,9 @@ def _spellings(counted: list[tuple[str | None, int]]) -> pa.Table:
 
 @contextmanager
 def _connect(today: date | None = None, in_order: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    with tempfile.TemporaryDirectory(prefix="voucher-duckdb-") as spill, duckdb.connect() as connection:
+    with scratch.folder() as spill, duckdb.connect() as connection:
         connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false;")
         connection.execute("SET preserve_insertion_order=?", [in_order])
-        connection.execute("SET temp_directory=?", [spill])
+        connection.execute("SET temp_directory=?", [str(spill)])
         connection.execute("SET VARIABLE today = CAST(? AS DATE)", [today])
         yield connection

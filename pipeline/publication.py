@@ -9,7 +9,7 @@ from pipeline.database import Database, DatabaseError
 
 
 class Outdated(DatabaseError):
-    """Another run was published since this one was compared with the published one."""
+    """Another run was published since this one was compared with the published one, or pruned its rows."""
 
     passing = True
 
@@ -33,7 +33,9 @@ def publish(database: Database, run_id: str, actor: str, force: str | None = Non
             cursor.execute("UPDATE voucher.current_run SET checked_at = now()")
             return previous
         cursor.execute(
-            """SELECT status, finished_at IS NOT NULL AND audited AS audited, passed, outdated
+            """SELECT status, audited, passed, outdated,
+                finished_at IS NULL OR EXISTS (SELECT FROM voucher.run_part WHERE run_part.run_id = run.run_id
+                    AND to_regclass('voucher.assignment_' || loaded_by) IS NULL) AS unloaded
             FROM voucher.run, LATERAL (
                 SELECT count(*) > 0 AS audited, bool_and(passed OR severity = 'warn') AS passed,
                     bool_or(compared_with IS DISTINCT FROM %s) AS outdated
@@ -45,8 +47,8 @@ def publish(database: Database, run_id: str, actor: str, force: str | None = Non
         allowed = run and run.audited and (force or (run.passed and run.status not in {"rejected", "withdrawn"}))
         if not allowed:
             raise DatabaseError(f"run {run_id} has not passed its audits; `python -m pipeline run` makes it anew")
-        if run.outdated:
-            raise Outdated(f"another run was published since run {run_id} was audited; run again")
+        if run.unloaded or run.outdated:
+            raise Outdated(f"another run took the place of run {run_id} since it was audited; run again")
         cursor.execute(
             """INSERT INTO voucher.current_run (run_id, published_at, checked_at) VALUES (%s, now(), now())
             ON CONFLICT (one_row) DO UPDATE SET (run_id, published_at, checked_at) =

@@ -4,7 +4,6 @@ identity.
 `run.py` lists the parts when it plans a run, and fetches them again, unchanged, when it loads them.
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ import requests
 from botocore import UNSIGNED
 from botocore.client import Config
 
-from pipeline import PipelineError
+from pipeline import PipelineError, scratch
 
 CHUNK = 1 << 20  # bytes
 SAMPLE_MARK = (b"voucher-select", b"built-in sample")  # in the Parquet metadata of what dev/sample.py writes
@@ -99,8 +98,8 @@ def fetched(part: Part, anonymous: bool = False) -> Iterator[tuple[Path, str]]:
 
     Raises SourceError when the part is gone, or is no longer what was planned.
     """
-    with tempfile.TemporaryDirectory(prefix="voucher-part-") as folder:
-        path = Path(folder, "part.parquet")
+    with scratch.folder() as folder:
+        path = folder / "part.parquet"
         if urlsplit(part.uri).scheme == "s3":
             digest = _fetch_s3(part, path, anonymous)
         elif urlsplit(part.uri).scheme in {"http", "https"}:

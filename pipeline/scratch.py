@@ -1,0 +1,33 @@
+"""Folders for what a step needs only while it works: a fetched part, what DuckDB spills. Called by `source` and
+`engine`.
+"""
+
+import fcntl
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PREFIX = "voucher-step-"
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """An empty folder while the context lasts. Those that killed processes left behind are deleted first."""
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        _delete_unless_used(left)
+    path = Path(tempfile.mkdtemp(prefix=PREFIX))
+    with (path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it when this process ends, however it ends
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path)
+
+
+def _delete_unless_used(left: Path) -> None:
+    being_made_or_used_or_anothers = FileNotFoundError, BlockingIOError, PermissionError
+    with suppress(*being_made_or_used_or_anothers), (left / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(left)

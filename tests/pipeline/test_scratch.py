@@ -1,0 +1,48 @@
+"""What a step needs for a while is gone afterwards, also when it was killed."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from pipeline import scratch
+from tests.conftest import ROOT
+
+KILLED = """
+import os, signal
+from pipeline import scratch
+with scratch.folder() as folder:
+    (folder / "part.parquet").write_bytes(b"rows")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files lie."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return tmp_path
+
+
+def test_a_folder_is_deleted_with_what_is_in_it(temporary: Path) -> None:
+    """Whether the step ends well or not."""
+    with pytest.raises(RuntimeError), scratch.folder() as folder:
+        (folder / "part.parquet").write_bytes(b"rows")
+        assert list(temporary.iterdir()) == [folder]
+        raise RuntimeError
+    assert not list(temporary.iterdir())
+
+
+def test_the_folder_of_a_killed_step_is_deleted_by_the_next(temporary: Path) -> None:
+    """And that of a step at work is not."""
+    ended = subprocess.run([sys.executable, "-c", KILLED], cwd=ROOT, check=False)
+    assert ended.returncode == -9
+    (left,) = temporary.iterdir()
+    with scratch.folder() as first:
+        assert not left.exists()
+        with scratch.folder() as second:
+            assert {first, second} == set(temporary.iterdir())
+    assert not list(temporary.iterdir())

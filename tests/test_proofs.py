@@ -1,0 +1,42 @@
+"""The long proofs at a small size; `make prove NAME` runs the whole of one."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.proofs import crash, readers, rollback
+from tests.proofs.__main__ import recorded
+
+
+def test_a_kill_at_any_point_leaves_one_whole_run_and_the_next_run_tidies_up(tmp_path: Path) -> None:
+    """At each boundary of what the pipeline sends to Postgres one of the two is killed, in turn."""
+    with crash.stage(tmp_path / "world") as stage:
+        results = [crash.trial(stage, *key) for key in crash.few(stage)]
+    print(crash.table(results))
+    assert not [(each.key, each.faults) for each in results if each.faults]
+
+
+def test_no_reader_sees_an_error_or_a_mixed_answer_while_runs_are_published(tmp_path: Path) -> None:
+    """Each connection sees each publish as one switch from one whole run to the other."""
+    with readers.stage(tmp_path / "world") as stage:
+        result = readers.trial(stage, 0, publishes=10, requests=3_000)
+    print(readers.table([result]))
+    assert not result.faults
+    assert min(result.a, result.b) > 0
+
+
+def test_a_rollback_under_load_fails_no_request(tmp_path: Path) -> None:
+    """Back to the run before and forward again, while requests are answered."""
+    with rollback.stage(tmp_path / "world") as stage:
+        result = rollback.trial(stage, 0)
+    print(rollback.table([result]))
+    assert not result.faults
+    assert result.requests > 0
+
+
+def test_trials_of_other_code_are_not_mixed_in(tmp_path: Path) -> None:
+    """What is on record counts for the very code that it was made with."""
+    results = {code: rollback.Result(number, (0.1, 0.2), (0.3, 0.4), 5, 0, 0, ()) for number, code in enumerate("ab")}
+    lines = [json.dumps({"code": code, "result": asdict(result)}) for code, result in results.items()]
+    (tmp_path / "rollback.jsonl").write_text("\n".join(lines))
+    assert list(recorded(rollback, tmp_path / "rollback.jsonl", "b")) == [results["b"]]
