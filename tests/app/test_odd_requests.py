@@ -1,0 +1,20 @@
+"""Every odd request gets the answer that the table says: none a 5xx, none with what was sent unescaped."""
+
+import pytest
+
+from tests.app.conftest import Ask
+from tests.app.odd_requests import ODD, Odd
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.what)
+def test_odd_requests_get_the_answer_that_the_table_says(standing: Ask, odd: Odd) -> None:
+    """A problem names what is wrong, as problem+json, and holds no markup."""
+    response = standing.client.post("/voucher", data=odd.body, headers=odd.headers)
+    assert response.status_code == odd.status, response.text
+    assert b"<" not in response.data
+    assert response.mimetype == ("application/json" if odd.status == 200 else "application/problem+json")
+
+
+def test_the_table_has_sixty_requests() -> None:
+    """No two of them are the same."""
+    assert len({(odd.body, *odd.headers.items()) for odd in ODD}) == len(ODD) >= 60
