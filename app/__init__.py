@@ -4,10 +4,12 @@ import os
 
 from flask import Flask
 
-from app import docs, health, log, metrics, pages, problems, voucher
+from app import assignments, docs, health, log, metrics, pages, problems, rules, runs, segments, voucher
 from app.models import db
 from app.published import Published
+from app.reading import CONNECT, Reader
 from app.settings import MAX_BODY_BYTES, Settings
+from app.streams import Places
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -19,12 +21,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS={
             "pool_pre_ping": True,  # a connection that died with Postgres is replaced, not used
-            "connect_args": {
-                "connect_timeout": 2,
-                "tcp_user_timeout": 2000,
-                "application_name": "voucher-api",
-                "options": "-c timezone=UTC",  # elsewhere 9999-12-31 may lie in a year that Python lacks
-            },
+            "connect_args": CONNECT,
         },
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
     )
@@ -33,12 +30,17 @@ def create_app(settings: Settings | None = None) -> Flask:
     db.init_app(app)
     docs.init_app(app)
     app.register_api(voucher.blueprint)
+    for tables in (segments, rules, runs, assignments):
+        app.register_api(tables.blueprint)
     app.register_api(health.blueprint)
     app.register_api(metrics.blueprint)
     app.register_blueprint(pages.blueprint)
     with app.app_context():
         published = app.extensions["published"] = Published(db.engine, settings.poll_seconds)
     app.extensions["metrics"] = metrics.new_registry(published, settings.max_age_hours)
+    app.extensions["tables"] = Reader(settings.database_url, 4, published)
+    app.extensions["rows"] = Reader(settings.database_url, settings.downloads, published)
+    app.extensions["places"] = Places(settings.downloads)
     published.refresh()
     published.start()
     app.wsgi_app = log.RequestLog(app.wsgi_app)  # type: ignore[method-assign]

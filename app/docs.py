@@ -13,7 +13,7 @@ from flask_openapi3_redoc.plugins import RegisterPlugin as ReDoc  # type: ignore
 from flask_openapi3_swagger.plugins import RegisterPlugin as Swagger  # type: ignore[import-untyped]
 from werkzeug.wrappers import Response as Redirect
 
-from app import problems
+from app import problems, queries
 from app.customer import BadValue, BadValuesError, BrokenJSONError, Customer
 from app.settings import MAX_BODY_BYTES
 from app.snapshot import NothingPublishedError, Snapshot, UnknownCountryError
@@ -23,6 +23,7 @@ INFO = Info(
     version="1",
     description="The voucher amount that was used most for customers like this one, learned from history.",
 )
+RETRY_AFTER = {"Retry-After": {"description": "Seconds, where waiting helps.", "schema": {"type": "integer"}}}
 COMPONENTS = "#/components/schemas"
 # ReDoc's bundle names an image on another host, Swagger's a validator: the browser must not fetch them.
 POLICY = (
@@ -32,19 +33,25 @@ POLICY = (
 
 
 def answers(*examples: problems.Problem) -> ResponseDict:
-    """What an operation may answer with, by status, each with its example."""
+    """What an operation may answer with, by status, each with its example, or with several."""
+    by_status: dict[int, list[problems.Problem]] = {}
+    for example in examples:
+        by_status.setdefault(example.status, []).append(example)
     return {
-        example.status: {
-            "description": example.title,
-            "content": {
-                "application/problem+json": {
-                    "schema": {"$ref": f"{COMPONENTS}/Problem"},
-                    "example": example.model_dump(exclude_unset=True),
-                }
-            },
+        status: {
+            "description": "; or ".join(example.title for example in alike),
+            "content": {"application/problem+json": {"schema": {"$ref": f"{COMPONENTS}/Problem"}, **_shown(alike)}},
+            **({"headers": RETRY_AFTER} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}),
         }
-        for example in examples
+        for status, alike in by_status.items()
     }
+
+
+def _shown(alike: list[problems.Problem]) -> dict[str, Any]:
+    values = [example.model_dump(exclude_unset=True) for example in alike]
+    if len(values) == 1:
+        return {"example": values[0]}
+    return {"examples": {str(value["type"]).rpartition(":")[2]: {"value": value} for value in values}}
 
 
 INTERNAL_ERROR = answers(problems.refused(HTTPStatus.INTERNAL_SERVER_ERROR))
@@ -72,6 +79,7 @@ def new_app(name: str) -> OpenAPI:
         doc_ui=False,  # it would claim "/" for a page of its own
         security_schemes={},  # None becomes a null, which is not valid
         validation_error_model=problems.Problem,
+        validation_error_callback=queries.refuse,
         validation_error_status=500,  # it documents an error body of its own where this status is missing: nowhere
     )
 

@@ -25,8 +25,17 @@ class Run(Model):
     __tablename__ = "run"
 
     run_id: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    rules_hash: Mapped[str]
+    segments_hash: Mapped[str]
     today: Mapped[date | None]
+    rows_in: Mapped[int | None]
+    rows_kept: Mapped[int | None]
+    data_from: Mapped[datetime | None]
     data_to: Mapped[datetime | None]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    status: Mapped[str]
 
 
 class CurrentRun(Model):
@@ -51,7 +60,79 @@ class Segment(Model):
     segment: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int]
     measure: Mapped[str]
-    lower_bound: Mapped[int | None]
+    lower_bound: Mapped[int]
     upper_bound: Mapped[int | None]
     voucher_amount: Mapped[Decimal]
+    uses: Mapped[int]
     rows: Mapped[int]
+    runner_up_amount: Mapped[Decimal | None]
+    runner_up_uses: Mapped[int | None]
+    basis: Mapped[str]
+    tied: Mapped[bool]
+
+
+class Part(Model):
+    """A file of the source, as it was when a run read it."""
+
+    __tablename__ = "part"
+
+    part_id: Mapped[int] = mapped_column(primary_key=True)
+    uri: Mapped[str]
+    etag: Mapped[str]
+    size: Mapped[int]
+    sha256: Mapped[str]
+
+
+class RunPart(Model):
+    __tablename__ = "run_part"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey(Run.run_id), primary_key=True)
+    part_id: Mapped[int] = mapped_column(ForeignKey(Part.part_id), primary_key=True)
+
+
+class Rule(Model):
+    __tablename__ = "rule"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey(Run.run_id), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    drop_when: Mapped[str | None]
+    because: Mapped[str]
+    share_low: Mapped[float]
+    share_high: Mapped[float]
+
+
+class RuleOutcome(Model):
+    __tablename__ = "rule_outcome"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey(Run.run_id), primary_key=True)
+    country_code: Mapped[str] = mapped_column(primary_key=True)
+    rule: Mapped[str] = mapped_column(primary_key=True)
+    matched: Mapped[int]
+    dropped: Mapped[int]
+    example: Mapped[str | None]
+
+
+class AuditOutcome(Model):
+    __tablename__ = "audit_outcome"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey(Run.run_id), primary_key=True)
+    audit: Mapped[str] = mapped_column(primary_key=True)
+    severity: Mapped[str]
+    passed: Mapped[bool]
+    expected: Mapped[str]
+    seen: Mapped[str]
+    compared_with: Mapped[str | None]
+
+
+class Publication(Model):
+    """One move of the pointer that says which run is published."""
+
+    __tablename__ = "publication"
+
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey(Run.run_id))
+    previous_run_id: Mapped[str | None]
+    action: Mapped[str]
+    actor: Mapped[str]
+    reason: Mapped[str | None]

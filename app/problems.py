@@ -12,8 +12,11 @@ from flask import Flask, Response, request
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import HTTPException
 
+from app.cleaned import RowsGoneError
 from app.customer import BadValuesError, BrokenJSONError
+from app.reading import DatabaseAwayError, UnknownRunError
 from app.snapshot import NoSegmentError, NothingPublishedError, UnknownCountryError, UnknownKindError
+from app.streams import TooManyDownloadsError
 
 log = structlog.get_logger()
 
@@ -64,6 +67,29 @@ def nothing_published(_: NothingPublishedError) -> Problem:
     return problem(503, "nothing-published", "Nothing published yet", detail)
 
 
+def unknown_run(error: UnknownRunError) -> Problem:
+    detail = f"Run {shown(error.run_id)!r} {error.detail}. /runs lists those that there are."
+    return problem(404, "unknown-run", "Unknown run", detail)
+
+
+def rows_gone(error: RowsGoneError) -> Problem:
+    detail = (
+        f"The cleaned rows of run {error.run_id} are not kept any more; those of the last VOUCHER_KEEP_RUNS published "
+        "runs are. Its segments, rules and audits still stand."
+    )
+    return problem(410, "rows-gone", "The rows are gone", detail)
+
+
+def database_away(_: DatabaseAwayError) -> Problem:
+    detail = "Postgres does not answer. /voucher and /segments answer from memory; for this, try again."
+    return problem(503, "database-away", "The database is away", detail)
+
+
+def too_many_downloads(_: TooManyDownloadsError) -> Problem:
+    detail = "As many downloads are under way as may be at once. Try again when one has ended."
+    return problem(503, "too-many-downloads", "Too many downloads", detail)
+
+
 def no_segment(error: NoSegmentError) -> Problem:
     log.error("the published segments do not cover a customer", detail=str(error))
     detail = "The published segments do not cover this customer. The log says what is amiss with them."
@@ -95,6 +121,10 @@ HANDLERS: dict[type[Exception], Callable[[Any], Problem]] = {
     UnknownKindError: unknown_kind,
     NothingPublishedError: nothing_published,
     UnknownCountryError: unknown_country,
+    UnknownRunError: unknown_run,
+    RowsGoneError: rows_gone,
+    DatabaseAwayError: database_away,
+    TooManyDownloadsError: too_many_downloads,
     NoSegmentError: no_segment,
     HTTPException: http_error,
     Exception: anything_else,
@@ -115,6 +145,8 @@ def _respond(describe: Callable[[Any], Problem], error: Exception) -> Response:
     response = Response(f"{body}\n", found.status, mimetype="application/problem+json")
     if allowed := getattr(error, "valid_methods", None):
         response.headers["Allow"] = ", ".join(sorted(allowed))
+    if seconds := getattr(error, "retry_after", None):
+        response.headers["Retry-After"] = str(seconds)
     return response
 
 

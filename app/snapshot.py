@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Literal
 
 
 class NothingPublishedError(LookupError):
@@ -37,22 +38,23 @@ class Segment:
     segment: str
     position: int
     measure: str
-    lower_bound: int | None
+    lower_bound: int
     upper_bound: int | None
     voucher_amount: Decimal
+    uses: int
     rows: int
+    runner_up_amount: Decimal | None
+    runner_up_uses: int | None
+    basis: Literal["segment", "country"]
+    tied: bool
 
     @property
     def amount(self) -> int | float:
-        """The voucher's amount as JSON shows it: 2640, or 2640.5."""
-        whole = int(self.voucher_amount)
-        return whole if whole == self.voucher_amount else float(self.voucher_amount)
+        return number(self.voucher_amount)
 
     def holds(self, measured: int) -> bool:
         """Whether it lies in the bounds, which are inclusive; None is open."""
-        return (self.lower_bound is None or measured >= self.lower_bound) and (
-            self.upper_bound is None or measured <= self.upper_bound
-        )
+        return self.lower_bound <= measured and (self.upper_bound is None or measured <= self.upper_bound)
 
 
 @dataclass(frozen=True)
@@ -109,3 +111,9 @@ class Snapshot:
 def same(country_code: str) -> str:
     """Equal for spellings of one country that differ in case or outer white space."""
     return country_code.strip().casefold()
+
+
+def number(amount: Decimal) -> int | float:
+    """An amount as JSON shows it: 2640, or 2640.5."""
+    whole = int(amount)
+    return whole if whole == amount else float(amount)

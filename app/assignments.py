@@ -1,0 +1,73 @@
+"""GET /assignments.csv: the cleaned rows that a run's answers were learned from, streamed."""
+
+from contextlib import ExitStack
+
+from flask import Response, current_app, request
+from flask_openapi3.blueprint import APIBlueprint
+from werkzeug.utils import secure_filename
+
+from app import problems, rfc4180, tables
+from app.cleaned import Cleaned, RowsGoneError, cleaned
+from app.log import RUN_HEADER
+from app.published import Published
+from app.queries import OfRunAndCountry
+from app.reading import reader
+from app.settings import Settings
+from app.streams import Places, Stream, TooManyDownloadsError, end_stalled
+
+EXAMPLE = (
+    "timestamp,country_code,first_order_ts,last_order_ts,total_orders,voucher_amount\r\n"
+    "2018-07-14T21:00:00Z,Peru,2017-05-03T00:00:00Z,2018-05-03T10:30:00.25Z,15,2640\r\n"
+)
+HEADERS = {
+    **tables.RUN_HEADERS,
+    "Content-Length": {
+        "description": "Fewer bytes than this are a download that was cut off.",
+        "schema": {"type": "integer"},
+    },
+    "Content-Disposition": {"description": "A name for the file", "schema": {"type": "string"}},
+}
+
+blueprint = APIBlueprint(
+    "assignments",
+    __name__,
+    abp_tags=[tables.TAG],
+    abp_responses=tables.refusals(
+        *(tables.BAD_COUNTRY, tables.UNPUBLISHED, tables.AWAY, tables.UNKNOWN_COUNTRY, tables.UNKNOWN_RUN),
+        problems.too_many_downloads(TooManyDownloadsError()),
+        problems.rows_gone(RowsGoneError(tables.RUN_ID)),
+    ),
+)
+
+
+@blueprint.get("/assignments.csv", responses={200: tables.csv_shown(EXAMPLE, "The rows", HEADERS)})
+def assignments(query: OfRunAndCountry) -> Response:
+    """The cleaned rows, as CSV
+
+    Of the published run, or of an earlier one whose rows are kept. Times are UTC, a missing value is empty, and a
+    country keeps the spelling of its row; one that a spreadsheet would take for a formula has a `'` before it.
+    """
+    published: Published = current_app.extensions["published"]
+    places: Places = current_app.extensions["places"]
+    settings: Settings = current_app.extensions["settings"]
+    run_id = query.run or published.require().run_id
+    rows = reader("rows")
+    with ExitStack() as place:
+        place.enter_context(places.one())
+        found = cleaned(rows, run_id)
+        if query.country is not None:
+            found = found.of(query.country)
+        if request.method == "HEAD":
+            return _answer(found, query.country)
+        end_stalled(request.environ["SERVER_PORT"], settings.stalled_seconds)
+        # From here on the place is the stream's to give back.
+        stream = Stream(found.lines(rows), place.pop_all().close, settings.longest_download_seconds)
+        return _answer(found, query.country, stream)
+
+
+def _answer(found: Cleaned, country: str | None, stream: Stream | None = None) -> Response:
+    response = Response(stream, mimetype=rfc4180.MIMETYPE, headers={RUN_HEADER: found.run_id})
+    response.content_length = found.length
+    name = ["assignments", *([secure_filename(found.countries[0])] if country else []), found.run_id]
+    response.headers.set("Content-Disposition", "attachment", filename=f"{'-'.join(filter(None, name))}.csv")
+    return response

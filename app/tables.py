@@ -1,0 +1,55 @@
+"""How tables are answered, and how that is documented. Called by `segments`, `rules`, `runs` and `assignments`."""
+
+from typing import Any
+
+from flask import Response
+from flask_openapi3.models.tag import Tag
+from flask_openapi3.types import ResponseDict
+from pydantic import BaseModel
+
+from app import docs, problems, rfc4180
+from app.customer import BadValue, BadValuesError
+from app.log import RUN_HEADER
+from app.reading import DatabaseAwayError, UnknownRunError
+from app.snapshot import NothingPublishedError, UnknownCountryError
+
+TAG = Tag(name="Tables")
+RUN_ID = "8d5ff2c3a1b4e697"  # of the examples
+RUN_HEADERS = {RUN_HEADER: {"description": "The run that was read", "schema": {"type": "string"}}}
+
+BAD_COUNTRY = problems.bad_values(BadValuesError(BadValue("country", "must be text, and not blank", ("",))))
+BAD_RUN = problems.bad_values(BadValuesError(BadValue("run", "must be a run's id, 16 digits from 0 to f", ("x",))))
+BAD_LIMIT = problems.bad_values(BadValuesError(BadValue("limit", "must be a whole number from 1 to 100", ("0",))))
+UNPUBLISHED = problems.nothing_published(NothingPublishedError())
+UNKNOWN_COUNTRY = problems.unknown_country(UnknownCountryError("Atlantis", ["Peru"]))
+UNKNOWN_RUN = problems.unknown_run(UnknownRunError(RUN_ID))
+AWAY = problems.database_away(DatabaseAwayError())
+
+
+def json_answer(body: BaseModel, run_id: str | None = None) -> Response:
+    """`run_id` is the run that the whole body was read from."""
+    headers = {RUN_HEADER: run_id} if run_id else {}
+    return Response(f"{body.model_dump_json()}\n", headers=headers, content_type="application/json")
+
+
+def json_shown(
+    example: BaseModel, description: str, headers: dict[str, Any] | None = None, more: dict[str, Any] | None = None
+) -> type[BaseModel]:
+    """The example's model, as flask-openapi3 takes it for a response; `more` are other media types of the same."""
+    model = type(example)
+    extra = {"description": description, "example": example.model_dump(mode="json"), "content": more or {}}
+    model.model_config["openapi_extra"] = extra | ({"headers": headers} if headers else {})  # type: ignore[typeddict-unknown-key]
+    return model
+
+
+def csv_content(example: str) -> dict[str, Any]:
+    return {rfc4180.MIMETYPE: {"schema": {"type": "string"}, "example": example}}
+
+
+def csv_shown(example: str, description: str, headers: dict[str, Any] = RUN_HEADERS) -> dict[str, Any]:
+    return {"description": description, "headers": headers, "content": csv_content(example)}
+
+
+def refusals(*examples: problems.Problem) -> ResponseDict:
+    """What a table's operation is refused with; the fault may be on this side, too."""
+    return docs.answers(*examples) | docs.INTERNAL_ERROR
