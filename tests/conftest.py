@@ -84,12 +84,6 @@ def pipeline_database(database: str) -> str:
     return as_role(database, PIPELINE)
 
 
-@pytest.fixture
-def api_database(database: str) -> str:
-    """The same database's URL for the API's role."""
-    return as_role(database, API)
-
-
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     """An S3 server of the session's own; `endpoint` is its address."""

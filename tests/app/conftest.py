@@ -93,7 +93,8 @@ class Tables:
 
 
 def start(database: str, **settings: Any) -> Flask:
-    return create_app(Settings(database_url=database_url(database), **settings))
+    """An app that logs in as the API's role."""
+    return create_app(Settings(database_url=database_url(as_role(database, API)), **settings))
 
 
 def stop(app: Flask) -> None:
@@ -117,8 +118,8 @@ def tables(database: str) -> Tables:
 
 
 @pytest.fixture
-def app(api_database: str) -> Iterator[Flask]:
-    app = start(api_database)
+def app(database: str) -> Iterator[Flask]:
+    app = start(database)
     yield app
     stop(app)
 
@@ -166,6 +167,6 @@ def standing(postgres: Postgres, template: str) -> Iterator[Ask]:
     """Asks an app whose published run stays, for tests that only read."""
     postgres.create("standing", template)
     Tables(postgres.url("standing")).publish()
-    app = start(as_role(postgres.url("standing"), API))
+    app = start(postgres.url("standing"))
     yield Ask(app.test_client())
     stop(app)

@@ -10,7 +10,6 @@ from itertools import pairwise
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy.engine import make_url
 from werkzeug.test import TestResponse
 
 from app.cleaned import RowsGoneError
@@ -20,7 +19,6 @@ from dev.postgres import Postgres
 from dev.processes import until
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import RUN, Tables, start, stop
-from tests.conftest import execute
 
 HEADER = "timestamp,country_code,first_order_ts,last_order_ts,total_orders,voucher_amount\r\n"
 OTHER = "b" * 16
@@ -44,7 +42,7 @@ def load(app: Flask, tables: Tables) -> Load:
 @pytest.fixture(scope="module")
 def still(postgres: Postgres, template: str) -> Iterator[FlaskClient]:
     """Asks an app whose published run, of one row, stays: for tests that only read."""
-    execute(postgres, "CREATE DATABASE {} TEMPLATE {}", "still", template)
+    postgres.create("still", template)
     CleanedRows.published(Tables(postgres.url("still")), rows=[of("Peru")])
     app = start(postgres.url("still"))
     yield app.test_client()
@@ -416,19 +414,3 @@ def test_without_postgres_a_download_fails_and_the_next_is_refused(own_postgres:
         assert until(lambda: client.get("/assignments.csv?country=peru").status_code == 200, 10)
     finally:
         stop(app)
-
-
-def test_a_role_that_may_read_the_tables_may_read_the_rows(postgres: Postgres, database: str, tables: Tables) -> None:
-    """The table of all rows is enough: a role needs nothing of the partitions, which come and go."""
-    rows = CleanedRows(database)
-    rows.execute("CREATE ROLE only_reads LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA voucher TO only_reads")
-    rows.execute("GRANT SELECT ON ALL TABLES IN SCHEMA voucher TO only_reads")
-    try:
-        CleanedRows.published(tables, rows=[of("Peru")])
-        app = start(make_url(database).set(username="only_reads", password="x").render_as_string(hide_password=False))
-        client = app.test_client()
-        found = [client.get(path).status_code for path in ("/assignments.csv", "/rules", "/runs", f"/runs/{RUN}")]
-        stop(app)
-        assert found == [200] * 4
-    finally:
-        rows.execute("DROP OWNED BY only_reads; DROP ROLE only_reads")

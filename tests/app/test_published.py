@@ -11,7 +11,7 @@ from dev.ports import free_port
 from dev.postgres import Postgres
 from dev.processes import until
 from tests.app.conftest import Ask, Tables, start, stop
-from tests.conftest import API, as_role, migrate
+from tests.conftest import migrate
 
 Publish = Callable[..., None]
 
@@ -55,7 +55,7 @@ def test_answers_go_on_from_memory_while_postgres_is_away(own_postgres: Postgres
     """Postgres killed: amounts stay, readiness says degraded; Postgres back: a new run is served, without a restart."""
     tables = Tables(own_postgres.url())
     tables.publish()
-    app = start(as_role(own_postgres.url(), API))
+    app = start(own_postgres.url())
     ask = Ask(app.test_client())
 
     def status() -> str:
@@ -78,7 +78,7 @@ def test_answers_go_on_from_memory_while_postgres_is_away(own_postgres: Postgres
 def test_the_app_starts_without_its_database(tmp_path: Path) -> None:
     """Nothing to answer from is a 503, not a process that ends; it recovers by itself."""
     server = Postgres(tmp_path, free_port(), "secret", "another", durable=False)
-    app = start(as_role(server.url(), API))
+    app = start(server.url())
     ask = Ask(app.test_client())
     try:
         assert ask().status_code == 503
@@ -93,10 +93,10 @@ def test_the_app_starts_without_its_database(tmp_path: Path) -> None:
         server.remove()
 
 
-def test_a_stopped_app_leaves_no_thread(api_database: str) -> None:
+def test_a_stopped_app_leaves_no_thread(database: str) -> None:
     """One thread while it runs, none after."""
     before = set(threads())
-    app = start(api_database)
+    app = start(database)
     assert [thread.name for thread in set(threads()) - before] == ["published"]
     stop(app)
     assert set(threads()) <= before
