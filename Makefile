@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE  # set, it makes every airflow command take 13 s
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs notebook rules test prove check lock clean distclean
+.PHONY: help up down status logs notebook rules test prove bench check lock clean distclean
 
 help:  ## This list
 	@echo "make TARGET, where TARGET is one of"
@@ -41,6 +41,9 @@ $(if $(PROOF),$(eval .PHONY: $(PROOF))$(eval $(PROOF): ; @:))
 
 prove: $(READY)  ## Prove at full size, resumable: crash, readers or rollback; ARGS=--fresh starts anew
 	@$(BIN)/python -m tests.proofs $(or $(PROOF),$(NAME)) $(ARGS)
+
+bench: $(READY)  ## Measure the service beside reference servers, in five minutes; ARGS="service --quick" to see it work
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(READY)  ## Lint, format, types, directions of imports, README's tables
 	@$(BIN)/ruff check

@@ -4,7 +4,7 @@ import os
 
 from flask import Flask
 
-from app import assignments, docs, health, log, metrics, pages, problems, rules, runs, segments, voucher
+from app import assignments, docs, fast, health, log, metrics, pages, problems, rules, runs, segments, voucher
 from app.models import db
 from app.published import Published
 from app.reading import CONNECT, Reader
@@ -43,5 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["places"] = Places(settings.downloads)
     published.refresh()
     published.start()
-    app.wsgi_app = log.RequestLog(app.wsgi_app)  # type: ignore[method-assign]
+    count = metrics.Requests(app, app.extensions["metrics"])
+    app.wsgi_app = fast.FastVoucher(app.wsgi_app, published)  # type: ignore[method-assign]
+    app.wsgi_app = log.RequestLog(app.wsgi_app, count)  # type: ignore[method-assign]
     return app

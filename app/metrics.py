@@ -1,15 +1,24 @@
-"""GET /metrics: what an alert on freshness needs, in Prometheus' text format, read from memory."""
+"""GET /metrics: what an alert on freshness needs, and the requests of all workers, in Prometheus' text format.
 
+Where several processes serve, PROMETHEUS_MULTIPROC_DIR names a folder that their server's starter made, empty: each
+worker keeps its counts there, in a memory-mapped file that outlives even its kill -9, and any worker adds them up.
+prometheus-client reads the variable when it is imported. Unset, a process tells its own counts.
+"""
+
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from http import HTTPMethod
+from typing import Any
 
-from flask import Response, current_app
+from flask import Flask, Response, current_app
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from flask_openapi3.types import ResponseDict
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from app import docs
@@ -23,12 +32,18 @@ TEXT: ResponseDict = {
     }
 }
 
+SHARED = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+OTHER = "other"
+METHODS = {method.value for method in HTTPMethod}
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, and there is none where workers share
+
 blueprint = APIBlueprint("metrics", __name__, abp_tags=[Tag(name="Health")], abp_responses=TEXT | docs.INTERNAL_ERROR)
 
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """What `/readyz` says, for Prometheus
+    """What `/readyz` says, and the requests counted, for Prometheus
 
     Alert on `voucher_fresh == 0`. What is not known has no sample: when nothing is published, no timestamps.
     """
@@ -36,13 +51,46 @@ def metrics() -> Response:
 
 
 def new_registry(published: Published, max_age_hours: float) -> CollectorRegistry:
-    """A registry of the app's own: the library's counts the process that happened to answer, one of several workers.
-
-    What is to be summed over the workers comes in as one more collector, the library's MultiProcessCollector.
-    """
+    """A registry of the app's own: the library's counts the process that happened to answer, one of several workers."""
     registry = CollectorRegistry()
     registry.register(HealthCollector(published, max_age_hours))
+    if SHARED:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return registry
+
+
+class Requests:
+    """Counts each answer once, by labels that no caller can multiply: known methods and paths, else `other`."""
+
+    def __init__(self, app: Flask, registry: CollectorRegistry) -> None:
+        where = None if SHARED else registry  # a registry that adds up the files must not hold the one worker's too
+        self._requests = Counter("voucher_requests", "Requests answered.", ["method", "path", "status"], registry=where)
+        self._seconds = Histogram(
+            "voucher_request_seconds", "Until the answer began.", ["path"], buckets=BUCKETS, registry=where
+        )
+        self._known = {rule.rule for rule in app.url_map.iter_rules() if not rule.arguments}
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def __call__(self, environ: dict[str, Any], status: int, seconds: float) -> None:
+        key = environ["REQUEST_METHOD"], self._path(environ), status
+        requests, duration = self._children.get(key) or self._new(*key)
+        requests.inc()
+        duration.observe(seconds)
+
+    def _path(self, environ: dict[str, Any]) -> str:
+        """The template of the route: /runs/<run_id>, not each run."""
+        path: str = environ["PATH_INFO"]
+        if path in self._known:
+            return path
+        rule = getattr(environ.get("werkzeug.request"), "url_rule", None)  # left there by Flask
+        return rule.rule if rule else OTHER
+
+    def _new(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:
+        name = method if method in METHODS else OTHER
+        found = self._requests.labels(name, path, status), self._seconds.labels(path)
+        if name == method:
+            self._children[method, path, status] = found
+        return found
 
 
 class HealthCollector(Collector):

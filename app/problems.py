@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.cleaned import RowsGoneError
 from app.customer import BadValuesError, BrokenJSONError
+from app.log import REQUEST_ID
 from app.reading import DatabaseAwayError, UnknownRunError
 from app.snapshot import NoSegmentError, NothingPublishedError, UnknownCountryError, UnknownKindError
 from app.streams import TooManyDownloadsError
@@ -111,7 +112,8 @@ def refused(status: HTTPStatus, description: str | None = None, most_bytes: int 
 
 
 def anything_else(_: Exception) -> Problem:
-    log.exception("unhandled error", method=request.method, path=request.path)
+    request_id = request.environ.get(REQUEST_ID)
+    log.exception("unhandled error", method=request.method, path=request.path, request_id=request_id)
     return refused(HTTPStatus.INTERNAL_SERVER_ERROR, "The fault is on this side; the log has the details.")
 
 

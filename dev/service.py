@@ -1,6 +1,7 @@
 """The API as a process, and the question of the README asked of it. Used by `up`."""
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,12 @@ CUSTOMER = {
 }
 
 
+def granian(factory: str, port: int) -> list[str]:
+    """The command that serves a WSGI app; the benchmarks serve theirs by the same."""
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", factory]
+    return [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "2", "--respawn-failed-workers"]
+
+
 @dataclass(frozen=True)
 class Service:
     """The API on `port`, with its record and log in `folder`."""
@@ -35,10 +42,16 @@ class Service:
         """Start it where it does not run, and wait until it answers, be it that nothing is published yet."""
         processes = Processes(self.folder)
         if not processes.running("api"):
-            command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "app:create_app"]
-            options = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "2", "--respawn-failed-workers"]
-            processes.start("api", [*command, *options], env, settings=settings, port=self.port)
+            env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(self._empty("metrics"))}
+            processes.start("api", granian("app:create_app", self.port), env, settings=settings, port=self.port)
         processes.wait(["api"], self.healthy)
+
+    def _empty(self, name: str) -> Path:
+        """A folder for what the workers of one start share: counts of an earlier one would go on in it."""
+        folder = self.folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
 
     def healthy(self) -> bool:
         try:

@@ -23,7 +23,16 @@ ROOT = Path(__file__).parent.parent
 KEPT = {"VOUCHER_REAL_DATA"}
 PIPELINE, API = "voucher_pipeline", "voucher_api"
 ROLES_PASSWORD = secrets.token_hex(8)
-LIVE = ("VOUCHER_", "AIRFLOW", "AWS_", "TODAY", "DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL")
+LIVE = (
+    "VOUCHER_",
+    "PROMETHEUS_",
+    "AIRFLOW",
+    "AWS_",
+    "TODAY",
+    "DATABASE_URL",
+    "PIPELINE_DATABASE_URL",
+    "API_DATABASE_URL",
+)
 
 
 def scrub() -> None:

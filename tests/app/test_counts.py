@@ -1,0 +1,161 @@
+"""The requests that Prometheus is told of: each once, whichever worker answered it, and whatever became of the worker."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from dev.ports import free_port
+from dev.processes import Processes, born, until
+from dev.service import Service
+from tests.app.conftest import Tables
+
+CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
+
+
+def counted(text: str, name: str = "voucher_requests_total") -> dict[tuple[str, ...], float]:
+    """By method, path and status; where the metric has no such label, by those it has."""
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    labels = ("method", "path", "status", "le")
+    return {
+        tuple(sample.labels[label] for label in labels if label in sample.labels): sample.value
+        for sample in samples
+        if sample.name == name
+    }
+
+
+def test_each_request_is_counted_by_method_route_and_status(client: FlaskClient, tables: Tables) -> None:
+    """Answered by Flask or before it, or refused; the request that asks is not counted yet."""
+    tables.publish()
+    client.application.extensions["published"].refresh()
+    for path in ("/voucher", "/voucher", "/voucher/", "/segmentation-voucher/"):
+        assert client.post(path, json=CUSTOMER).status_code == 200
+    client.post("/voucher", json={})
+    client.get("/voucher")
+    client.get("/redoc/")
+    assert counted(client.get("/metrics").text) == {
+        ("POST", "/voucher", "200"): 3,
+        ("POST", "/segmentation-voucher/", "200"): 1,
+        ("POST", "/voucher", "422"): 1,
+        ("GET", "/voucher", "405"): 1,
+        ("GET", "/redoc/", "302"): 1,
+    }
+    seconds = client.get("/metrics").text
+    assert counted(seconds, "voucher_request_seconds_count")[("/voucher",)] == 5
+    assert counted(seconds, "voucher_request_seconds_bucket")[("/voucher", "+Inf")] == 5
+    assert counted(seconds, "voucher_request_seconds_sum")[("/voucher",)] > 0
+
+
+def test_no_caller_multiplies_the_counts(client: FlaskClient) -> None:
+    """Paths and methods that nobody serves are one, and a route with a variable is one."""
+    for number in range(50):
+        client.get(f"/nowhere/{number}")
+        client.get(f"/static/{number}")
+        client.open("/livez", method=f"X{number}")
+    assert counted(client.get("/metrics").text) == {
+        ("GET", "other", "404"): 50,
+        ("GET", "/static/<path:filename>", "404"): 50,
+        ("other", "/livez", "405"): 50,
+    }
+
+
+class Workers:
+    """A served app, and which of its workers has which connection."""
+
+    def __init__(self, folder: Path, database: str) -> None:
+        self.service = Service(folder, free_port())
+        self._processes = Processes(folder)
+        self._environ = os.environ | {"API_DATABASE_URL": database}
+
+    def start(self) -> None:
+        self.service.start(self._environ, "")
+        self._granian = psutil.Process(self._processes.running("api").pid)
+
+    def stop(self) -> None:
+        self._processes.stop("api")
+
+    def pids(self) -> set[int]:
+        return {worker.pid for worker in self._granian.children() if born(worker.pid)}
+
+    def session(self) -> tuple[requests.Session, int]:
+        """A fresh connection, and the worker that answers it."""
+        session = requests.Session()
+        answer = session.get(f"{self.service.url}/livez", stream=True)
+        mine = answer.raw.connection.sock.getsockname()
+        assert answer.content
+        [worker] = [
+            pid for pid in self.pids() for each in psutil.Process(pid).net_connections("tcp") if each.raddr == mine
+        ]
+        return session, worker
+
+    def session_of_each(self) -> dict[int, requests.Session]:
+        """A connection to each of two workers; whatever it takes to get them is asked of /livez."""
+        found: dict[int, requests.Session] = {}
+
+        def both() -> bool:
+            session, worker = self.session()
+            found.setdefault(worker, session)
+            return len(found) == 2
+
+        assert until(both, 30, every=0.01), f"two workers should answer, but only {set(found)} did"
+        return found
+
+
+@pytest.fixture
+def workers(tmp_path: Path, database: str, tables: Tables) -> Iterator[Workers]:
+    tables.publish()
+    workers = Workers(tmp_path, database)
+    try:
+        workers.start()
+        yield workers
+    finally:
+        workers.stop()
+
+
+def test_any_worker_tells_the_requests_of_all(workers: Workers) -> None:
+    """Exactly, also after a worker was killed and another took its place: nothing is lost, nothing counted twice."""
+    sent: Counter[tuple[str, ...]] = Counter()
+
+    def send(sessions: dict[int, requests.Session], many: int) -> None:
+        for number, session in zip((many, many + 1), sessions.values(), strict=True):
+            for _ in range(number):
+                assert session.post(f"{workers.service.url}/voucher", json=CUSTOMER).status_code == 200
+            assert session.post(f"{workers.service.url}/voucher", json={}).status_code == 422
+            sent.update({("POST", "/voucher", "200"): number, ("POST", "/voucher", "422"): 1})
+
+    def told(session: requests.Session) -> dict[tuple[str, ...], float]:
+        found = counted(session.get(f"{workers.service.url}/metrics").text)
+        return {key: value for key, value in found.items() if key[1] == "/voucher"}
+
+    sessions = workers.session_of_each()
+    send(sessions, 70)
+    assert [told(session) for session in sessions.values()] == [sent, sent]
+
+    killed, left = sessions
+    os.kill(killed, signal.SIGKILL)
+    assert until(lambda: killed not in workers.pids(), 10)
+    assert told(sessions[left]) == sent
+
+    assert until(lambda: len(workers.pids()) == 2, 30), "granian should have started a worker for the one killed"
+    again = workers.session_of_each()
+    assert killed not in again
+    send(again, 30)
+    assert [told(session) for session in again.values()] == [sent, sent]
+
+
+def test_a_server_that_starts_again_counts_from_0(workers: Workers) -> None:
+    """As Prometheus expects of a counter: the counts of an earlier start are not gone on with."""
+    for session in workers.session_of_each().values():
+        assert session.post(f"{workers.service.url}/voucher", json=CUSTOMER).status_code == 200
+    workers.stop()
+    workers.start()
+    for session in workers.session_of_each().values():
+        found = counted(session.get(f"{workers.service.url}/metrics").text)
+        assert {path for _, path, _ in found} <= {"/livez", "/metrics"}
