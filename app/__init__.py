@@ -4,7 +4,7 @@ import os
 
 from flask import Flask
 
-from app import assignments, docs, fast, health, log, metrics, pages, problems, rules, runs, segments, voucher
+from app import assignments, docs, fast, health, log, metrics, pages, problems, rules, runs, segments, voucher, vouchers
 from app.models import db
 from app.published import Published
 from app.reading import CONNECT, Reader
@@ -30,6 +30,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     db.init_app(app)
     docs.init_app(app)
     app.register_api(voucher.blueprint)
+    app.register_api(vouchers.blueprint)
     for tables in (segments, rules, runs, assignments):
         app.register_api(tables.blueprint)
     app.register_api(health.blueprint)

@@ -1,19 +1,21 @@
-"""The customer of a request: the one model that is documented and that reads the body. Called by `voucher`."""
+"""The customer of a request: how each field is read, and how it is documented. Called by `voucher` and `vouchers`."""
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
-from pydantic_core import ErrorDetails, PydanticCustomError
+import msgspec
 
-ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?", re.ASCII)
+ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII)
+PLAIN = {"-- ::", "--T::"}  # each third character of 2018-05-03 10:30:00, from the fifth on
 
 
 class BrokenJSONError(Exception):
-    """The body is no JSON object; the message says why."""
+    """The body is not the JSON that it should be; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -31,88 +33,89 @@ class BadValuesError(ValueError):
         super().__init__(", ".join(value.field for value in values))
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise PydanticCustomError("text", "must be text, and not blank")
+        raise ValueError("must be text, and not blank")
     return value
 
 
-def _whole_number(value: object) -> int:
+def whole_number(value: object) -> int | None:
+    if value is None:
+        return None
     number = int(value) if isinstance(value, float) and value.is_integer() else value
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-        raise PydanticCustomError("whole_number", "must be a whole number, 0 or more, and no text")
+        raise ValueError("must be a whole number, 0 or more, and no text")
     return number
 
 
-def _utc_day(value: object) -> date:
-    if not isinstance(value, str) or not ISO.fullmatch(value):
-        raise PydanticCustomError(
-            "timestamp", "must be text like 2018-05-03, 2018-05-03 10:30:00 or 2018-05-03T10:30:00Z"
-        )
+def utc_day(value: object) -> date | None:
+    if value is None:
+        return None
+    # Most send 2018-05-03 10:30:00. With these in their places, fromisoformat takes nothing but digits elsewhere.
+    if not isinstance(value, str) or not ((len(value) == 19 and value[4::3] in PLAIN) or ISO.fullmatch(value)):
+        raise ValueError("must be text like 2018-05-03, 2018-05-03 10:30:00 or 2018-05-03T10:30:00Z")
     try:
         moment = datetime.fromisoformat(value)
-        return (moment if moment.tzinfo is None else moment.astimezone(UTC)).date()
+        return moment.date() if moment.tzinfo is None else moment.astimezone(UTC).date()
     except (ValueError, OverflowError):
-        raise PydanticCustomError("timestamp", "must be a day and time that exist, in the years 0001 to 9999") from None
+        raise ValueError("must be a day and time that exist, in the years 0001 to 9999") from None
 
 
-Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string", "minLength": 1, "pattern": r"\S"})]
-WholeNumber = Annotated[int, PlainValidator(_whole_number), WithJsonSchema({"type": "integer", "minimum": 0})]
-UTCDay = Annotated[
-    date,
-    PlainValidator(_utc_day),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "pattern": f"^{ISO.pattern}$",
-            "description": "ISO date or date-time; UTC where no zone is given.",
-        }
-    ),
-]
+TEXT = {"type": "string", "minLength": 1, "pattern": r"\S"}
+WHOLE_NUMBER = {"type": "integer", "minimum": 0}
+UTC_DAY = {
+    "type": "string",
+    "pattern": f"^{ISO.pattern}$",
+    "description": "ISO date or date-time; UTC where no zone is given.",
+}
+
+# Of each field: what reads its value, which is None where it was not sent, and the JSON schema of what can be read.
+FIELDS: Mapping[str, tuple[Callable[[object], Any], dict[str, Any]]] = MappingProxyType(
+    {
+        "country_code": (text, TEXT | {"description": "Matches whatever its case and outer white space."}),
+        "segment_name": (text, TEXT | {"description": "The kind of segment to answer from."}),
+        "total_orders": (whole_number, WHOLE_NUMBER),
+        "last_order_ts": (utc_day, UTC_DAY),
+        "first_order_ts": (utc_day, UTC_DAY),
+    }
+)
+NEEDED = ("country_code", "segment_name")  # and the field which that kind of segment measures
+
+# The field that each measure is taken from; the names of measures are those of the column `measure`.
+MEASURED = {"total_orders": "total_orders", "days_since_last_order": "last_order_ts"}
+
+_READERS = tuple((name, read) for name, (read, _) in FIELDS.items())
 
 
-class Customer(BaseModel):
-    """`country_code`, `segment_name` and the field which that kind of segment measures are needed."""
+class Customer(msgspec.Struct, frozen=True, gc=False):  # made in a tenth of the time of a frozen dataclass
+    """What FIELDS read. Days are days of UTC."""
 
-    model_config = ConfigDict(frozen=True)
-
-    customer_id: Any = Field(None, description="Taken and not used.")
-    country_code: Text = Field(description="Matches whatever its case and outer white space.")
-    segment_name: Text = Field(description="The kind of segment to answer from.")
-    total_orders: WholeNumber | None = None
-    last_order_ts: UTCDay | None = None
-    first_order_ts: UTCDay | None = None
+    country_code: str
+    segment_name: str
+    total_orders: int | None = None
+    last_order_ts: date | None = None
+    first_order_ts: date | None = None
 
     @classmethod
     def read(cls, body: bytes) -> "Customer":
         """Raises BrokenJSONError, or BadValuesError naming every field that cannot be read."""
+        found = parsed(body)
+        if not isinstance(found, dict):
+            raise BrokenJSONError('The body is JSON, but not an object: write {"country_code": …}.')
         try:
-            return cls.model_validate(_object(body))
-        except ValidationError as error:
-            raise BadValuesError(*(_bad_value(found) for found in error.errors(include_url=False))) from None
+            return cls(*[read(found.get(name)) for name, read in _READERS])
+        except ValueError:
+            raise BadValuesError(*_bad_values(found)) from None
 
 
-def _bad_value(found: ErrorDetails) -> BadValue:
-    name = str(found["loc"][0])
-    return (
-        BadValue(name, "is needed") if found["type"] == "missing" else BadValue(name, found["msg"], (found["input"],))
-    )
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(body.decode(), object_pairs_hook=_no_name_twice)
-    except UnicodeDecodeError as error:
-        raise BrokenJSONError(f"The body is not UTF-8: byte {error.start} cannot be read.") from None
-    except json.JSONDecodeError as error:
-        raise BrokenJSONError(f"The body is not JSON: {error}.") from None
-    except ValueError:
-        raise BrokenJSONError("The body holds a number of more digits than can be read.") from None
-    except RecursionError:
-        raise BrokenJSONError("The body is nested too deeply.") from None
-    if not isinstance(found, dict):
-        raise BrokenJSONError('The body is JSON, but not an object: write {"country_code": …}.')
-    return found
+def _bad_values(found: dict[str, object]) -> list[BadValue]:
+    bad = []
+    for name, read in _READERS:
+        try:
+            read(found.get(name))
+        except ValueError as error:
+            bad.append(BadValue(name, str(error), (found[name],)) if name in found else BadValue(name, "is needed"))
+    return bad
 
 
 def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -122,3 +125,20 @@ def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise BrokenJSONError(f"The name {twice[:40]!a} stands twice in an object.")
     return found
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_no_name_twice)  # made once: json.loads would make one for each body
+
+
+def parsed(body: bytes, decoder: json.JSONDecoder = _decoder, errors: str = "strict") -> Any:
+    """The value that a body is in JSON. Raises BrokenJSONError."""
+    try:
+        return decoder.decode(body.decode(errors=errors))
+    except UnicodeDecodeError as error:
+        raise BrokenJSONError(f"The body is not UTF-8: byte {error.start} cannot be read.") from None
+    except json.JSONDecodeError as error:
+        raise BrokenJSONError(f"The body is not JSON: {error}.") from None
+    except ValueError:
+        raise BrokenJSONError("The body holds a number of more digits than can be read.") from None
+    except RecursionError:
+        raise BrokenJSONError("The body is nested too deeply.") from None

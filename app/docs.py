@@ -1,7 +1,6 @@
-"""The OpenAPI document, with examples from the published run, and ReDoc and Swagger, which show it without a CDN."""
+"""The OpenAPI document, and ReDoc and Swagger, which show it without a CDN."""
 
 from copy import deepcopy
-from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -14,9 +13,8 @@ from flask_openapi3_swagger.plugins import RegisterPlugin as Swagger  # type: ig
 from werkzeug.wrappers import Response as Redirect
 
 from app import problems, queries
-from app.customer import BadValue, BadValuesError, BrokenJSONError, Customer
-from app.settings import MAX_BODY_BYTES
-from app.snapshot import NothingPublishedError, Snapshot, UnknownCountryError
+from app.schemas import COMPONENTS, describe
+from app.snapshot import Snapshot
 
 INFO = Info(
     title="Voucher Select",
@@ -24,7 +22,6 @@ INFO = Info(
     description="The voucher amount that was used most for customers like this one, learned from history.",
 )
 RETRY_AFTER = {"Retry-After": {"description": "Seconds, where waiting helps.", "schema": {"type": "integer"}}}
-COMPONENTS = "#/components/schemas"
 # ReDoc's bundle names an image on another host, Swagger's a validator: the browser must not fetch them.
 POLICY = (
     "default-src 'self'; img-src 'self' data:; worker-src 'self' blob:; "
@@ -55,20 +52,6 @@ def _shown(alike: list[problems.Problem]) -> dict[str, Any]:
 
 
 INTERNAL_ERROR = answers(problems.refused(HTTPStatus.INTERNAL_SERVER_ERROR))
-VOUCHER_PROBLEMS: ResponseDict = {
-    **answers(
-        problems.refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
-        problems.refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, most_bytes=MAX_BODY_BYTES),
-        problems.broken_json(BrokenJSONError("The body is not JSON: Expecting value: line 1 column 18 (char 17).")),
-        problems.bad_values(BadValuesError(BadValue("total_orders", "must be a whole number, 0 or more", (2.5,)))),
-        problems.nothing_published(NothingPublishedError()),
-        problems.unknown_country(UnknownCountryError("Atlantis", ["Peru"])),
-    ),
-    **INTERNAL_ERROR,
-}
-CUSTOMER_BODY: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": f"{COMPONENTS}/Customer"}}}}
-}
 
 
 def new_app(name: str) -> OpenAPI:
@@ -96,27 +79,8 @@ def init_app(app: OpenAPI) -> None:
 def document(app: OpenAPI, snapshot: Snapshot | None) -> dict[str, Any]:
     """The kinds of segment are those of the published run, so the document is made when it is asked for."""
     spec: dict[str, Any] = deepcopy(app.api_doc)
-    customer = Customer.model_json_schema()
-    spec["components"]["schemas"]["Customer"] = customer
-    if snapshot:
-        customer["properties"]["segment_name"]["enum"] = list(snapshot.measures)
-        for path in ("/voucher", "/segmentation-voucher/"):
-            body = spec["paths"][path]["post"]["requestBody"]["content"]["application/json"]
-            body["examples"] = {kind: {"value": example(snapshot, kind)} for kind in snapshot.measures}
+    describe(spec, snapshot)
     return spec
-
-
-def example(snapshot: Snapshot, segment_name: str) -> dict[str, object]:
-    """A request that the snapshot answers."""
-    day = snapshot.reference_day
-    return {
-        "customer_id": 123,
-        "country_code": snapshot.countries[0],
-        "last_order_ts": f"{day - timedelta(days=30)} 00:00:00",
-        "first_order_ts": f"{day - timedelta(days=365)} 00:00:00",
-        "total_orders": 15,
-        "segment_name": segment_name,
-    }
 
 
 def _without_slash(name: str) -> Redirect:

@@ -70,7 +70,7 @@ def look(published: Published, max_age_hours: float, now: datetime) -> Health:
         checked_at=run.checked_at if run else None,
         max_age_hours=max_age_hours,
         data_to=run.data_to if run else None,
-        data_age_days=round((now - run.data_to) / timedelta(days=1), 1) if run and run.data_to else None,
+        data_age_days=run.data_age_days(now) if run else None,
     )
 
 

@@ -4,8 +4,8 @@ import json
 
 from flask import Blueprint, current_app, render_template
 
-from app import docs
 from app.published import Published
+from app.schemas import example
 
 blueprint = Blueprint("pages", __name__)
 
@@ -14,5 +14,5 @@ blueprint = Blueprint("pages", __name__)
 def index() -> str:
     published: Published = current_app.extensions["published"]
     run = published.snapshot
-    examples = {kind: json.dumps(docs.example(run, kind), ensure_ascii=False) for kind in run.measures} if run else {}
+    examples = {kind: json.dumps(example(run, kind), ensure_ascii=False) for kind in run.measures} if run else {}
     return render_template("index.html", run=run, examples=examples)

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.cleaned import RowsGoneError
 from app.customer import BadValuesError, BrokenJSONError
+from app.customers import TooManyCustomersError
 from app.log import REQUEST_ID
 from app.reading import DatabaseAwayError, UnknownRunError
 from app.snapshot import NoSegmentError, NothingPublishedError, UnknownCountryError, UnknownKindError
@@ -60,7 +61,11 @@ def unknown_country(error: UnknownCountryError) -> Problem:
 
 
 def broken_json(error: BrokenJSONError) -> Problem:
-    return problem(400, "broken-json", "Not a JSON object", str(error))
+    return problem(400, "broken-json", "The body cannot be read", str(error))
+
+
+def too_many_customers(error: TooManyCustomersError) -> Problem:
+    return problem(413, "too-many-customers", "Too many customers", f"{error} Send them in several calls.")
 
 
 def nothing_published(_: NothingPublishedError) -> Problem:
@@ -99,7 +104,8 @@ def no_segment(error: NoSegmentError) -> Problem:
 
 def http_error(error: HTTPException) -> Problem:
     """Unknown paths, wrong methods, too large bodies and the like: what Flask refuses itself."""
-    return refused(HTTPStatus(error.code or 500), error.description, request.max_content_length)
+    own = None if error.description == type(error).description else error.description
+    return refused(HTTPStatus(error.code or 500), own, request.max_content_length)
 
 
 def refused(status: HTTPStatus, description: str | None = None, most_bytes: int | None = None) -> Problem:
@@ -108,7 +114,7 @@ def refused(status: HTTPStatus, description: str | None = None, most_bytes: int 
         413: f"The body may have {most_bytes} bytes.",
         415: "Send JSON, with the header Content-Type: application/json.",
     }
-    return problem(status, "about:blank", status.phrase, way_out.get(status) or description or status.description)
+    return problem(status, "about:blank", status.phrase, description or way_out.get(status) or status.description)
 
 
 def anything_else(_: Exception) -> Problem:
@@ -119,6 +125,7 @@ def anything_else(_: Exception) -> Problem:
 
 HANDLERS: dict[type[Exception], Callable[[Any], Problem]] = {
     BrokenJSONError: broken_json,
+    TooManyCustomersError: too_many_customers,
     BadValuesError: bad_values,
     UnknownKindError: unknown_kind,
     NothingPublishedError: nothing_published,
@@ -132,6 +139,9 @@ HANDLERS: dict[type[Exception], Callable[[Any], Problem]] = {
     Exception: anything_else,
 }
 
+# What may be amiss with one customer of many, while the others are answered.
+OF_A_CUSTOMER = (BrokenJSONError, BadValuesError, UnknownKindError, UnknownCountryError, NoSegmentError)
+
 
 def init_app(app: Flask) -> None:
     for exception, describe in HANDLERS.items():
@@ -142,14 +152,18 @@ def _respond(describe: Callable[[Any], Problem], error: Exception) -> Response:
     if isinstance(error, HTTPException) and (error.code is None or error.code < 400):
         return cast(Response, error.get_response())  # a redirect
     found = describe(error)
-    # Not pydantic's JSON: it has no way to write a lone surrogate. No "<" either, wherever the text may end up.
-    body = json.dumps(found.model_dump(exclude_unset=True)).replace("<", "\\u003c")
-    response = Response(f"{body}\n", found.status, mimetype="application/problem+json")
+    response = Response(b"%b\n" % told(found), found.status, mimetype="application/problem+json")
     if allowed := getattr(error, "valid_methods", None):
         response.headers["Allow"] = ", ".join(sorted(allowed))
     if seconds := getattr(error, "retry_after", None):
         response.headers["Retry-After"] = str(seconds)
     return response
+
+
+def told(found: Problem) -> bytes:
+    """Its JSON object."""
+    # Not pydantic's JSON: it has no way to write a lone surrogate. No "<" either, wherever the text may end up.
+    return json.dumps(found.model_dump(exclude_unset=True)).replace("<", "\\u003c").encode()
 
 
 def problem(status: int, kind: str, title: str, detail: str, **more: Any) -> Problem:

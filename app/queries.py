@@ -6,9 +6,16 @@ from typing import Annotated, NoReturn
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from app.customer import BadValue, BadValuesError, Text
+from app.customer import TEXT, BadValue, BadValuesError, text
 
 RUN_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
+
+
+def _country(value: object) -> str:
+    try:
+        return text(value)
+    except ValueError as error:
+        raise PydanticCustomError("text", "{why}", {"why": str(error)}) from None
 
 
 def _run_id(value: str) -> str:
@@ -23,6 +30,7 @@ def _limit(value: str) -> int:
     return int(value)
 
 
+Country = Annotated[str, PlainValidator(_country), WithJsonSchema(TEXT)]
 RunId = Annotated[str, PlainValidator(_run_id), WithJsonSchema({"type": "string", "pattern": f"^{RUN_ID.pattern}$"})]
 Limit = Annotated[
     int, PlainValidator(_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 100, "default": 20})
@@ -32,7 +40,7 @@ Limit = Annotated[
 class OfCountry(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    country: Text | None = Field(
+    country: Country | None = Field(
         None, description="One country only; matches whatever its case and outer white space. Unset: all."
     )
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 log = structlog.get_logger()
 
 MAX_BODY_BYTES = 64 * 1024  # of /voucher; a customer takes 200
+MAX_BULK_BYTES = 4 * 1024 * 1024  # of /vouchers; 10,000 customers take 2 MB
 WAY_OUT = "`make up` writes .local/env, which sets both: source it by `. .local/env`."
 
 

@@ -1,12 +1,17 @@
 """The published run as values in memory: what every answer is read from. Filled by `published`, asked by `voucher`."""
 
+import json
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
+from string import punctuation
 from types import MappingProxyType
 from typing import Literal
+from urllib.parse import quote
 
 
 class NothingPublishedError(LookupError):
@@ -29,7 +34,7 @@ class NoSegmentError(LookupError):
     """The published segments do not cover the customer: no fault of the request."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Segment:
     """A row of voucher.segment; fields bear the names of its columns."""
 
@@ -48,13 +53,31 @@ class Segment:
     basis: Literal["segment", "country"]
     tied: bool
 
-    @property
+    @cached_property
     def amount(self) -> int | float:
         return number(self.voucher_amount)
+
+    @cached_property
+    def answer(self) -> bytes:
+        """What most requests are answered with, so it is written once a run and not once a request."""
+        return json.dumps({"voucher_amount": self.amount}, separators=(",", ":")).encode()
+
+    @cached_property
+    def label(self) -> str:
+        """Like `frequent_segment 14-37`, and fit for a header whatever the analyst's label is."""
+        return quote(f"{self.segment_name} {self.segment}", safe=f" {punctuation.replace('%', '')}")
+
+    @property
+    def share(self) -> float | None:
+        """The part of the segment's assignments that were of this amount; None where it has none."""
+        return self.uses / self.rows if self.rows else None
 
     def holds(self, measured: int) -> bool:
         """Whether it lies in the bounds, which are inclusive; None is open."""
         return self.lower_bound <= measured and (self.upper_bound is None or measured <= self.upper_bound)
+
+
+_Kind = tuple[list[int], list[Segment]]  # where its segments start, and the segments, in the same order
 
 
 @dataclass(frozen=True)
@@ -69,19 +92,20 @@ class Snapshot:
     segments: tuple[Segment, ...]
     measures: Mapping[str, str] = field(init=False)  # of each kind, by segment_name
     countries: tuple[str, ...] = field(init=False)  # as stored, most rows first
-    _found: Mapping[tuple[str, str], tuple[Segment, ...]] = field(init=False, repr=False)
+    _found: dict[tuple[str, str], _Kind] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        found: dict[tuple[str, str], tuple[Segment, ...]] = {}
+        found: dict[tuple[str, str], _Kind] = {}
         rows: Counter[str] = Counter()
-        for row in sorted(self.segments, key=lambda row: (row.segment_name, row.position)):
-            key = (same(row.country_code), row.segment_name)
-            found[key] = (*found.get(key, ()), row)
+        for row in sorted(self.segments, key=lambda row: row.lower_bound):
+            starts, segments = found.setdefault((same(row.country_code), row.segment_name), ([], []))
+            starts.append(row.lower_bound)
+            segments.append(row)
             rows[row.country_code] += row.rows
         measures = {row.segment_name: row.measure for row in self.segments}
         object.__setattr__(self, "measures", MappingProxyType(dict(sorted(measures.items()))))
         object.__setattr__(self, "countries", tuple(sorted(rows, key=lambda country: (-rows[country], country))))
-        object.__setattr__(self, "_found", MappingProxyType(found))
+        object.__setattr__(self, "_found", found)
 
     @property
     def reference_day(self) -> date:
@@ -97,15 +121,20 @@ class Snapshot:
 
     def find(self, country_code: str, segment_name: str, measured: int) -> Segment:
         """The segment of a customer. Raises UnknownCountryError, or NoSegmentError where the bounds leave a gap."""
-        rows = self._found.get((same(country_code), segment_name))
-        if rows is None:
+        kind = self._found.get((same(country_code), segment_name))
+        if kind is None:
             raise UnknownCountryError(country_code, self.countries)
-        for row in rows:
-            if row.holds(measured):
-                return row
-        raise NoSegmentError(
-            f"run {self.run_id}: no {segment_name} of {rows[0].country_code} holds {rows[0].measure} {measured}"
-        )
+        starts, segments = kind
+        row = segments[bisect_right(starts, measured) - 1]  # the last that starts at or below
+        if not row.holds(measured):
+            raise NoSegmentError(
+                f"run {self.run_id}: no {segment_name} of {row.country_code} holds {row.measure} {measured}"
+            )
+        return row
+
+    def data_age_days(self, now: datetime) -> float | None:
+        """How long ago the history ended; None where nothing of it was kept."""
+        return None if self.data_to is None else round((now - self.data_to) / timedelta(days=1), 1)
 
 
 def same(country_code: str) -> str:

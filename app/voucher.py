@@ -1,50 +1,33 @@
 """POST /voucher: a customer in, the amount of the customer's segment out, from memory alone."""
 
 from datetime import date
-from typing import Annotated, cast
+from typing import cast
 
 from flask import Response, current_app, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from flask_openapi3.types import ResponseDict
-from pydantic import BaseModel, WithJsonSchema
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from app import docs
-from app.customer import BadValue, BadValuesError, Customer
+from app.customer import MEASURED, BadValue, BadValuesError, Customer
+from app.explanation import explain
 from app.log import RUN_HEADER
 from app.published import Published
 from app.settings import MAX_BODY_BYTES
 from app.snapshot import NoSegmentError, Segment, Snapshot
+from app.voucher_docs import CUSTOMER, SEGMENT_HEADER, VOUCHER_ANSWER, VOUCHER_PROBLEMS
 
-# The field of a request that each measure is taken from; the names of measures are those of the column `measure`.
-FIELDS = {"total_orders": "total_orders", "days_since_last_order": "last_order_ts"}
-
-
-class Answer(BaseModel):
-    voucher_amount: Annotated[int | float, WithJsonSchema({"type": "number"})]
-
-
-ANSWER: ResponseDict = {
-    200: {
-        "description": "The amount",
-        "headers": {RUN_HEADER: {"description": "The run that was asked", "schema": {"type": "string"}}},
-        "content": {
-            "application/json": {
-                "schema": Answer.model_json_schema(),
-                "example": Answer(voucher_amount=2640).model_dump(),
-            }
-        },
-    }
-}
+YES_OR_NO = {"true": True, "1": True, "false": False, "0": False}
 
 blueprint = APIBlueprint(
-    "voucher", __name__, abp_tags=[Tag(name="Vouchers")], abp_responses=ANSWER | docs.VOUCHER_PROBLEMS
+    "voucher",
+    __name__,
+    abp_tags=[Tag(name="Vouchers")],
+    abp_responses=VOUCHER_ANSWER | VOUCHER_PROBLEMS,
 )
 
 
-@blueprint.post("/segmentation-voucher/", strict_slashes=False, openapi_extensions=docs.CUSTOMER_BODY)
-@blueprint.post("/voucher", strict_slashes=False, openapi_extensions=docs.CUSTOMER_BODY)
+@blueprint.post("/segmentation-voucher/", strict_slashes=False, openapi_extensions=CUSTOMER)
+@blueprint.post("/voucher", strict_slashes=False, openapi_extensions=CUSTOMER)
 def voucher() -> Response:
     """The voucher of a customer
 
@@ -53,52 +36,80 @@ def voucher() -> Response:
     """
     if not request.is_json:
         raise UnsupportedMediaType
-    content, headers = respond(Customer.read(body()), current_app.extensions["published"])
+    customer = Customer.read(body(MAX_BODY_BYTES))
+    content, headers = respond(customer, current_app.extensions["published"], wants_explanation())
     return Response(content, headers=headers)
 
 
-def respond(customer: Customer, published: Published) -> tuple[bytes, list[tuple[str, str]]]:
-    """Body and headers of a 200, for this route and for `fast`. Raises NothingPublishedError and as `decide`."""
+def respond(customer: Customer, published: Published, explained: bool = False) -> tuple[bytes, list[tuple[str, str]]]:
+    """Body and headers of a 200, for this route and for `fast`. Raises NothingPublishedError and as `answer`."""
     snapshot = published.require()
-    found = f"{Answer(voucher_amount=decide(customer, snapshot).amount).model_dump_json()}\n".encode()
-    return found, [
+    row, found = answer(customer, snapshot, snapshot.reference_day, explained)
+    content = b"%b\n" % found
+    return content, [
         ("Content-Type", "application/json"),
-        (RUN_HEADER, snapshot.run_id),
-        ("Content-Length", str(len(found))),
+        *headers(row, snapshot).items(),
+        ("Content-Length", str(len(content))),
     ]
 
 
-def body() -> bytes:
+def answer(customer: Customer, snapshot: Snapshot, reference_day: date, explained: bool) -> tuple[Segment, bytes]:
+    """The customer's segment, and the JSON object it is told as.
+
+    Raises UnknownKindError, BadValuesError, UnknownCountryError or NoSegmentError, in this order.
+    """
+    found = measured(customer, snapshot, reference_day)
+    row = snapshot.find(customer.country_code, customer.segment_name, found)
+    if not explained:
+        return row, row.answer
+    return row, explain(row, found, reference_day, snapshot).model_dump_json().encode()
+
+
+def headers(row: Segment, snapshot: Snapshot) -> dict[str, str]:
+    """What the bare amount does not tell."""
+    return {RUN_HEADER: snapshot.run_id, SEGMENT_HEADER: row.label}
+
+
+def body(most_bytes: int) -> bytes:
     """The request's body. Raises RequestEntityTooLarge."""
+    request.max_content_length = most_bytes
     if "wsgi.input_terminated" in request.environ:  # Werkzeug would cut a chunked body at the limit without a word
-        found: bytes = request.environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
+        found: bytes = request.environ["wsgi.input"].read(most_bytes + 1)
     else:
         found = request.get_data(cache=False)
-    if len(found) > MAX_BODY_BYTES:
+    if len(found) > most_bytes:
         raise RequestEntityTooLarge
     return found
 
 
-def decide(customer: Customer, snapshot: Snapshot) -> Segment:
-    """Raises UnknownKindError, BadValuesError, UnknownCountryError or NoSegmentError, in this order."""
+def wants_explanation() -> bool:
+    """Raises BadValuesError."""
+    given = request.args.getlist("explain")
+    if not given:
+        return False
+    if len(given) > 1 or given[0].lower() not in YES_OR_NO:
+        raise BadValuesError(BadValue("explain", "must be true or false, 1 or 0, and once", (", ".join(given),)))
+    return YES_OR_NO[given[0].lower()]
+
+
+def measured(customer: Customer, snapshot: Snapshot, reference_day: date) -> int:
+    """Orders, or days to the reference day. Raises UnknownKindError, BadValuesError or NoSegmentError."""
     measure = snapshot.measure(customer.segment_name)
-    if (field := FIELDS.get(measure)) is None:
+    if (field := MEASURED.get(measure)) is None:
         raise NoSegmentError(
             f"run {snapshot.run_id}: {customer.segment_name} measures {measure}, which the API does not know"
         )
     value = getattr(customer, field)
     if value is None:
         raise BadValuesError(BadValue(field, f"is needed: {customer.segment_name} measures it"))
-    measured = days_since(value, snapshot) if measure == "days_since_last_order" else cast(int, value)
-    return snapshot.find(customer.country_code, customer.segment_name, measured)
+    return _days_since(value, snapshot, reference_day) if measure == "days_since_last_order" else cast(int, value)
 
 
-def days_since(last_order: date, snapshot: Snapshot) -> int:
+def _days_since(last_order: date, snapshot: Snapshot, reference_day: date) -> int:
     """Whole UTC days up to the reference day. A day ahead counts as 0, for local clocks; more raises BadValuesError."""
-    reference = snapshot.reference_day
-    days = (reference - last_order).days
+    days = (reference_day - last_order).days
     if days < -1:
         origin = "pinned by TODAY" if snapshot.today else "the current UTC day"
-        detail = f"lies after the reference day {reference}, {origin}, by more than a day"
+        detail = f"lies after the reference day {reference_day}, {origin}, by more than a day"
         raise BadValuesError(BadValue("last_order_ts", detail, (last_order.isoformat(),)))
     return max(days, 0)

@@ -54,16 +54,36 @@ class Tables:
         kinds: Mapping[str, tuple[str, Sequence[Bounds]]] = KINDS,
         basis: str = "segment",
         tied: bool = False,
+        uses: int | None = None,
+        runner_up: tuple[Decimal | int | None, int | None] = (None, None),
         checked_at: datetime | None = None,
         data_to: datetime | None = DATA_TO,
     ) -> None:
-        """Write a run and move the pointer to it. `countries` says how many rows each of their segments has."""
+        """Write a run and move the pointer to it.
+
+        `countries` says how many rows each of their segments has, of which `uses` are of the amount, by default all.
+        """
         now = datetime.now(UTC)
         segments = [
-            (run_id, country, kind, segment, position, measure, lower, upper, amount, rows, rows, basis, tied)
+            (
+                run_id,
+                country,
+                kind,
+                label,
+                place,
+                measure,
+                lower,
+                upper,
+                amount,
+                uses or rows,
+                rows,
+                *runner_up,
+                basis,
+                tied,
+            )
             for country, rows in countries.items()
             for kind, (measure, bounds) in kinds.items()
-            for position, (segment, lower, upper, amount) in enumerate(bounds)
+            for place, (label, lower, upper, amount) in enumerate(bounds)
         ]
         with closing(psycopg2.connect(self.database)) as connection, connection, connection.cursor() as cursor:
             cursor.execute(
@@ -74,7 +94,8 @@ class Tables:
             execute_values(
                 cursor,
                 "INSERT INTO voucher.segment (run_id, country_code, segment_name, segment, position, measure,"
-                " lower_bound, upper_bound, voucher_amount, uses, rows, basis, tied) VALUES %s",
+                " lower_bound, upper_bound, voucher_amount, uses, rows, runner_up_amount, runner_up_uses, basis, tied)"
+                " VALUES %s",
                 segments,
             )
             self._point(cursor, run_id, checked_at or now)

@@ -1,10 +1,12 @@
 """The documentation: valid, complete, and fetched from nowhere else."""
 
+import json
 import re
 from collections.abc import Callable
 
 import pytest
 from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 Publish = Callable[..., None]
@@ -20,14 +22,70 @@ def test_the_openapi_document_is_valid(publish: Publish, client: FlaskClient, pu
     validate(response.json)
 
 
-@pytest.mark.parametrize("path", ["/voucher", "/segmentation-voucher/"])
-def test_both_paths_show_an_answer_and_every_problem(client: FlaskClient, path: str) -> None:
-    """Each status has an example that bears it."""
-    responses = client.get("/openapi.json").json["paths"][path]["post"]["responses"]
-    assert sorted(responses) == ["200", "400", "404", "413", "415", "422", "500", "503"]
-    assert responses.pop("200")["content"]["application/json"]["example"] == {"voucher_amount": 2640}
+VOUCHER = {"200", "400", "404", "413", "415", "422", "500", "503"}
+PATHS = {"/voucher": VOUCHER, "/segmentation-voucher/": VOUCHER, "/vouchers": VOUCHER - {"404"}}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_answer_and_problem_has_examples_that_fit_it(client: FlaskClient, path: str) -> None:
+    """Each status has its own, and each is what its schema says; /vouchers has no 404, a customer's is in its 200."""
+    document = client.get("/openapi.json").json
+    responses = document["paths"][path]["post"]["responses"]
+    assert set(responses) == PATHS[path]
     for status, response in responses.items():
-        assert response["content"]["application/problem+json"]["example"]["status"] == int(status)
+        for media_type, content in response["content"].items():
+            examples = (
+                [content["example"]] if "example" in content else [e["value"] for e in content["examples"].values()]
+            )
+            for example in examples:
+                Draft202012Validator(content["schema"] | {"components": document["components"]}).validate(example)
+            if status != "200":
+                assert media_type == "application/problem+json"
+                assert {example["status"] for example in examples} == {int(status)}
+
+
+def test_an_amount_and_an_explanation_are_told_apart(publish: Publish, client: FlaskClient) -> None:
+    """What is answered fits exactly one of the two schemas, and the examples are one of each."""
+    publish()
+    document = client.get("/openapi.json").json
+    content = document["paths"]["/voucher"]["post"]["responses"]["200"]["content"]["application/json"]
+    assert content["examples"]["amount"]["value"] == {"voucher_amount": 2640}
+    assert len(content["examples"]["explained"]["value"]) > 1
+    customer = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
+    for explain in ("false", "true"):
+        answer = client.post(f"/voucher?explain={explain}", json=customer).json
+        Draft202012Validator(content["schema"] | {"components": document["components"]}).validate(answer)
+
+
+@pytest.mark.parametrize(
+    ("customer", "fits"),
+    [
+        ({"segment_name": "frequent_segment", "total_orders": 3}, True),
+        ({"segment_name": "frequent_segment", "total_orders": 3.0, "last_order_ts": None, "more": 1}, True),
+        ({"segment_name": "frequent_segment", "last_order_ts": "2018-05-03"}, False),
+        ({"segment_name": "frequent_segment", "total_orders": None}, False),
+        ({"segment_name": "frequent_segment", "total_orders": -1}, False),
+        ({"segment_name": "frequent_segment", "total_orders": 3, "last_order_ts": "3 May"}, False),
+        ({"segment_name": "recency_segment", "last_order_ts": "2018-05-03 10:30:00"}, True),
+        ({"segment_name": "recency_segment", "total_orders": 3}, False),
+        ({"segment_name": "vip_segment", "total_orders": 3}, False),
+        ({"total_orders": 3}, False),
+    ],
+)
+def test_a_request_fits_the_schema_of_its_kind_or_is_refused(
+    publish: Publish, client: FlaskClient, customer: dict[str, object], fits: bool
+) -> None:
+    """Each kind of segment has a schema of its own, which asks for the field that it measures."""
+    publish()
+    schemas = client.get("/openapi.json").json["components"]["schemas"]
+    assert schemas["Customer"]["discriminator"]["mapping"] == {
+        "frequent_segment": "#/components/schemas/FrequentCustomer",
+        "recency_segment": "#/components/schemas/RecencyCustomer",
+    }
+    customer = {"country_code": "Peru"} | customer
+    validator = Draft202012Validator({"$ref": "#/components/schemas/Customer", "components": {"schemas": schemas}})
+    assert validator.is_valid(customer) == fits
+    assert client.post("/voucher", json=customer).status_code == (200 if fits else 422)
 
 
 def test_metrics_are_documented_as_text(client: FlaskClient) -> None:
@@ -44,14 +102,19 @@ def test_health_says_what_its_ages_mean(client: FlaskClient) -> None:
 
 
 def test_the_examples_of_the_document_are_answered(publish: Publish, client: FlaskClient) -> None:
-    """One for each kind of the published run, whose names the document lists."""
+    """One for each kind of the published run, alone and together, as an array and as lines."""
     publish()
-    document = client.get("/openapi.json").json
-    examples = document["paths"]["/voucher"]["post"]["requestBody"]["content"]["application/json"]["examples"]
-    kinds = document["components"]["schemas"]["Customer"]["properties"]["segment_name"]["enum"]
-    assert sorted(examples) == kinds == ["frequent_segment", "recency_segment"]
+    paths = client.get("/openapi.json").json["paths"]
+    examples = paths["/voucher"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    assert sorted(examples) == ["frequent_segment", "recency_segment"]
     for example in examples.values():
         assert client.post("/voucher", json=example["value"]).status_code == 200
+    many = paths["/vouchers"]["post"]["requestBody"]["content"]
+    assert sorted(many) == ["application/json", "application/jsonl", "application/x-ndjson"]
+    for media_type, content in many.items():
+        body = content["example"] if isinstance(content["example"], str) else json.dumps(content["example"])
+        answer = client.post("/vouchers", data=body, content_type=media_type)
+        assert (answer.status_code, answer.text.count("voucher_amount")) == (200, 2)
 
 
 @pytest.mark.parametrize("page", ["/redoc", "/swagger"])

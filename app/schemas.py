@@ -1,0 +1,80 @@
+"""What of the OpenAPI document depends on the published run: one schema of a customer for each kind of segment."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from app.customer import FIELDS, MEASURED, NEEDED
+from app.customers import NDJSON
+from app.explanation import Answer, Explanation
+from app.snapshot import Snapshot
+
+COMPONENTS = "#/components/schemas"
+
+
+def describe(spec: dict[str, Any], snapshot: Snapshot | None) -> None:
+    """Complete a document by the customers that the snapshot answers, or any while it is None."""
+    answers = {model.__name__: model.model_json_schema() for model in (Answer, Explanation)}
+    spec["components"]["schemas"] |= answers | customers(snapshot)
+    if snapshot is None:
+        return
+    examples = {kind: example(snapshot, kind) for kind in snapshot.measures}
+    for path in ("/voucher", "/segmentation-voucher/"):
+        body = spec["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        body["examples"] = {kind: {"value": customer} for kind, customer in examples.items()}
+    many = spec["paths"]["/vouchers"]["post"]["requestBody"]["content"]
+    many["application/json"]["example"] = [*examples.values()]
+    for media_type in NDJSON:
+        many[media_type]["example"] = lines([*examples.values()])
+
+
+def customers(snapshot: Snapshot | None) -> dict[str, Any]:
+    """By name. `Customer` is any of the others, told apart by `segment_name`; with nothing published, all there is."""
+    if snapshot is None:
+        return {"Customer": _customer(None, None)}
+    kinds = {kind: f"{COMPONENTS}/{_name(kind)}" for kind in snapshot.measures}
+    return {
+        "Customer": {
+            "oneOf": [{"$ref": component} for component in kinds.values()],
+            "discriminator": {"propertyName": "segment_name", "mapping": kinds},
+        },
+        **{_name(kind): _customer(kind, MEASURED.get(measure)) for kind, measure in snapshot.measures.items()},
+    }
+
+
+def _name(kind: str) -> str:
+    return f"{kind.removesuffix('_segment').title().replace('_', '')}Customer"
+
+
+def _customer(kind: str | None, measured: str | None) -> dict[str, Any]:
+    needed = [*NEEDED, measured] if measured else [*NEEDED]
+    properties: dict[str, Any] = {"customer_id": {"description": "Taken and not used."}}
+    for name, (_, schema) in FIELDS.items():
+        properties[name] = dict(schema) if name in needed else schema | {"type": [schema["type"], "null"]}
+    if kind:
+        properties["segment_name"] = {"type": "string", "const": kind, "description": "The kind of segment."}
+    return {"type": "object", "properties": properties, "required": needed}
+
+
+def example(snapshot: Snapshot, segment_name: str) -> dict[str, object]:
+    """A request that the snapshot answers."""
+    day = snapshot.reference_day
+    return {
+        "customer_id": 123,
+        "country_code": snapshot.countries[0],
+        "last_order_ts": f"{day - timedelta(days=30)} 00:00:00",
+        "first_order_ts": f"{day - timedelta(days=365)} 00:00:00",
+        "total_orders": 15,
+        "segment_name": segment_name,
+    }
+
+
+def ref(*components: str) -> dict[str, Any]:
+    """The schema of one of these."""
+    refs = [{"$ref": f"{COMPONENTS}/{component}"} for component in components]
+    return refs[0] if len(refs) == 1 else {"oneOf": refs}
+
+
+def lines(values: list[Any]) -> str:
+    """NDJSON."""
+    return "".join(f"{json.dumps(value, ensure_ascii=False)}\n" for value in values)

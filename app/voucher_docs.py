@@ -1,0 +1,137 @@
+"""What the OpenAPI document says of /voucher and /vouchers, but for the customer's schema, which each run has anew."""
+
+from datetime import UTC, date, datetime
+from http import HTTPStatus
+from typing import Any
+
+from flask_openapi3.types import ResponseDict
+
+from app import problems
+from app.customer import BadValue, BadValuesError, BrokenJSONError
+from app.customers import MOST, NDJSON, TooManyCustomersError
+from app.docs import INTERNAL_ERROR, answers
+from app.explanation import Answer, Explanation
+from app.log import RUN_HEADER
+from app.schemas import lines, ref
+from app.settings import MAX_BODY_BYTES, MAX_BULK_BYTES
+from app.snapshot import NothingPublishedError, UnknownCountryError, UnknownKindError
+
+SEGMENT_HEADER = "Voucher-Segment"  # kind and segment, beside log.RUN_HEADER
+
+BAD_VALUE = problems.bad_values(BadValuesError(BadValue("total_orders", "must be a whole number, 0 or more", (2.5,))))
+NO_JSON = BrokenJSONError("The body is not JSON: Expecting value: line 1 column 18 (char 17).")
+NOTHING_PUBLISHED = problems.nothing_published(NothingPublishedError())
+BAD_EXPLAIN = problems.bad_values(
+    BadValuesError(BadValue("explain", "must be true or false, 1 or 0, and once", ("y",)))
+)
+VOUCHER_PROBLEMS: ResponseDict = {
+    **answers(
+        problems.refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+        problems.refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, most_bytes=MAX_BODY_BYTES),
+        problems.broken_json(NO_JSON),
+        BAD_VALUE,
+        problems.unknown_kind(UnknownKindError("vip_segment", ["frequent_segment", "recency_segment"])),
+        BAD_EXPLAIN,
+        NOTHING_PUBLISHED,
+        problems.unknown_country(UnknownCountryError("Atlantis", ["Peru"])),
+    ),
+    **INTERNAL_ERROR,
+}
+NO_CUSTOMERS = (
+    f"Send a JSON array with the header Content-Type: application/json, or NDJSON with {' or '.join(NDJSON)}."
+)
+VOUCHERS_PROBLEMS: ResponseDict = {
+    **answers(
+        problems.refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, NO_CUSTOMERS),
+        problems.too_many_customers(TooManyCustomersError(MOST + 1)),
+        problems.refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, most_bytes=MAX_BULK_BYTES),
+        problems.broken_json(NO_JSON),
+        BAD_EXPLAIN,
+        NOTHING_PUBLISHED,
+    ),
+    **INTERNAL_ERROR,
+}
+
+AMOUNT = Answer(voucher_amount=2640)
+EXPLANATION = Explanation(
+    voucher_amount=2640,
+    because="27 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 assignments, 61 %.",
+    country_code="Peru",
+    segment_name="frequent_segment",
+    segment="14-37",
+    lower_bound=14,
+    upper_bound=37,
+    measure="total_orders",
+    measured=27,
+    reference_day=date(2018, 7, 15),
+    uses=4401,
+    rows=7256,
+    share=4401 / 7256,
+    runner_up_amount=3520,
+    runner_up_uses=1790,
+    basis="segment",
+    tied=False,
+    run_id="0123456789abcdef",
+    published_at=datetime(2018, 7, 15, 4, 30, tzinfo=UTC),
+    checked_at=datetime(2018, 7, 15, 4, 30, tzinfo=UTC),
+    data_to=datetime(2018, 7, 14, 21, tzinfo=UTC),
+    data_age_days=0.3,
+)
+
+
+def header(description: str, example: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}, "example": example}
+
+
+RUN = {RUN_HEADER: header("The run that was asked", EXPLANATION.run_id)}
+VOUCHER_ANSWER: ResponseDict = {
+    200: {
+        "description": "The amount; with `explain=true`, what it rests on beside it",
+        "headers": RUN | {SEGMENT_HEADER: header("The kind and the segment", "frequent_segment 14-37")},
+        "content": {
+            "application/json": {
+                "schema": ref("Answer", "Explanation"),
+                "examples": {
+                    "amount": {"value": AMOUNT.model_dump(mode="json")},
+                    "explained": {"value": EXPLANATION.model_dump(mode="json")},
+                },
+            }
+        },
+    }
+}
+ANSWERS = [AMOUNT.model_dump(mode="json"), BAD_VALUE.model_dump(exclude_unset=True)]
+VOUCHERS_ANSWER: ResponseDict = {
+    200: {
+        "description": "For each customer an answer or a problem",
+        "headers": RUN,
+        "content": {
+            "application/json": {
+                "schema": {"type": "array", "items": ref("Answer", "Explanation", "Problem")},
+                "example": ANSWERS,
+            },
+            **{media_type: {"schema": {"type": "string"}, "example": lines(ANSWERS)} for media_type in NDJSON},
+        },
+    }
+}
+EXPLAIN = {
+    "name": "explain",
+    "in": "query",
+    "description": "`true`: say what the amount rests on. `true`, `false`, `1` or `0`, in any case.",
+    "schema": {"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|1|0)$"},
+    "example": "true",
+}
+CUSTOMER: dict[str, Any] = {
+    "parameters": [EXPLAIN],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": ref("Customer")}}},
+}
+ANYTHING_ELSE = {"description": "Anything else is answered by a problem of its own."}
+CUSTOMERS: dict[str, Any] = {
+    "parameters": [EXPLAIN],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "array", "items": {"anyOf": [ref("Customer"), ANYTHING_ELSE]}}},
+            **{media_type: {} for media_type in NDJSON},  # the document has no words for lines of JSON
+        },
+    },
+}

@@ -1,0 +1,67 @@
+"""POST /vouchers: many customers in, as many answers out, in their order and all from one run."""
+
+from threading import Lock
+
+from flask import Response, current_app, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from werkzeug.exceptions import UnsupportedMediaType
+
+from app import customers, problems
+from app.customer import Customer
+from app.log import RUN_HEADER
+from app.published import Published
+from app.settings import MAX_BULK_BYTES
+from app.snapshot import Snapshot
+from app.voucher import answer, body, wants_explanation
+from app.voucher_docs import CUSTOMERS, NO_CUSTOMERS, VOUCHERS_ANSWER, VOUCHERS_PROBLEMS
+
+blueprint = APIBlueprint(
+    "vouchers",
+    __name__,
+    abp_tags=[Tag(name="Vouchers")],
+    abp_responses=VOUCHERS_ANSWER | VOUCHERS_PROBLEMS,
+)
+
+
+# A process answers one call at a time: several would only take turns, and /voucher would wait for a turn of each.
+_turn = Lock()
+
+
+@blueprint.post("/vouchers", strict_slashes=False, openapi_extensions=CUSTOMERS)
+def vouchers() -> Response:
+    """The vouchers of up to 10,000 customers
+
+    In the order of the customers: for each what `/voucher` would answer, which is an amount, or a problem whose
+    `status` tells it apart. Send a JSON array, or NDJSON, one customer a line; the answer comes alike. Of NDJSON,
+    blank lines are passed over. All answers are of one run.
+    """
+    lines = request.mimetype in customers.NDJSON
+    if not (lines or request.is_json):
+        raise UnsupportedMediaType(NO_CUSTOMERS)
+    sent = body(MAX_BULK_BYTES)
+    with _turn:
+        given = (customers.of_lines if lines else customers.of_array)(sent)
+        explained = wants_explanation()
+        published: Published = current_app.extensions["published"]
+        snapshot = published.require()
+        answers = _answers(given, snapshot, explained)
+    return Response(
+        b"".join(b"%b\n" % found for found in answers) if lines else b"[%b]\n" % b",".join(answers),
+        headers={RUN_HEADER: snapshot.run_id},
+        content_type=request.mimetype if lines else "application/json",
+    )
+
+
+def _answers(given: list[Customer | bytes], snapshot: Snapshot, explained: bool) -> list[bytes]:
+    """The JSON object of each."""
+    day = snapshot.reference_day
+
+    def told(one: Customer | bytes) -> bytes:
+        try:
+            customer = one if isinstance(one, Customer) else Customer.read(one)
+            return answer(customer, snapshot, day, explained)[1]
+        except problems.OF_A_CUSTOMER as error:
+            return problems.told(problems.HANDLERS[type(error)](error))
+
+    return [told(one) for one in given]
