@@ -33,7 +33,7 @@ rules: $(READY)  ## Run the notebook that writes pipeline/rules.toml, and README
 	@$(BIN)/cog -r -P --verbosity=1 README.md
 
 test: $(READY)  ## Run the tests; ARGS="-k name" for some of them
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 # In `make prove crash` the word after prove is what to prove, and no target to make.
 PROOF := $(if $(filter prove,$(firstword $(MAKECMDGOALS))),$(wordlist 2,9,$(MAKECMDGOALS)))
