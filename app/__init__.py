@@ -5,6 +5,8 @@ import os
 from flask import Flask
 
 from app import assignments, docs, fast, health, log, metrics, pages, problems, rules, runs, segments, voucher, vouchers
+from app.headers import SecurityHeaders
+from app.keys import ApiKeys
 from app.models import db
 from app.published import Published
 from app.reading import CONNECT, Reader
@@ -46,5 +48,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     published.start()
     count = metrics.Requests(app, app.extensions["metrics"])
     app.wsgi_app = fast.FastVoucher(app.wsgi_app, published)  # type: ignore[method-assign]
+    if settings.api_keys:
+        app.wsgi_app = ApiKeys(app.wsgi_app, settings.api_keys)  # type: ignore[method-assign]
+    app.wsgi_app = SecurityHeaders(app.wsgi_app, settings.cors_origins)  # type: ignore[method-assign]
     app.wsgi_app = log.RequestLog(app.wsgi_app, count)  # type: ignore[method-assign]
     return app

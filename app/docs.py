@@ -12,7 +12,7 @@ from flask_openapi3_redoc.plugins import RegisterPlugin as ReDoc  # type: ignore
 from flask_openapi3_swagger.plugins import RegisterPlugin as Swagger  # type: ignore[import-untyped]
 from werkzeug.wrappers import Response as Redirect
 
-from app import problems, queries
+from app import keys, problems, queries
 from app.schemas import COMPONENTS, describe
 from app.snapshot import Snapshot
 
@@ -24,7 +24,7 @@ INFO = Info(
 RETRY_AFTER = {"Retry-After": {"description": "Seconds, where waiting helps.", "schema": {"type": "integer"}}}
 # ReDoc's bundle names an image on another host, Swagger's a validator: the browser must not fetch them.
 POLICY = (
-    "default-src 'self'; img-src 'self' data:; worker-src 'self' blob:; "
+    "default-src 'self'; base-uri 'none'; frame-ancestors 'none'; img-src 'self' data:; worker-src 'self' blob:; "
     "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
 )
 
@@ -51,6 +51,7 @@ def _shown(alike: list[problems.Problem]) -> dict[str, Any]:
     return {"examples": {str(value["type"]).rpartition(":")[2]: {"value": value} for value in values}}
 
 
+UNAUTHORIZED = answers(problems.refused(HTTPStatus.UNAUTHORIZED))[HTTPStatus.UNAUTHORIZED]
 INTERNAL_ERROR = answers(problems.refused(HTTPStatus.INTERNAL_SERVER_ERROR))
 
 
@@ -80,7 +81,21 @@ def document(app: OpenAPI, snapshot: Snapshot | None) -> dict[str, Any]:
     """The kinds of segment are those of the published run, so the document is made when it is asked for."""
     spec: dict[str, Any] = deepcopy(app.api_doc)
     describe(spec, snapshot)
+    if app.extensions["settings"].api_keys:
+        _guard(spec)
     return spec
+
+
+def _guard(spec: dict[str, Any]) -> None:
+    """Say which operations need a key, and that they refuse who has none."""
+    spec["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer"},
+        "password": {"type": "http", "scheme": "basic", "description": "A key is the password of any user."},
+    }
+    for path, operations in spec["paths"].items():
+        for operation in operations.values() if not keys.is_open(path) else ():
+            operation["security"] = [{"key": []}, {"password": []}]
+            operation["responses"]["401"] = deepcopy(UNAUTHORIZED)
 
 
 def _without_slash(name: str) -> Redirect:

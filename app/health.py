@@ -1,6 +1,9 @@
 """Whether the process lives, and whether it can answer: read from memory, so a probe never waits for the database."""
 
+from configparser import ConfigParser
 from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from pathlib import Path
 from typing import Literal
 
 from flask import Response, current_app
@@ -9,6 +12,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, Field
 
 from app import docs
+from app.models import SCHEMA_VERSIONS
 from app.published import Published
 from app.settings import Settings
 
@@ -29,6 +33,21 @@ class Health(BaseModel):
     max_age_hours: float = Field(description="Once `checked_at` is as old as this, `freshness` fails.")
     data_to: datetime | None = Field(description="The last timestamp of the history that the run was learned from.")
     data_age_days: float | None = Field(description="How long ago `data_to` is. Shown, and never a failure.")
+    version: str = Field(description="Of the API.")
+    schema_version: str | None = Field(description="Of the tables. `schema_version` fails when the API knows another.")
+
+
+def _version() -> str:
+    """Of the installed package; of the checkout it runs from, where it is not installed."""
+    try:
+        return metadata.version("voucher-select")
+    except metadata.PackageNotFoundError:
+        setup = ConfigParser()
+        setup.read(Path(__file__).parent.parent / "setup.cfg")
+        return setup.get("metadata", "version", fallback="unknown")
+
+
+VERSION = _version()
 
 
 blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="Health")], abp_responses=docs.INTERNAL_ERROR)
@@ -60,6 +79,7 @@ def look(published: Published, max_age_hours: float, now: datetime) -> Health:
         "published_run": run is not None,
         "database": published.database_answers,
         "freshness": run is not None and (now - run.checked_at) / timedelta(hours=1) < max_age_hours,
+        "schema_version": published.schema_version in SCHEMA_VERSIONS,
     }
     return Health(
         status="failing" if run is None else "ok" if all(checks.values()) else "degraded",
@@ -71,6 +91,8 @@ def look(published: Published, max_age_hours: float, now: datetime) -> Health:
         max_age_hours=max_age_hours,
         data_to=run.data_to if run else None,
         data_age_days=run.data_age_days(now) if run else None,
+        version=VERSION,
+        schema_version=published.schema_version,
     )
 
 

@@ -21,6 +21,17 @@ else:
     Model = db.Model
 
 
+SCHEMA_VERSIONS = frozenset({"0002"})  # of migrations after which the tables are as they are named here
+
+
+class SchemaVersion(Model):
+    """The one row that says which migration was the last."""
+
+    __tablename__ = "alembic_version"
+
+    version_num: Mapped[str] = mapped_column(primary_key=True)
+
+
 class Run(Model):
     __tablename__ = "run"
 

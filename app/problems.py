@@ -110,6 +110,7 @@ def http_error(error: HTTPException) -> Problem:
 
 def refused(status: HTTPStatus, description: str | None = None, most_bytes: int | None = None) -> Problem:
     way_out = {
+        401: "Send one of the API's keys, as Authorization: Bearer KEY, or as the password of any user.",
         404: "There is nothing at this path. /redoc/ lists what there is.",
         413: f"The body may have {most_bytes} bytes.",
         415: "Send JSON, with the header Content-Type: application/json.",
@@ -151,13 +152,17 @@ def init_app(app: Flask) -> None:
 def _respond(describe: Callable[[Any], Problem], error: Exception) -> Response:
     if isinstance(error, HTTPException) and (error.code is None or error.code < 400):
         return cast(Response, error.get_response())  # a redirect
-    found = describe(error)
-    response = Response(b"%b\n" % told(found), found.status, mimetype="application/problem+json")
+    answer = response(describe(error))
     if allowed := getattr(error, "valid_methods", None):
-        response.headers["Allow"] = ", ".join(sorted(allowed))
+        answer.headers["Allow"] = ", ".join(sorted(allowed))
     if seconds := getattr(error, "retry_after", None):
-        response.headers["Retry-After"] = str(seconds)
-    return response
+        answer.headers["Retry-After"] = str(seconds)
+    return answer
+
+
+def response(found: Problem) -> Response:
+    """For `_respond`, and for layers that stand before Flask."""
+    return Response(b"%b\n" % told(found), found.status, mimetype="application/problem+json")
 
 
 def told(found: Problem) -> bytes:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 import structlog
 from sqlalchemy import Connection, Engine, Row, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import MultipleResultsFound, ProgrammingError, SQLAlchemyError
 
 from app import models
 from app.snapshot import NothingPublishedError, Segment, Snapshot
@@ -21,6 +21,7 @@ CURRENT = select(
     models.CurrentRun.checked_at,
     models.Run.data_to,
 ).join(models.Run)
+SCHEMA_VERSION = select(models.SchemaVersion.version_num)
 SEGMENTS = select(*(getattr(models.Segment, column.name) for column in fields(Segment)))
 
 
@@ -38,6 +39,7 @@ class Published:
         self._reached: float | None = None
         self._trouble = ""
         self.snapshot: Snapshot | None = None
+        self.schema_version: str | None = None  # None when it could not be read, or never was
 
     def require(self) -> Snapshot:
         """Raises NothingPublishedError."""
@@ -48,7 +50,7 @@ class Published:
     @property
     def database_answers(self) -> bool:
         """Whether the last look at the database was answered, and not long ago."""
-        return self._reached is not None and time.monotonic() - self._reached < 4 * self._poll_seconds
+        return self._reached is not None and time.monotonic() - self._reached < 8 * self._poll_seconds
 
     def start(self) -> None:
         self._thread.start()
@@ -64,6 +66,7 @@ class Published:
         try:
             with self._looking, self._engine.connect() as connection:
                 self._read(connection)
+                self.schema_version = _schema_version(connection)
         except SQLAlchemyError as error:
             self._reached = None
             self._tell(type(error).__name__)
@@ -93,3 +96,11 @@ class Published:
     def _follow(self) -> None:
         while not self._ended.wait(self._poll_seconds):
             self.refresh()
+
+
+def _schema_version(connection: Connection) -> str | None:
+    """To be read last: a database that does not say is no reason not to answer."""
+    try:
+        return connection.execute(SCHEMA_VERSION).scalar_one_or_none()
+    except (ProgrammingError, MultipleResultsFound):
+        return None

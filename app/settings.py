@@ -1,8 +1,9 @@
 """What the app takes from its environment, read once by create_app. Tests pass the values themselves."""
 
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from sqlalchemy.engine import URL, make_url
@@ -12,6 +13,9 @@ log = structlog.get_logger()
 
 MAX_BODY_BYTES = 64 * 1024  # of /voucher; a customer takes 200
 MAX_BULK_BYTES = 4 * 1024 * 1024  # of /vouchers; 10,000 customers take 2 MB
+SHORTEST_KEY = 16  # characters; `openssl rand -hex 16` makes 32
+KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # what a bearer token may be made of: RFC 6750
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
 WAY_OUT = "`make up` writes .local/env, which sets both: source it by `. .local/env`."
 
 
@@ -27,11 +31,20 @@ class Settings:
     downloads: int = 4  # at once in each worker: each takes a thread and up to 6 MB, the kernel's buffer aside
     stalled_seconds: float = 60  # what a reader may pause; a laptop that fell asleep makes room for others
     longest_download_seconds: float = 3600  # a million rows are 80 MB: at 1 Mbit/s, eleven minutes
+    api_keys: tuple[str, ...] = field(default=(), repr=False)  # none: everyone may ask
+    cors_origins: tuple[str, ...] = ()  # whose pages may ask from a browser
+    workers: int = 2  # processes; read by `server`
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
         """Raises SettingsError."""
-        return cls(database_url=_database_url(environ), max_age_hours=_hours(environ, "VOUCHER_MAX_AGE_HOURS", 36))
+        return cls(
+            database_url=_database_url(environ),
+            max_age_hours=_hours(environ, "VOUCHER_MAX_AGE_HOURS", 36),
+            api_keys=_keys(environ, "VOUCHER_API_KEYS"),
+            cors_origins=_origins(environ, "VOUCHER_CORS_ORIGINS"),
+            workers=_count(environ, "VOUCHER_WORKERS", 2),
+        )
 
 
 def database_url(text: str) -> URL:
@@ -65,3 +78,40 @@ def _hours(environ: Mapping[str, str], name: str, default: float) -> float:
     if not 0 < hours < math.inf:
         raise SettingsError(f"{name}={text} is not a number of hours above 0. Leave it unset for {default}.")
     return hours
+
+
+def _count(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name) or str(default)
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise SettingsError(f"{name}={text} is not a whole number above 0. Leave it unset for {default}.")
+    return int(text)
+
+
+def _list(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """What stands between commas. Set, and yet without content, is a mistake: it must not pass for unset."""
+    text = environ.get(name, "")
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if text and not found:
+        raise SettingsError(f"{name} is set, but there is nothing in it. Leave it unset, or fill it.")
+    return found
+
+
+def _keys(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    keys = _list(environ, name)
+    for place, key in enumerate(keys, start=1):
+        which = f"{name}: key {place} of {len(keys)}"
+        if len(key) < SHORTEST_KEY:
+            raise SettingsError(f"{which} has fewer than {SHORTEST_KEY} characters. `openssl rand -hex 16` makes one.")
+        if not KEY.fullmatch(key):
+            raise SettingsError(f"{which} has a character that no bearer token may have: letters, digits, -._~+/ do.")
+    return keys
+
+
+def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    origins = _list(environ, name)
+    for origin in origins:
+        if origin == "*":
+            raise SettingsError(f"{name}=* would let whatever page a colleague opens ask. Name each origin.")
+        if not ORIGIN.fullmatch(origin):
+            raise SettingsError(f"{name}: {origin} is no origin like https://shop.example, in small letters, no path.")
+    return origins

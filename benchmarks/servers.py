@@ -12,11 +12,12 @@ from pathlib import Path
 import psutil
 import requests
 
+from app.server import command
 from benchmarks.load import Caller
 from benchmarks.published import Customer
 from dev.ports import free_port
 from dev.processes import Processes, StackError
-from dev.service import Service, granian
+from dev.service import Service
 
 OURS, BARE, PSYCOPG2, SQLALCHEMY = "/voucher", "(a) bare Flask", "(b) Flask, psycopg2", "(c) FastAPI, SQLAlchemy"
 
@@ -65,15 +66,15 @@ def servers(folder: Path, database: str) -> Iterator[dict[str, Server]]:
     flask = ["flask", "--app", f"{reference}.flask_psycopg2", "run", "--port", str(ports[2])]
     uvicorn = ["uvicorn", f"{reference}.fastapi_sqlalchemy:app", "--port", str(ports[3]), "--workers", "2"]
     commands = {
-        BARE: granian(f"{reference}.bare_flask:create_app", ports[1]),
+        BARE: command("127.0.0.1", ports[1], 2, f"{reference}.bare_flask:create_app"),
         PSYCOPG2: [sys.executable, "-m", *flask],
         SQLALCHEMY: [sys.executable, "-m", *uvicorn],
     }
     try:
         ours = Service(folder, ports[0])
         ours.start(environ, "")
-        for (name, command), port in zip(commands.items(), ports[1:], strict=True):
-            process = processes.start(name[1], command, environ, port=port)
+        for (name, words), port in zip(commands.items(), ports[1:], strict=True):
+            process = processes.start(name[1], words, environ, port=port)
             found[name] = Server(name, f"http://127.0.0.1:{port}", process.pid, 2640 if name == BARE else None)
             processes.wait([name[1]], partial(_answers, found[name].url))
         record = processes.record("api")

@@ -21,18 +21,13 @@ CUSTOMER = {
 }
 
 
-def granian(factory: str, port: int) -> list[str]:
-    """The command that serves a WSGI app; the benchmarks serve theirs by the same."""
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", factory]
-    return [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "2", "--respawn-failed-workers"]
-
-
 @dataclass(frozen=True)
 class Service:
-    """The API on `port`, with its record and log in `folder`."""
+    """The API on `port`, with its record and log in `folder`; `key` is needed for `ask` where it wants one."""
 
     folder: Path
     port: int
+    key: str = ""
 
     @property
     def url(self) -> str:
@@ -43,7 +38,8 @@ class Service:
         processes = Processes(self.folder)
         if not processes.running("api"):
             env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(self._empty("metrics"))}
-            processes.start("api", granian("app:create_app", self.port), env, settings=settings, port=self.port)
+            command = [sys.executable, "-m", "app", "--port", str(self.port)]
+            processes.start("api", command, env, settings=settings, port=self.port)
         processes.wait(["api"], self.healthy)
 
     def _empty(self, name: str) -> Path:
@@ -78,4 +74,5 @@ class Service:
         return str(country), json.dumps(answer.json(), separators=(",", ":"))
 
     def _post(self, customer: Mapping[str, object]) -> requests.Response:
-        return requests.post(f"{self.url}/voucher", json=customer, timeout=30)
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        return requests.post(f"{self.url}/voucher", json=customer, headers=headers, timeout=30)

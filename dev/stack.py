@@ -37,6 +37,7 @@ PORTS = {
 STOP_ORDER = (("airflow-scheduler", "airflow-dags", "api"), ("airflow-api", "s3"), ("postgres",))
 SECRETS = {"postgres": 16, "owner": 16, "pipeline": 16, "api": 16, "airflow": 64}  # lengths in bytes
 DATABASES = ("DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL")
+API_SETTINGS = ("VOUCHER_MAX_AGE_HOURS", "VOUCHER_API_KEYS", "VOUCHER_CORS_ORIGINS", "VOUCHER_WORKERS")
 OURS = (*DATABASES, "VOUCHER_", "AWS_", "AIRFLOW", "TODAY")
 NOT_FOR_CHILDREN = ("AIRFLOW", "MAKE", "MFLAGS", "PYTHONDONTWRITEBYTECODE", "TODAY")
 
@@ -89,7 +90,7 @@ class Stack:
 
     @cached_property
     def api(self) -> Service:
-        return Service(self.state, self.ports["API_PORT"])
+        return Service(self.state, self.ports["API_PORT"], self.given.get("VOUCHER_API_KEYS", "").split(",")[0].strip())
 
     @property
     def own_postgres(self) -> bool:
@@ -153,7 +154,7 @@ class Stack:
     @cached_property
     def fingerprints(self) -> dict[str, str]:
         """By process: what it must have been started with. One that was not is started anew."""
-        api = [self.environment.get(name) for name in ("API_DATABASE_URL", "VOUCHER_ENV", "VOUCHER_MAX_AGE_HOURS")]
+        api = [self.environment.get(name) for name in ("API_DATABASE_URL", "VOUCHER_ENV", *API_SETTINGS)]
         given = self.environment_with("PIPELINE_DATABASE_URL")
         airflow = {name: value for name, value in given.items() if name.startswith(OURS)}
         wanted = {"api": _hash(api, self.api.port), **dict.fromkeys(PARTS, _hash(airflow))}

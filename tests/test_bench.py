@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from app.server import command
 from benchmarks import load, pace
 from benchmarks.published import Published
 from benchmarks.servers import BARE, OURS, Server
 from dev.ports import free_port
 from dev.processes import Processes, StackError, until
-from dev.service import granian
 from tests.conftest import ROOT
 
 CUSTOMERS = [{"country_code": "Peru"}, {"country_code": "Latvia"}]
@@ -23,7 +23,9 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Server:
     """The reference that answers 2640 to everybody."""
     folder, port = tmp_path_factory.mktemp("bare"), free_port()
     processes = Processes(folder)
-    process = processes.start("bare", granian("benchmarks.reference.bare_flask:create_app", port), os.environ)
+    process = processes.start(
+        "bare", command("127.0.0.1", port, 2, "benchmarks.reference.bare_flask:create_app"), os.environ
+    )
     server = Server(BARE, f"http://127.0.0.1:{port}", process.pid)
 
     def answers() -> bool:

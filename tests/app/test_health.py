@@ -1,15 +1,22 @@
 """What a probe is told."""
 
 from collections.abc import Callable
+from configparser import ConfigParser
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
+import psycopg2
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from flask import Flask
 from flask.testing import FlaskClient
 
 from app.health import look
+from app.models import SCHEMA_VERSIONS
 from dev.postgres import Postgres
-from tests.app.conftest import DATA_TO, Tables, start, stop
+from tests.app.conftest import DATA_TO, Ask, Tables, start, stop
+from tests.conftest import ROOT
 
 CHECKED = datetime(2026, 3, 1, 4, 30, tzinfo=UTC)
 LIMIT, TICK = timedelta(hours=36), timedelta(microseconds=1)
@@ -26,7 +33,8 @@ def test_livez_says_only_that_the_process_lives(client: FlaskClient) -> None:
 def test_readiness_needs_a_run_in_memory(publish: Publish, client: FlaskClient, path: str) -> None:
     """503 before the first publication, 200 after, and both say what is ok and what fails."""
     before = client.get(path)
-    assert (before.status_code, before.json["status"], before.json["ok"]) == (503, "failing", ["database"])
+    assert (before.status_code, before.json["status"]) == (503, "failing")
+    assert before.json["ok"] == ["database", "schema_version"]
     assert before.json["failing"] == ["published_run", "freshness"]
     publish()
     after = client.get(path)
@@ -91,6 +99,47 @@ def test_nothing_published_has_no_times(client: FlaskClient) -> None:
     times = ("run_id", "published_at", "checked_at", "data_to", "data_age_days")
     assert {health[name] for name in times} == {None}
     assert health["max_age_hours"] == 36
+
+
+def test_versions_are_shown(publish: Publish, client: FlaskClient) -> None:
+    """The app's own, which setup.cfg gives, and that of the tables."""
+    publish()
+    health = client.get("/readyz").json
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert health["version"] == setup["metadata"]["version"]
+    assert health["schema_version"] in SCHEMA_VERSIONS
+
+
+def test_the_app_knows_the_newest_migration() -> None:
+    """A new migration asks for a look at app/models.py: do the tables still bear the names used there?"""
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "pipeline" / "migrations"))
+    newest = ScriptDirectory.from_config(config).get_current_head()
+    assert newest in SCHEMA_VERSIONS, f"add {newest!r} to SCHEMA_VERSIONS in app/models.py once its names fit"
+
+
+@pytest.mark.parametrize(
+    ("statement", "version"),
+    [
+        ("UPDATE voucher.alembic_version SET version_num = 'later'", "later"),
+        ("DELETE FROM voucher.alembic_version", None),
+        ("INSERT INTO voucher.alembic_version VALUES ('second')", None),
+        ("REVOKE SELECT ON voucher.alembic_version FROM voucher_api", None),
+        ("DROP TABLE voucher.alembic_version", None),
+    ],
+)
+def test_tables_of_an_unknown_version_degrade(
+    database: str, publish: Publish, app: Flask, ask: Ask, statement: str, version: str | None
+) -> None:
+    """Vouchers are answered all the same, from new runs too, and the database is not blamed."""
+    with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+    publish()
+    assert ask.amount() == 1000
+    health = ask.client.get("/readyz")
+    assert (health.status_code, health.json["status"], health.json["schema_version"]) == (200, "degraded", version)
+    assert health.json["failing"] == ["schema_version"]
 
 
 def test_times_are_utc_whatever_the_zone_of_the_database(postgres: Postgres, database: str, tables: Tables) -> None:

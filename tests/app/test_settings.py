@@ -47,3 +47,73 @@ def test_an_age_is_a_number_of_hours_above_zero(hours: str) -> None:
     """Anything else refuses to start, naming variable and value."""
     with pytest.raises(SettingsError, match=f"VOUCHER_MAX_AGE_HOURS={hours}"):
         Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_MAX_AGE_HOURS": hours})
+
+
+def test_keys_and_origins_are_lists_without_blanks() -> None:
+    """Commas may have white space around them, and one may come last."""
+    settings = Settings.from_environment(
+        {
+            "API_DATABASE_URL": OURS,
+            "VOUCHER_API_KEYS": " first-key-of-16-characters ,second-key-of-16-characters,",
+            "VOUCHER_CORS_ORIGINS": "https://shop.example, http://localhost:3000,http://[::1]:3000",
+            "VOUCHER_WORKERS": "3",
+        }
+    )
+    assert settings.api_keys == ("first-key-of-16-characters", "second-key-of-16-characters")
+    assert settings.cors_origins == ("https://shop.example", "http://localhost:3000", "http://[::1]:3000")
+    assert settings.workers == 3
+
+
+@pytest.mark.parametrize("unset", [{}, {"VOUCHER_API_KEYS": "", "VOUCHER_CORS_ORIGINS": "", "VOUCHER_WORKERS": ""}])
+def test_unset_means_no_keys_no_origins_and_two_workers(unset: dict[str, str]) -> None:
+    """Empty is unset: so do compose files write it."""
+    settings = Settings.from_environment({"API_DATABASE_URL": OURS, **unset})
+    assert (settings.api_keys, settings.cors_origins, settings.workers) == ((), (), 2)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        " ",
+        ",",
+        " , ",
+        "x" * 15,
+        f"{'x' * 20},{'y' * 15}",
+        "has a blank inside it",
+        "küche-küche-küche",
+        "a=in-the-middle-of-it",
+        "x" * 20 + "\n;y",
+    ],
+)
+def test_keys_that_cannot_guard_refuse_to_start(keys: str) -> None:
+    """Too short, not fit for a header, or none although it is set: the variable is named, the key is not."""
+    with pytest.raises(SettingsError, match="VOUCHER_API_KEYS") as refusal:
+        Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_API_KEYS": keys})
+    for key in filter(None, map(str.strip, keys.split(","))):
+        assert key not in str(refusal.value)
+
+
+def test_keys_do_not_stand_in_the_settings_own_text() -> None:
+    """Who logs the settings logs no secret."""
+    settings = Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_API_KEYS": "a-secret-of-16-characters"})
+    assert "a-secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "origins",
+    [
+        *("*", "https://shop.example,*", "null", "shop.example", "https://shop.example/", "https://shop.example/path"),
+        *("https://*.shop.example", "HTTPS://shop.example", "https://shop.example:", "https://a@shop.example", " "),
+    ],
+)
+def test_an_origin_is_an_exact_one(origins: str) -> None:
+    """As a browser sends it; what would never match, or match anybody, refuses to start."""
+    with pytest.raises(SettingsError, match="VOUCHER_CORS_ORIGINS"):
+        Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_CORS_ORIGINS": origins})
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "two", "1.5", "²"])
+def test_workers_are_a_whole_number_above_zero(workers: str) -> None:
+    """Anything else refuses to start, naming variable and value."""
+    with pytest.raises(SettingsError, match=f"VOUCHER_WORKERS={workers}"):
+        Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_WORKERS": workers})

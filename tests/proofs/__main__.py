@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tests.conftest import ROOT
-from tests.proofs import crash, readers, rollback
+from tests.proofs import crash, readers, rollback, service, soak
 
-PROOFS = {"crash": crash, "readers": readers, "rollback": rollback}
+PROOFS = {"crash": crash, "readers": readers, "rollback": rollback, "service": service, "soak": soak}
 KEPT = ROOT / ".local" / "proofs"
 CODE = ("pipeline", "app", "dev", "tests/proofs", "requirements.lock")
 
@@ -38,13 +38,13 @@ def recorded(proof: Any, path: Path, made_with: str) -> Iterator[Any]:
             yield proof.Result(**{name: _frozen(value) for name, value in record["result"].items()})
 
 
-def prove(name: str, file: TextIO) -> int:
-    """Run the trials that are not on record; 0 when nothing was wrong in any."""
+def prove(name: str, file: TextIO, **size: float) -> int:
+    """Run the trials that are not on record; 0 when nothing was wrong in any. `size` is the proof's own affair."""
     proof, made_with = PROOFS[name], code()
     results = list(recorded(proof, Path(file.name), made_with))
     print(f"code {made_with}: {len(results)} trials on record in {file.name}", flush=True)
     with proof.stage(KEPT / name) as stage:
-        keys = proof.keys(stage)
+        keys = proof.keys(stage, **size)
         todo = [key for key in keys if key not in {each.key for each in results}]
         began = time.monotonic()
         for done, key in enumerate(todo, start=1):
@@ -63,7 +63,10 @@ def main() -> int:
     parser = argparse.ArgumentParser("make prove", description=__doc__)
     parser.add_argument("name", nargs="?", choices=PROOFS, metavar="NAME", help=", ".join(PROOFS))
     parser.add_argument("--fresh", action="store_true", help="forget the trials on record")
+    parser.add_argument("--minutes", type=float, help="of soak, when not its full 30")
     options = parser.parse_args()
+    if options.minutes and options.name != "soak":
+        parser.error("--minutes is for soak")
     if not options.name:
         for name, proof in PROOFS.items():
             print(f"make prove {name:9s} {' '.join(proof.__doc__.split('.')[0].split())}")
@@ -78,7 +81,7 @@ def main() -> int:
             parser.error(f"{options.name} is being proved already")
         if options.fresh:
             file.truncate(0)
-        return prove(options.name, file)
+        return prove(options.name, file, **({"minutes": options.minutes} if options.minutes else {}))
 
 
 def _frozen(value: Any) -> Any:

@@ -1,0 +1,57 @@
+"""Headers of every answer: what a browser may do with it, and whose pages may ask (CORS)."""
+
+from collections.abc import Callable, Collection, Iterable
+from http import HTTPStatus
+from typing import Any
+
+from app.log import REQUEST_HEADER
+
+Headers = list[tuple[str, str]]
+
+# For answers that do not say otherwise. Those that are pages have a policy of their own.
+DEFAULTS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",  # frame-ancestors, for old browsers
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",  # the next run may answer otherwise
+}
+PREFLIGHT = [
+    ("Access-Control-Allow-Methods", "GET, POST"),
+    ("Access-Control-Allow-Headers", f"Authorization, Content-Type, {REQUEST_HEADER}"),
+    ("Access-Control-Max-Age", "600"),  # seconds until the browser asks again
+]
+
+
+class SecurityHeaders:
+    """WSGI layer. `origins` are those whose pages may ask, from nowhere else; a browser sends no cookie or password."""
+
+    def __init__(self, wsgi_app: Callable[..., Iterable[bytes]], origins: Collection[str]) -> None:
+        self._wsgi_app = wsgi_app
+        self._origins = frozenset(origins)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        cors = self._cors(environ.get("HTTP_ORIGIN")) if self._origins else []
+
+        def start(status: str, headers: Headers, *exc_info: Any) -> Any:
+            given = dict(
+                headers
+            )  # by name as written here and by Werkzeug: to look for others would cost every request
+            missing = [header for header in DEFAULTS.items() if header[0] not in given]
+            return start_response(status, [*headers, *missing, *cors], *exc_info)
+
+        # Answered here, before any key is asked for: a preflight cannot bear one.
+        if len(cors) > 1 and environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
+            start(f"{HTTPStatus.NO_CONTENT.value} No Content", PREFLIGHT)
+            return [b""]
+        return self._wsgi_app(environ, start)
+
+    def _cors(self, origin: str | None) -> Headers:
+        """Once some origin is allowed, answers vary with it, whoever asks."""
+        if origin not in self._origins:
+            return [("Vary", "Origin")]
+        return [
+            ("Vary", "Origin"),
+            ("Access-Control-Allow-Origin", origin),
+            ("Access-Control-Expose-Headers", "*"),  # the run that answered, and the like
+        ]

@@ -1,0 +1,82 @@
+"""How a worker ends without losing a request: it says goodbye on every connection before the server cuts them.
+
+granian, told to end, closes kept-alive connections without a word, and so those whose next request is on its way.
+Installed by `server` in each worker.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+
+from app import connections
+
+log = structlog.get_logger()
+
+GOODBYE = 2.5  # seconds in which each client that asks is told to close; one that asks more rarely is cut while idle
+LAST_ANSWERS = 1.0  # seconds for those who are connected when nobody else is let in
+STALLED = 60.0  # seconds without a byte, in the midst of a request or an answer; granian has no limit of its own
+
+StartResponse = Callable[..., Any]
+WSGI = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+
+class Farewell:
+    """Outermost WSGI layer: while the worker leaves, each answer closes its connection."""
+
+    def __init__(self, wsgi_app: WSGI) -> None:
+        self._wsgi_app = wsgi_app
+        self.leaving = False
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        return self._wsgi_app(environ, _closing(start_response) if self.leaving else start_response)
+
+
+def _closing(start_response: StartResponse) -> StartResponse:
+    def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        return start_response(status, [*headers, ("Connection", "close")], *exc_info)
+
+    return start
+
+
+def prepare() -> None:
+    """Keep SIGTERM for `follow`. To be called in a worker's main thread before it has other threads.
+
+    Until the server has handlers of its own, SIGINT ends the process: those it inherits, of granian's first process,
+    swallow it.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def follow(farewell: Farewell) -> None:
+    """Wait for SIGTERM, and leave; meanwhile end what stalls. Two threads."""
+    threading.Thread(target=_leave, args=(farewell,), name="leaving", daemon=True).start()
+    threading.Thread(target=_watch, name="stalled", daemon=True).start()
+
+
+def _leave(farewell: Farewell) -> None:
+    signal.sigwait({signal.SIGTERM})
+    log.info("leaving")
+    farewell.leaving = True
+    _wait_for_nobody(GOODBYE)
+    connections.refuse_new()
+    _wait_for_nobody(LAST_ANSWERS)
+    os.kill(os.getpid(), signal.SIGINT)  # granian stops: it waits for the answers under way, and for nobody else
+
+
+def _wait_for_nobody(seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(True for _ in connections.clients()):
+        time.sleep(0.02)
+
+
+def _watch() -> None:
+    while True:
+        time.sleep(STALLED / 6)
+        if ended := connections.end_stalled(STALLED):
+            log.warning("stalled connections ended", connections=ended)

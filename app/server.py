@@ -1,0 +1,67 @@
+"""The web server's settings, each with its reason. `python -m app`, which the image and `make up` call, starts it."""
+
+import argparse
+import os
+import sys
+import tempfile
+
+from flask import Flask
+
+from app import create_app, leaving
+from app.settings import Settings, SettingsError
+
+FACTORY = "app.server:worker"
+OPTIONS = {
+    "--interface": "wsgi",
+    # HTTP/2 without TLS has no users, and looking out for it leaves a client that says nothing connected for ever.
+    "--http": "1",
+    # Connections a worker holds, idle ones included; more wait in the backlog. A process may mostly have 1024 files.
+    "--backpressure": "512",
+    "--backlog": "1024",
+    # A request has a thread from its headers to the last byte of its answer. Threads that wait for a slow client
+    # cost next to nothing; there have to be more than the streams and slow bodies that there are at a time.
+    "--blocking-threads": "256",
+    # Milliseconds for a request's headers, and for which an idle connection is kept. A proxy in front has to close
+    # first, or it sends what nobody reads: the most that granian takes leaves it the most room.
+    "--http1-header-read-timeout": "60000",
+    # Bytes of a request's line and headers. The body has limits of its own in the app, which reads it as it comes.
+    "--http1-buffer-size": "65536",
+    # Seconds in which a new worker has to be up before, in a reload, the one that it replaces leaves.
+    "--respawn-interval": "10",
+    # Seconds for goodbyes and answers under way; in sum less than the 10 that Docker gives before it kills.
+    "--workers-kill-timeout": "8",
+}
+FLAGS = ("--factory", "--respawn-failed-workers")
+
+
+def command(host: str, port: int, workers: int, factory: str = FACTORY) -> list[str]:
+    """What serves the WSGI app that `factory` makes; the benchmarks serve theirs by the same."""
+    where = ["--host", host, "--port", str(port), "--workers", str(workers)]
+    options = [word for option in OPTIONS.items() for word in option]
+    return [sys.executable, "-m", "granian", *where, *options, *FLAGS, factory]
+
+
+def worker() -> Flask:
+    """The app of one worker process, which leaves gently."""
+    leaving.prepare()
+    app = create_app()
+    farewell = leaving.Farewell(app.wsgi_app)
+    app.wsgi_app = farewell  # type: ignore[method-assign]
+    leaving.follow(farewell)
+    return app
+
+
+def main() -> None:
+    """Look at the settings, and become granian: it has not loaded the app, so on SIGHUP new workers load it anew."""
+    parser = argparse.ArgumentParser(prog="python -m app", description="Serve the API.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", default=8000, type=int)
+    given = parser.parse_args()
+    try:
+        settings = Settings.from_environment(os.environ)
+    except SettingsError as error:
+        sys.exit(f"error: {error}")
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # where workers share what they count: empty at each start
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="voucher-metrics-")
+    argv = command(given.host, given.port, settings.workers)
+    os.execv(argv[0], argv)  # noqa: S606
