@@ -79,7 +79,7 @@ def explain(row: Segment, measured: int, reference_day: date, snapshot: Snapshot
 
 
 def because(row: Segment, measured: int, reference_day: date) -> str:
-    """Like "27 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 assignments, 61 %."."""
+    """Like "27 orders, so segment 10-29: 2640 was used in 4,401 of 7,256 assignments, 61 %."."""
     one, many = UNITS[row.measure]
     since = f" from the last order to {reference_day}" if row.measure == "days_since_last_order" else ""
     found = f"{measured:,} {one if measured == 1 else many}{since}, so segment {row.segment}"

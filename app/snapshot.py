@@ -64,7 +64,7 @@ class Segment:
 
     @cached_property
     def label(self) -> str:
-        """Like `frequent_segment 14-37`, and fit for a header whatever the analyst's label is."""
+        """Like `frequent_segment 10-29`, and fit for a header whatever the analyst's label is."""
         return quote(f"{self.segment_name} {self.segment}", safe=f" {punctuation.replace('%', '')}")
 
     @property

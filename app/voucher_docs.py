@@ -55,12 +55,12 @@ VOUCHERS_PROBLEMS: ResponseDict = {
 AMOUNT = Answer(voucher_amount=2640)
 EXPLANATION = Explanation(
     voucher_amount=2640,
-    because="27 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 assignments, 61 %.",
+    because="27 orders, so segment 10-29: 2640 was used in 4,401 of 7,256 assignments, 61 %.",
     country_code="Peru",
     segment_name="frequent_segment",
-    segment="14-37",
-    lower_bound=14,
-    upper_bound=37,
+    segment="10-29",
+    lower_bound=10,
+    upper_bound=29,
     measure="total_orders",
     measured=27,
     reference_day=date(2018, 7, 15),
@@ -87,7 +87,7 @@ RUN = {RUN_HEADER: header("The run that was asked", EXPLANATION.run_id)}
 VOUCHER_ANSWER: ResponseDict = {
     200: {
         "description": "The amount; with `explain=true`, what it rests on beside it",
-        "headers": RUN | {SEGMENT_HEADER: header("The kind and the segment", "frequent_segment 14-37")},
+        "headers": RUN | {SEGMENT_HEADER: header("The kind and the segment", "frequent_segment 10-29")},
         "content": {
             "application/json": {
                 "schema": ref("Answer", "Explanation"),
