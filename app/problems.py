@@ -13,8 +13,7 @@ from pydantic import BaseModel, Field
 from werkzeug.exceptions import HTTPException
 
 from app.cleaned import RowsGoneError
-from app.customer import BadValuesError, BrokenJSONError
-from app.customers import TooManyCustomersError
+from app.customer import BadValuesError, BrokenJSONError, TooManyCustomersError
 from app.log import REQUEST_ID
 from app.reading import DatabaseAwayError, UnknownRunError
 from app.snapshot import NoSegmentError, NothingPublishedError, UnknownCountryError, UnknownKindError

@@ -5,11 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 from app.customer import FIELDS, MEASURED, NEEDED
-from app.customers import NDJSON
 from app.explanation import Answer, Explanation
 from app.snapshot import Snapshot
 
 COMPONENTS = "#/components/schemas"
+NDJSON = ("application/x-ndjson", "application/jsonl")  # no name of it is registered; these two are common
 
 
 def describe(spec: dict[str, Any], snapshot: Snapshot | None) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 log = structlog.get_logger()
 
 MAX_BODY_BYTES = 64 * 1024  # of /voucher; a customer takes 200
+MAX_CUSTOMERS = 10_000  # in a call of /vouchers
 MAX_BULK_BYTES = 4 * 1024 * 1024  # of /vouchers; 10,000 customers take 2 MB
 SHORTEST_KEY = 16  # characters; `openssl rand -hex 16` makes 32
 KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # what a bearer token may be made of: RFC 6750

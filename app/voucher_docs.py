@@ -7,13 +7,12 @@ from typing import Any
 from flask_openapi3.types import ResponseDict
 
 from app import problems
-from app.customer import BadValue, BadValuesError, BrokenJSONError
-from app.customers import MOST, NDJSON, TooManyCustomersError
+from app.customer import BadValue, BadValuesError, BrokenJSONError, TooManyCustomersError
 from app.docs import INTERNAL_ERROR, answers
 from app.explanation import Answer, Explanation
 from app.log import RUN_HEADER
-from app.schemas import lines, ref
-from app.settings import MAX_BODY_BYTES, MAX_BULK_BYTES
+from app.schemas import NDJSON, lines, ref
+from app.settings import MAX_BODY_BYTES, MAX_BULK_BYTES, MAX_CUSTOMERS
 from app.snapshot import NothingPublishedError, UnknownCountryError, UnknownKindError
 
 SEGMENT_HEADER = "Voucher-Segment"  # kind and segment, beside log.RUN_HEADER
@@ -43,7 +42,7 @@ NO_CUSTOMERS = (
 VOUCHERS_PROBLEMS: ResponseDict = {
     **answers(
         problems.refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, NO_CUSTOMERS),
-        problems.too_many_customers(TooManyCustomersError(MOST + 1)),
+        problems.too_many_customers(TooManyCustomersError(MAX_CUSTOMERS + 1)),
         problems.refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, most_bytes=MAX_BULK_BYTES),
         problems.broken_json(NO_JSON),
         BAD_EXPLAIN,

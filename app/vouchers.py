@@ -1,17 +1,20 @@
 """POST /vouchers: many customers in, as many answers out, in their order and all from one run."""
 
+from collections.abc import Callable, Sequence
 from threading import Lock
+from typing import Any
 
 from flask import Response, current_app, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from werkzeug.exceptions import UnsupportedMediaType
 
-from app import customers, problems
-from app.customer import Customer
+from app import problems
+from app.customer import BrokenJSONError, Customer, TooManyCustomersError, parsed
 from app.log import RUN_HEADER
 from app.published import Published
-from app.settings import MAX_BULK_BYTES
+from app.schemas import NDJSON
+from app.settings import MAX_BULK_BYTES, MAX_CUSTOMERS
 from app.snapshot import Snapshot
 from app.voucher import answer, body, wants_explanation
 from app.voucher_docs import CUSTOMERS, NO_CUSTOMERS, VOUCHERS_ANSWER, VOUCHERS_PROBLEMS
@@ -34,18 +37,21 @@ def vouchers() -> Response:
 
     In the order of the customers: for each what `/voucher` would answer, which is an amount, or a problem whose
     `status` tells it apart. Send a JSON array, or NDJSON, one customer a line; the answer comes alike. Of NDJSON,
-    blank lines are passed over. All answers are of one run.
+    blank lines are passed over. All answers are of one run. An array that is not JSON, or has a name twice in an
+    object, is refused as a whole; of NDJSON, the line.
     """
-    lines = request.mimetype in customers.NDJSON
+    lines = request.mimetype in NDJSON
     if not (lines or request.is_json):
         raise UnsupportedMediaType(NO_CUSTOMERS)
     sent = body(MAX_BULK_BYTES)
     with _turn:
-        given = (customers.of_lines if lines else customers.of_array)(sent)
+        given, read = (_lines(sent), Customer.read) if lines else (_array(sent), Customer.of)
+        if len(given) > MAX_CUSTOMERS:
+            raise TooManyCustomersError(len(given))
         explained = wants_explanation()
         published: Published = current_app.extensions["published"]
         snapshot = published.require()
-        answers = _answers(given, snapshot, explained)
+        answers = _answers(given, read, snapshot, explained)
     return Response(
         b"".join(b"%b\n" % found for found in answers) if lines else b"[%b]\n" % b",".join(answers),
         headers={RUN_HEADER: snapshot.run_id},
@@ -53,14 +59,25 @@ def vouchers() -> Response:
     )
 
 
-def _answers(given: list[Customer | bytes], snapshot: Snapshot, explained: bool) -> list[bytes]:
+def _lines(sent: bytes) -> list[bytes]:
+    return [line for line in sent.split(b"\n") if line.strip(b" \t\r")]
+
+
+def _array(sent: bytes) -> list[Any]:
+    """Raises BrokenJSONError."""
+    found = parsed(sent)
+    if not isinstance(found, list):
+        raise BrokenJSONError('The body is JSON, but not an array: write [{"country_code": …}, …].')
+    return found
+
+
+def _answers(given: Sequence[Any], read: Callable[[Any], Customer], snapshot: Snapshot, explained: bool) -> list[bytes]:
     """The JSON object of each."""
     day = snapshot.reference_day
 
-    def told(one: Customer | bytes) -> bytes:
+    def told(one: Any) -> bytes:
         try:
-            customer = one if isinstance(one, Customer) else Customer.read(one)
-            return answer(customer, snapshot, day, explained)[1]
+            return answer(read(one), snapshot, day, explained)[1]
         except problems.OF_A_CUSTOMER as error:
             return problems.told(problems.HANDLERS[type(error)](error))
 
