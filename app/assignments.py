@@ -13,7 +13,7 @@ from app.published import Published
 from app.queries import OfRunAndCountry
 from app.reading import reader
 from app.settings import Settings
-from app.streams import Places, Stream, TooManyDownloadsError, end_stalled
+from app.streams import Places, Stream, TooManyDownloadsError
 
 EXAMPLE = (
     "timestamp,country_code,first_order_ts,last_order_ts,total_orders,voucher_amount\r\n"
@@ -59,7 +59,6 @@ def assignments(query: OfRunAndCountry) -> Response:
             found = found.of(query.country)
         if request.method == "HEAD":
             return _answer(found, query.country)
-        end_stalled(request.environ["SERVER_PORT"], settings.stalled_seconds)
         # From here on the place is the stream's to give back.
         stream = Stream(found.lines(rows), place.pop_all().close, settings.longest_download_seconds)
         return _answer(found, query.country, stream)

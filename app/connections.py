@@ -1,4 +1,5 @@
-"""The server's TCP sockets in this process, found with the kernel: granian keeps them to itself. Used by `leaving`.
+"""The server's TCP sockets in this process, found with the kernel: granian keeps them to itself. Used by `server`
+and `leaving`.
 
 Linux alone tells so much; elsewhere there are none to be found.
 """
@@ -9,9 +10,16 @@ import socket
 import stat
 import struct
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
+import structlog
+
+log = structlog.get_logger()
+
+STALLED = 60.0  # seconds without a byte, in the midst of a request or an answer; granian has no limit of its own
 LISTENING = socket.SO_ACCEPTCONN if sys.platform == "linux" else 30
 ATTACH_FILTER = 26  # SO_ATTACH_FILTER of socket(7), which Python has no name for
 TCP_INFO_BYTES, LAST_SENT, LAST_RECEIVED = 60, 44, 52  # of struct tcp_info: how many milliseconds ago
@@ -38,6 +46,18 @@ def refuse_new() -> None:
     program = struct.pack("HL", len(ONLY_WHO_IS_HERE) // 8, ctypes.addressof(code))
     for listener in _listeners():
         listener.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, program)
+
+
+def watch(seconds: float = STALLED) -> None:
+    """From now on, end whoever stalls: a thread."""
+
+    def look() -> None:
+        while True:
+            time.sleep(seconds / 6)
+            if ended := end_stalled(seconds):
+                log.warning("stalled connections ended", connections=ended)
+
+    threading.Thread(target=look, name="stalled", daemon=True).start()
 
 
 def end_stalled(seconds: float) -> int:

@@ -1,13 +1,18 @@
-"""What an answer rests on: the body of `?explain=true`, and the sentence that says it as a person would."""
+"""What an answer rests on: a row of `/segments`, the body of `?explain=true`, and the sentence that says it."""
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from app.snapshot import Segment, Snapshot, number
 
-Amount = Annotated[int | float, WithJsonSchema({"type": "number", "minimum": 0})]
+Amount = Annotated[
+    int | float,
+    BeforeValidator(lambda value: number(value) if isinstance(value, Decimal) else value),
+    WithJsonSchema({"type": "number", "minimum": 0}),
+]
 Count = Annotated[int, Field(ge=0)]
 
 # One and many of what is measured.
@@ -22,27 +27,38 @@ class Answer(BaseModel):
     voucher_amount: Amount
 
 
-class Explanation(Answer):
-    """The amount, and what it rests on. Fields that bear the name of a column of voucher.segment are that column."""
+class Evidence(BaseModel):
+    """The answer of a segment and its votes: a row of voucher.segment, fields named as its columns."""
 
-    because: str = Field(description="The same in a sentence.")
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
     country_code: str = Field(description="As stored.")
     segment_name: str
     segment: str
+    position: int = Field(description="Of the segment in its kind, from 0.")
+    measure: str = Field(description="What is counted: `total_orders` or `days_since_last_order`.")
     lower_bound: int = Field(description="Inclusive.")
     upper_bound: int | None = Field(description="Inclusive; null where the segment is open upwards.")
-    measure: str = Field(description="`total_orders` or `days_since_last_order`.")
-    measured: Count = Field(description="The customer's orders, or days from the last order to `reference_day`.")
-    reference_day: date = Field(description="The UTC day up to which days are counted.")
+    voucher_amount: Amount
     uses: Count = Field(description="How many assignments of the segment were of this amount.")
     rows: Count = Field(description="How many assignments are in the segment.")
-    share: Annotated[float, Field(ge=0, le=1)] | None = Field(description="`uses` / `rows`; null without rows.")
-    runner_up_amount: Amount | None
+    runner_up_amount: Amount | None = Field(description="The amount used most after this one.")
     runner_up_uses: Count | None
     basis: Literal["segment", "country"] = Field(
         description="`country` where the segment has no assignment: the amount is the one used most in the country."
     )
     tied: bool = Field(description="The runner-up was used as often; of the two, the smaller amount is the answer.")
+    share: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        description="`uses` of `rows`, to four digits; null without rows."
+    )
+
+
+class Explanation(Evidence, Answer):
+    """The amount, and what it rests on."""
+
+    because: str = Field(description="The same in a sentence.")
+    measured: Count = Field(description="The customer's orders, or days from the last order to `reference_day`.")
+    reference_day: date = Field(description="The UTC day up to which days are counted.")
     run_id: str
     published_at: datetime
     checked_at: datetime = Field(description="When the run was last compared with its source.")
@@ -53,23 +69,10 @@ class Explanation(Answer):
 def explain(row: Segment, measured: int, reference_day: date, snapshot: Snapshot) -> Explanation:
     """Why `row` is the answer for a customer who measures that much on that day."""
     return Explanation(
-        voucher_amount=row.amount,
+        **dict(Evidence.model_validate(row)),
         because=because(row, measured, reference_day),
-        country_code=row.country_code,
-        segment_name=row.segment_name,
-        segment=row.segment,
-        lower_bound=row.lower_bound,
-        upper_bound=row.upper_bound,
-        measure=row.measure,
         measured=measured,
         reference_day=reference_day,
-        uses=row.uses,
-        rows=row.rows,
-        share=row.share,
-        runner_up_amount=None if row.runner_up_amount is None else number(row.runner_up_amount),
-        runner_up_uses=row.runner_up_uses,
-        basis=row.basis,
-        tied=row.tied,
         run_id=snapshot.run_id,
         published_at=snapshot.published_at,
         checked_at=snapshot.checked_at,

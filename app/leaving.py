@@ -19,7 +19,6 @@ log = structlog.get_logger()
 
 GOODBYE = 2.5  # seconds in which each client that asks is told to close; one that asks more rarely is cut while idle
 LAST_ANSWERS = 1.0  # seconds for those who are connected when nobody else is let in
-STALLED = 60.0  # seconds without a byte, in the midst of a request or an answer; granian has no limit of its own
 
 StartResponse = Callable[..., Any]
 WSGI = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -54,9 +53,8 @@ def prepare() -> None:
 
 
 def follow(farewell: Farewell) -> None:
-    """Wait for SIGTERM, and leave; meanwhile end what stalls. Two threads."""
+    """Wait for SIGTERM, in a thread, and leave."""
     threading.Thread(target=_leave, args=(farewell,), name="leaving", daemon=True).start()
-    threading.Thread(target=_watch, name="stalled", daemon=True).start()
 
 
 def _leave(farewell: Farewell) -> None:
@@ -73,10 +71,3 @@ def _wait_for_nobody(seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and any(True for _ in connections.clients()):
         time.sleep(0.02)
-
-
-def _watch() -> None:
-    while True:
-        time.sleep(STALLED / 6)
-        if ended := connections.end_stalled(STALLED):
-            log.warning("stalled connections ended", connections=ended)

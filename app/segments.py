@@ -1,52 +1,17 @@
 """GET /segments: the published run's answers as a table, each with its evidence, from memory."""
 
 from datetime import UTC, date, datetime
-from decimal import Decimal
-from typing import Annotated, Literal
 
 from flask import Response, current_app, request
 from flask_openapi3.blueprint import APIBlueprint
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, computed_field
+from pydantic import BaseModel, Field
 
 from app import rfc4180, tables
+from app.explanation import Evidence
 from app.log import RUN_HEADER
 from app.published import Published
 from app.queries import OfCountry
-from app.snapshot import Snapshot, UnknownCountryError, number, same
-
-Amount = Annotated[
-    int | float,
-    BeforeValidator(lambda value: number(value) if isinstance(value, Decimal) else value),
-    WithJsonSchema({"type": "number"}),
-]
-
-
-class SegmentRow(BaseModel):
-    """One answer: the voucher of a country's customers whose measure lies in the bounds."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    country_code: str
-    segment_name: str
-    segment: str
-    position: int
-    measure: str = Field(description="What is counted: orders, or days since the last one.")
-    lower_bound: int = Field(description="Inclusive.")
-    upper_bound: int | None = Field(description="Inclusive; null where the segment is open upwards.")
-    voucher_amount: Amount
-    uses: int = Field(description="How many of `rows` were sent this amount.")
-    rows: int
-    runner_up_amount: Amount | None = Field(description="The amount used most after this one.")
-    runner_up_uses: int | None
-    basis: Literal["segment", "country"] = Field(
-        description="`country`: the segment has no rows, and this is the amount used most in the whole country."
-    )
-    tied: bool = Field(description="Whether the runner-up was used as often: the smaller amount won.")
-
-    @computed_field(description="`uses` of `rows`, to four digits; null where there are no rows.")  # type: ignore[prop-decorator]
-    @property
-    def share(self) -> float | None:
-        return round(self.uses / self.rows, 4) if self.rows else None
+from app.snapshot import Snapshot, UnknownCountryError, same
 
 
 class Segments(BaseModel):
@@ -56,12 +21,11 @@ class Segments(BaseModel):
     published_at: datetime
     today: date | None = Field(description="The day that recency counts to, where TODAY pinned it.")
     data_to: datetime | None = Field(description="The last timestamp of the history that the run was learned from.")
-    segments: list[SegmentRow]
+    segments: list[Evidence]
 
 
-def csv(rows: list[SegmentRow]) -> str:
-    header = [*SegmentRow.model_fields, *SegmentRow.model_computed_fields]
-    return "".join(map(rfc4180.line, [header, *(row.model_dump().values() for row in rows)]))
+def csv(rows: list[Evidence]) -> str:
+    return "".join(map(rfc4180.line, [Evidence.model_fields, *(row.model_dump().values() for row in rows)]))
 
 
 EXAMPLE = Segments(
@@ -70,7 +34,7 @@ EXAMPLE = Segments(
     today=None,
     data_to=datetime(2018, 7, 14, 21, tzinfo=UTC),
     segments=[
-        SegmentRow(
+        Evidence(
             country_code="Peru",
             segment_name="frequent_segment",
             segment="20-29",
@@ -85,6 +49,7 @@ EXAMPLE = Segments(
             runner_up_uses=2,
             basis="segment",
             tied=False,
+            share=0.8,
         )
     ],
 )
@@ -140,10 +105,10 @@ def _csv_answer(run: Snapshot, query: OfCountry) -> Response:
     return Response(csv(_rows(run, query)), headers={RUN_HEADER: run.run_id}, mimetype=rfc4180.MIMETYPE)
 
 
-def _rows(run: Snapshot, query: OfCountry) -> list[SegmentRow]:
+def _rows(run: Snapshot, query: OfCountry) -> list[Evidence]:
     """Raises UnknownCountryError."""
     found = [row for row in run.segments if query.country is None or same(row.country_code) == same(query.country)]
     if query.country is not None and not found:
         raise UnknownCountryError(query.country, run.countries)
     found.sort(key=lambda row: (row.country_code, row.segment_name, row.position))
-    return [SegmentRow.model_validate(row) for row in found]
+    return [Evidence.model_validate(row) for row in found]

@@ -7,7 +7,7 @@ import tempfile
 
 from flask import Flask
 
-from app import create_app, leaving
+from app import connections, create_app, leaving
 from app.settings import Settings, SettingsError
 
 FACTORY = "app.server:worker"
@@ -42,12 +42,13 @@ def command(host: str, port: int, workers: int, factory: str = FACTORY) -> list[
 
 
 def worker() -> Flask:
-    """The app of one worker process, which leaves gently."""
+    """The app of one worker process, which leaves gently, and waits for nobody who stalls."""
     leaving.prepare()
     app = create_app()
     farewell = leaving.Farewell(app.wsgi_app)
     app.wsgi_app = farewell  # type: ignore[method-assign]
     leaving.follow(farewell)
+    connections.watch()
     return app
 
 

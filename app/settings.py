@@ -30,7 +30,6 @@ class Settings:
     max_age_hours: float = 36  # a published run checked longer ago than this is not fresh
     poll_seconds: float = 0.25  # a new run has to be served within a second
     downloads: int = 4  # at once in each worker: each takes a thread and up to 6 MB, the kernel's buffer aside
-    stalled_seconds: float = 60  # what a reader may pause; a laptop that fell asleep makes room for others
     longest_download_seconds: float = 3600  # a million rows are 80 MB: at 1 Mbit/s, eleven minutes
     api_keys: tuple[str, ...] = field(default=(), repr=False)  # none: everyone may ask
     cors_origins: tuple[str, ...] = ()  # whose pages may ask from a browser

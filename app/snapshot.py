@@ -69,8 +69,8 @@ class Segment:
 
     @property
     def share(self) -> float | None:
-        """The part of the segment's assignments that were of this amount; None where it has none."""
-        return self.uses / self.rows if self.rows else None
+        """The part of the segment's assignments that were of this amount, to four digits; None where it has none."""
+        return round(self.uses / self.rows, 4) if self.rows else None
 
     def holds(self, measured: int) -> bool:
         """Whether it lies in the bounds, which are inclusive; None is open."""

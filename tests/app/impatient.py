@@ -4,9 +4,10 @@ import os
 
 from flask import Flask
 
-from app import create_app
+from app import connections, create_app
 from app.settings import Settings, database_url
 
 
 def new_app() -> Flask:
-    return create_app(Settings(database_url(os.environ["API_DATABASE_URL"]), downloads=2, stalled_seconds=1))
+    connections.watch(seconds=1)
+    return create_app(Settings(database_url(os.environ["API_DATABASE_URL"]), downloads=2))

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 from tabulate import tabulate
 
-from app.leaving import STALLED
+from app.connections import STALLED
 from dev.processes import born, until
 from tests.proofs.clients import Load, Report
 from tests.proofs.killable import Strike
