@@ -36,7 +36,8 @@ PORTS = {
 }
 STOP_ORDER = (("airflow-scheduler", "airflow-dags", "api"), ("airflow-api", "s3"), ("postgres",))
 SECRETS = {"postgres": 16, "owner": 16, "pipeline": 16, "api": 16, "airflow": 64}  # lengths in bytes
-DATABASES = ("DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL")
+API = "API_DATABASE_URL"
+DATABASES = ("DATABASE_URL", "PIPELINE_DATABASE_URL", API)
 API_SETTINGS = ("VOUCHER_MAX_AGE_HOURS", "VOUCHER_API_KEYS", "VOUCHER_CORS_ORIGINS", "VOUCHER_WORKERS")
 OURS = (*DATABASES, "VOUCHER_", "AWS_", "AIRFLOW", "TODAY")
 NOT_FOR_CHILDREN = ("AIRFLOW", "MAKE", "MFLAGS", "PYTHONDONTWRITEBYTECODE", "TODAY")
@@ -126,7 +127,7 @@ class Stack:
         return {
             "DATABASE_URL": self.postgres.url(),
             "PIPELINE_DATABASE_URL": self.postgres.url(user="voucher_pipeline", password=self.secrets["pipeline"]),
-            "API_DATABASE_URL": self.postgres.url(user="voucher_api", password=self.secrets["api"]),
+            API: self.postgres.url(user="voucher_api", password=self.secrets["api"]),
         }
 
     @cached_property
@@ -138,8 +139,8 @@ class Stack:
         return {**base, **self.settings, "PATH": path}
 
     def environment_with(self, database: str | None = None) -> dict[str, str]:
-        """What a process of the stack gets: of the database's addresses only its own, if any."""
-        others = set(DATABASES) - {database}
+        """What a process of the stack gets: of the database's addresses only its own, if any; the API its keys."""
+        others = {*DATABASES, "VOUCHER_API_KEYS"} - ({database, "VOUCHER_API_KEYS"} if database == API else {database})
         return {name: value for name, value in self.environment.items() if name not in others}
 
     def write_env(self) -> None:
@@ -154,10 +155,11 @@ class Stack:
     @cached_property
     def fingerprints(self) -> dict[str, str]:
         """By process: what it must have been started with. One that was not is started anew."""
-        api = [self.environment.get(name) for name in ("API_DATABASE_URL", "VOUCHER_ENV", *API_SETTINGS)]
+        api = [self.environment.get(name) for name in (API, "VOUCHER_ENV", *API_SETTINGS)]
+        code = [path.read_text() for kind in ("*.py", "*.html") for path in sorted((ROOT / "app").rglob(kind))]
         given = self.environment_with("PIPELINE_DATABASE_URL")
         airflow = {name: value for name, value in given.items() if name.startswith(OURS)}
-        wanted = {"api": _hash(api, self.api.port), **dict.fromkeys(PARTS, _hash(airflow))}
+        wanted = {"api": _hash(api, code, self.api.port), **dict.fromkeys(PARTS, _hash(airflow))}
         wanted |= {"postgres": self.postgres.settings} if self.own_postgres else {}
         return wanted | ({"s3": self.s3.settings} if self.own_s3 else {})
 

@@ -190,6 +190,16 @@ def test_each_process_knows_its_own_role_only(tmp_path: Path, free: dict[str, st
     assert not [name for name in ("postgres", "owner", "pipeline") if stack.secrets[name] in known]
 
 
+def test_the_api_alone_knows_its_keys(tmp_path: Path, free: dict[str, str]) -> None:
+    """A task of Airflow has no use for them; another key starts nothing but the API anew."""
+    with_key = Stack(tmp_path, free | {"VOUCHER_API_KEYS": "a-key-of-16-characters"})
+
+    assert "VOUCHER_API_KEYS" in with_key.environment_with("API_DATABASE_URL")
+    assert "VOUCHER_API_KEYS" not in with_key.environment_with("PIPELINE_DATABASE_URL")
+    before, after = Stack(tmp_path, free).fingerprints, with_key.fingerprints
+    assert [name for name in before if before[name] != after[name]] == ["api"]
+
+
 def test_roles_of_a_given_database(tmp_path: Path, free: dict[str, str]) -> None:
     """Beside a database given from outside, the roles given count; one that isn't is the owner's."""
     given = {"DATABASE_URL": "postgresql://me:word@db/voucher", "API_DATABASE_URL": "postgresql://api:word@db/voucher"}
