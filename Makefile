@@ -39,7 +39,7 @@ test: $(READY)  ## Run the tests; ARGS="-k name" for some of them
 PROOF := $(if $(filter prove,$(firstword $(MAKECMDGOALS))),$(wordlist 2,9,$(MAKECMDGOALS)))
 $(if $(PROOF),$(eval .PHONY: $(PROOF))$(eval $(PROOF): ; @:))
 
-prove: $(READY)  ## Prove at full size, resumable: crash, readers, rollback, service or soak; ARGS=--fresh starts anew
+prove: $(READY)  ## Prove at full size, resumable; alone, it lists them; ARGS=--fresh starts anew
 	@$(BIN)/python -m tests.proofs $(or $(PROOF),$(NAME)) $(ARGS)
 
 bench: $(READY)  ## Measure the service beside reference servers, in five minutes; ARGS="service --quick" to see it work

@@ -1,11 +1,11 @@
-"""The service's proofs at a small size; `make prove service` and `make prove soak` run the whole of them."""
+"""The service's proofs at a small size; `make prove service`, `soak` and `requests` run the whole of them."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.proofs import service, soak
+from tests.proofs import requests, service, soak
 from tests.proofs.site import Site
 
 
@@ -21,6 +21,12 @@ def test_nothing_that_happens_loses_a_request(site: Site, event: str) -> None:
     result = service.trial(site, event, 0, seconds=1)
     print(service.table([result]))
     assert not result.faults
+
+
+def test_odd_requests_are_answered_over_http_too(site: Site) -> None:
+    """None breaks the server or its connection."""
+    results = [requests.trial(site, *key) for key in requests.keys(site)]
+    assert not [(each.key, each.faults) for each in results if each.faults]
 
 
 def test_a_soak_has_no_error_and_draws_its_memory(tmp_path: Path) -> None:

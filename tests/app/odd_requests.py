@@ -100,7 +100,7 @@ ODD = (
     raw("cut short", WHOLE[:-5], 400),
     raw("a list", "[]", 400),
     raw("a text", '"Peru"', 400),
-    raw("nested 100,000 deep in 64 KiB", "[" * 60_000, 400),
+    raw("nested 60,000 deep", "[" * 60_000, 400),
     raw("a name twice", WHOLE[:-1] + ', "total_orders": 4}', 400),
     raw("HTML where a value should be", f'{{"country_code": {HTML}}}', 400),
     # encodings and types of content

@@ -16,9 +16,16 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tests.conftest import ROOT
-from tests.proofs import crash, readers, rollback, service, soak
+from tests.proofs import crash, readers, requests, rollback, service, soak
 
-PROOFS = {"crash": crash, "readers": readers, "rollback": rollback, "service": service, "soak": soak}
+PROOFS = {
+    "crash": crash,
+    "readers": readers,
+    "requests": requests,
+    "rollback": rollback,
+    "service": service,
+    "soak": soak,
+}
 KEPT = ROOT / ".local" / "proofs"
 CODE = ("pipeline", "app", "dev", "tests/proofs", "requirements.lock")
 
