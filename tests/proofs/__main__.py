@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tests.conftest import ROOT
-from tests.proofs import crash, readers, requests, rollback, service, soak
+from tests.proofs import crash, fuzz, readers, requests, rollback, service, soak
 
 PROOFS = {
     "crash": crash,
+    "fuzz": fuzz,
     "readers": readers,
     "requests": requests,
     "rollback": rollback,

@@ -63,8 +63,7 @@ class World:
             migrate(world._postgres.url())
             for _ in range(2):
                 world.publish(world.new_history())
-            world._service.start(os.environ | {"API_DATABASE_URL": world._url(API)}, "")
-            world._workers = [each for (each,) in connections(world._service.port, world._server("api")).values()]
+            world.serve()
             yield world
         finally:
             world._stop()
@@ -74,6 +73,17 @@ class World:
         self._postgres.stop()
         self._postgres.remove()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def serve(self, **settings: str) -> None:
+        """Start the API, or start it anew, with these settings beside its database."""
+        Processes(self._folder).stop("api")
+        self._service.start(os.environ | {"API_DATABASE_URL": self._url(API)} | settings, "")
+        self._workers = [each for (each,) in connections(self._service.port, self._server("api")).values()]
+
+    @property
+    def address(self) -> str:
+        """Of the API."""
+        return self._service.url
 
     def _url(self, role: str) -> str:
         return as_role(self._postgres.url(), role)
