@@ -32,7 +32,12 @@ rules: $(READY)  ## Run the notebook that writes pipeline/rules.toml, and README
 		notebooks/02_cleaning_rules.ipynb
 	@$(BIN)/cog -r -P --verbosity=1 README.md
 
-test: $(READY)  ## Run the tests; ARGS="-k name" for some of them
+# What the browser tests take from npm. Without npm they skip, and so they do where it reaches no registry.
+AXE := tests/browser/node_modules/.package-lock.json
+$(AXE): tests/browser/package-lock.json
+	-@npm ci --prefix tests/browser --no-audit --no-fund --loglevel=error && touch $@
+
+test: $(READY) $(if $(shell command -v npm),$(AXE))  ## Run the tests; ARGS="-k name" for some of them
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 # In `make prove crash` the word after prove is what to prove, and no target to make.
@@ -59,8 +64,8 @@ lock: $(READY)  ## Pin the dependencies of setup.cfg in requirements.lock; ARGS=
 clean: $(if $(wildcard .local),| $(BIN)/python)  ## Stop all, and delete what it kept: database, Airflow's history, logs
 	@[ ! -d .local ] || $(BIN)/python -m dev clean
 
-distclean: clean  ## The same, and delete the Python environments
-	@rm -rf .venv .venv-*
+distclean: clean  ## The same, and delete the Python environments and what npm brought
+	@rm -rf .venv .venv-* tests/browser/node_modules
 
 $(READY): requirements.lock setup.cfg
 	@sh dev/venv.sh $(VENV) $(PYTHON)

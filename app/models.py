@@ -124,6 +124,17 @@ class RuleOutcome(Model):
     example: Mapped[str | None]
 
 
+class Unplaced(Model):
+    """How many of a country's kept rows fall in no segment of a kind; they count for the country all the same."""
+
+    __tablename__ = "unplaced"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey(Run.run_id), primary_key=True)
+    country_code: Mapped[str] = mapped_column(primary_key=True)
+    segment_name: Mapped[str] = mapped_column(primary_key=True)
+    rows: Mapped[int]
+
+
 class AuditOutcome(Model):
     __tablename__ = "audit_outcome"
 

@@ -1,4 +1,4 @@
-"""GET /rules: what was dropped from the history and why, in each country."""
+"""GET /rules: what was dropped from the history and why, in each country. `past` shows it on the page."""
 
 from flask import Response, current_app
 from flask_openapi3.blueprint import APIBlueprint
@@ -79,7 +79,12 @@ def rules(query: OfRun) -> Response:
     Of the published run, or of the one that `run` names.
     """
     published: Published = current_app.extensions["published"]
-    run_id = query.run or published.require().run_id
+    found = of(query.run or published.require().run_id)
+    return tables.json_answer(found, found.run_id)
+
+
+def of(run_id: str) -> Rules:
+    """What each rule met in a run. Raises DatabaseAwayError or UnknownRunError."""
     counts, found, outcomes = reader("tables").read(
         select(models.Run.rows_in, models.Run.rows_kept).where(models.Run.run_id == run_id),
         select(models.Rule).where(models.Rule.run_id == run_id).order_by(models.Rule.position),
@@ -91,13 +96,12 @@ def rules(query: OfRun) -> Response:
     met: dict[str, list[Outcome]] = {}
     for row in outcomes:
         met.setdefault(row.rule, []).append(Outcome.model_validate(row))
-    body = Rules(
+    return Rules(
         run_id=run_id,
         rows_in=rows_in,
         rows_kept=rows_kept,
         rules=[_rule(rule._asdict(), met.get(rule.name, []), rows_in) for rule in found],
     )
-    return tables.json_answer(body, run_id)
 
 
 def _rule(columns: dict[str, object], met: list[Outcome], rows_in: int | None) -> Rule:

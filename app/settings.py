@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import structlog
 from sqlalchemy.engine import URL, make_url
@@ -33,6 +34,7 @@ class Settings:
     longest_download_seconds: float = 3600  # a million rows are 80 MB: at 1 Mbit/s, eleven minutes
     api_keys: tuple[str, ...] = field(default=(), repr=False)  # none: everyone may ask
     cors_origins: tuple[str, ...] = ()  # whose pages may ask from a browser
+    airflow_url: str = ""  # where the page's links to Airflow lead; empty: it has none
     workers: int = 2  # processes; read by `server`
 
     @classmethod
@@ -43,6 +45,7 @@ class Settings:
             max_age_hours=_hours(environ, "VOUCHER_MAX_AGE_HOURS", 36),
             api_keys=_keys(environ, "VOUCHER_API_KEYS"),
             cors_origins=_origins(environ, "VOUCHER_CORS_ORIGINS"),
+            airflow_url=_web_address(environ, "VOUCHER_AIRFLOW_URL"),
             workers=_count(environ, "VOUCHER_WORKERS", 2),
         )
 
@@ -115,3 +118,16 @@ def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
         if not ORIGIN.fullmatch(origin):
             raise SettingsError(f"{name}: {origin} is no origin like https://shop.example, in small letters, no path.")
     return origins
+
+
+def _web_address(environ: Mapping[str, str], name: str) -> str:
+    """Without a slash at its end, so that paths can be added."""
+    address = environ.get(name, "")
+    try:
+        parts = urlsplit(address)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        known = False
+    if address and not (known and address.isprintable() and not set(address) & set(" ?#@")):
+        raise SettingsError(f"{name} is no web address like https://airflow.example or http://localhost:8080.")
+    return address.rstrip("/")

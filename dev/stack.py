@@ -38,7 +38,10 @@ STOP_ORDER = (("airflow-scheduler", "airflow-dags", "api"), ("airflow-api", "s3"
 SECRETS = {"postgres": 16, "owner": 16, "pipeline": 16, "api": 16, "airflow": 64}  # lengths in bytes
 API = "API_DATABASE_URL"
 DATABASES = ("DATABASE_URL", "PIPELINE_DATABASE_URL", API)
-API_SETTINGS = ("VOUCHER_MAX_AGE_HOURS", "VOUCHER_API_KEYS", "VOUCHER_CORS_ORIGINS", "VOUCHER_WORKERS")
+API_SETTINGS = (
+    *("VOUCHER_MAX_AGE_HOURS", "VOUCHER_API_KEYS", "VOUCHER_CORS_ORIGINS", "VOUCHER_WORKERS"),
+    "VOUCHER_AIRFLOW_URL",
+)
 OURS = (*DATABASES, "VOUCHER_", "AWS_", "AIRFLOW", "TODAY")
 NOT_FOR_CHILDREN = ("AIRFLOW", "MAKE", "MFLAGS", "PYTHONDONTWRITEBYTECODE", "TODAY")
 
@@ -115,6 +118,7 @@ class Stack:
             **self._databases,
             **(self.s3.environment if self.own_s3 else {}),
             **self.airflow.environment,
+            "VOUCHER_AIRFLOW_URL": self.airflow.url,  # always the stack's own, whatever port it had before
             "FLASK_APP": "app",
             **{"NO_PROXY": local, "no_proxy": local},
         }

@@ -168,6 +168,16 @@ def test_sourced_env_is_not_from_outside(tmp_path: Path, free: dict[str, str]) -
     assert again.fingerprints == stack.fingerprints
 
 
+def test_the_page_links_to_this_airflow(tmp_path: Path, free: dict[str, str]) -> None:
+    """On its own port, whatever an earlier .local/env said; another port is a reason to start the API anew."""
+    stack = Stack(tmp_path, free)
+    moved = Stack(tmp_path, free | stack.settings | {"AIRFLOW_PORT": str(free_port())})
+
+    assert stack.environment_with("API_DATABASE_URL")["VOUCHER_AIRFLOW_URL"] == stack.airflow.url
+    assert moved.settings["VOUCHER_AIRFLOW_URL"] == moved.airflow.url != stack.airflow.url
+    assert moved.fingerprints["api"] != stack.fingerprints["api"]
+
+
 def test_secrets_of_an_earlier_version_are_kept(tmp_path: Path, free: dict[str, str]) -> None:
     """Secrets that a state folder has stay as they are; the ones it lacks are added, once, for no other user to read."""
     (tmp_path / "secrets.json").write_text('{"postgres": "theirs", "airflow": "signed"}')

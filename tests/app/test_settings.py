@@ -112,6 +112,43 @@ def test_an_origin_is_an_exact_one(origins: str) -> None:
         Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_CORS_ORIGINS": origins})
 
 
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        *(("", ""), ("http://localhost:8080", "http://localhost:8080")),
+        *(
+            ("https://airflow.example/base/", "https://airflow.example/base"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+        ),
+    ],
+)
+def test_the_address_of_airflow_is_one_that_paths_can_be_added_to(address: str, found: str) -> None:
+    """Whether it ends in a slash or not; unset, the page has no links to it."""
+    assert Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_AIRFLOW_URL": address}).airflow_url == found
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("airflow.example", "javascript:alert(1)", "ftp://airflow.example", "http://", "http:///path", "//airflow"),
+        *(
+            "http://a b",
+            "http://a?x=1",
+            "http://a#x",
+            "http://me:word@a",
+            "http://a:port",
+            "http://a\n",
+            "http://[::1",
+            " ",
+        ),
+    ],
+)
+def test_what_is_no_web_address_refuses_to_start(address: str) -> None:
+    """It would become a link that leads nowhere, or worse."""
+    with pytest.raises(SettingsError, match="VOUCHER_AIRFLOW_URL"):
+        Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_AIRFLOW_URL": address})
+
+
 @pytest.mark.parametrize("workers", ["0", "-1", "two", "1.5", "²"])
 def test_workers_are_a_whole_number_above_zero(workers: str) -> None:
     """Anything else refuses to start, naming variable and value."""

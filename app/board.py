@@ -1,0 +1,72 @@
+"""What the page tells from memory: the country that it is about, and the answer to a customer tried on it."""
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flask import current_app, url_for
+
+from app import problems
+from app.customer import MEASURED, Customer
+from app.explanation import Explanation
+from app.schemas import example
+from app.snapshot import Snapshot, UnknownCountryError, same
+from app.voucher import answer
+
+FORM = ("segment_name", "total_orders", "last_order_ts")  # its fields, but for the country
+DIGITS = re.compile(r"\d{1,18}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A customer as the form has it, and what /voucher says to that: an answer, or what is wrong, by field."""
+
+    fields: Mapping[str, str]
+    answer: Explanation | None = None
+    errors: Mapping[str, str] = field(default_factory=dict)  # under "" what is no field's fault
+    command: str = ""
+
+
+def country(run: Snapshot, given: str) -> str:
+    """As stored; the one with most rows where none is given. Raises UnknownCountryError."""
+    if not given.strip():
+        return run.countries[0]
+    found = next((known for known in run.countries if same(known) == same(given)), None)
+    if found is None:
+        raise UnknownCountryError(given, run.countries)
+    return found
+
+
+def trial(run: Snapshot, country_code: str, given: Mapping[str, str]) -> Trial:
+    """Of the customer `given`, or of an example where none is."""
+    shown = {} if "segment_name" in given else example(run, next(iter(run.measures)))
+    fields = {name: str(given.get(name, shown.get(name, ""))).removesuffix(" 00:00:00") for name in FORM}
+    kind = fields["segment_name"]
+    measured = MEASURED.get(run.measures.get(kind, ""))
+    needed = {measured: _value(fields[measured])} if measured else {}
+    body = json.dumps({"country_code": country_code, "segment_name": kind, **needed}, ensure_ascii=False)
+    try:
+        _, told = answer(Customer.read(body.encode()), run, run.reference_day, explained=True)
+    except problems.OF_A_CUSTOMER as error:
+        problem = problems.HANDLERS[type(error)](error)
+        errors = {wrong.field: wrong.detail for wrong in problem.errors}
+        return Trial(fields, errors=errors or {"": problem.detail})
+    return Trial(fields, Explanation.model_validate_json(told), command=curl(body))
+
+
+def _value(text: str) -> int | str | None:
+    """What stands for it in JSON."""
+    return int(text) if DIGITS.fullmatch(text.strip()) else text.strip() or None
+
+
+def curl(body: str) -> str:
+    """The command that asks the same, to be pasted into a shell."""
+    lines = [
+        f"curl {shlex.quote(url_for('voucher.voucher', explain='true', _external=True))}",
+        "--header 'Content-Type: application/json'",
+        *(['--header "Authorization: Bearer $VOUCHER_API_KEY"'] if current_app.extensions["settings"].api_keys else []),
+        f"--data-raw {shlex.quote(body)}",
+    ]
+    return " \\\n  ".join(lines)

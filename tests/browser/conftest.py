@@ -1,0 +1,105 @@
+"""A real Chromium, the system's, and what it sees: `visit` opens the page, and lets no error or stranger pass."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+
+from tests.browser.stage import Stage
+
+AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+MACHINE = "net::ERR_NETWORK_CHANGED"  # an interface of the machine came or went, which cuts what is under way
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def missing(what: str) -> NoReturn:
+    """Skip, unless the browser is required."""
+    if os.environ.get("REQUIRE_BROWSER") == "1":
+        pytest.fail(f"REQUIRE_BROWSER=1, but {what}", pytrace=False)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, NAMES)), None) or missing(
+        f"there is none of {', '.join(NAMES)}: `apt-get install chromium` brings one"
+    )
+    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core."""
+    if not AXE.exists():
+        missing("axe-core is not there: `npm ci` in tests/browser brings it, which `make test` does where npm is")
+    return AXE.read_text()
+
+
+@pytest.fixture(scope="session")
+def stage(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with Stage.open(tmp_path_factory.mktemp("browser")) as stage:
+        yield stage
+
+
+class Visit:
+    """Opens pages; `faults` are what they had on the console, and whom but the service they asked."""
+
+    def __init__(self, browser: Browser, stage: Stage) -> None:
+        self._browser = browser
+        self._stage = stage
+        self._contexts: list[BrowserContext] = []
+        self.requests: list[Request] = []
+        self.faults: list[str] = []
+
+    def __call__(self, path: str = "/?country=Peru", at: Stage | None = None, **options: Any) -> Page:
+        context = self._browser.new_context(**options)
+        self._contexts.append(context)
+        context.on("console", self._hear)
+        context.on("weberror", lambda error: self.faults.append(str(error.error)))
+        context.on("request", self._see)
+        page = context.new_page()
+        page.goto(f"{(at or self._stage).service.url}{path}")
+        return page
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and MACHINE not in message.text:
+            self.faults.append(f"{message.text} {message.location}")
+
+    def _see(self, request: Request) -> None:
+        self.requests.append(request)
+        if urlsplit(request.url).hostname != "127.0.0.1" or urlsplit(request.url).port == 9:
+            self.faults.append(f"asked for {request.url}")
+
+    def end(self) -> None:
+        for context in self._contexts:
+            context.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, stage: Stage) -> Iterator[Visit]:
+    """Fails where a page had an error on its console, or asked another host."""
+    visit = Visit(browser, stage)
+    yield visit
+    visit.end()
+    assert not visit.faults
+
+
+@pytest.fixture
+def violations(axe: str) -> Callable[[Page], list[str]]:
+    """What axe-core has against a page as it stands."""
+
+    def violations(page: Page) -> list[str]:
+        page.evaluate(axe)
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        return [f"{rule['id']}: {node['html']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
+
+    return violations

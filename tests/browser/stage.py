@@ -1,0 +1,131 @@
+"""The service as its users meet it: Postgres, runs that the pipeline published, and the API, to be looked at by a browser."""
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dev.ports import free_port
+from dev.postgres import Postgres
+from dev.processes import Processes
+from dev.service import Service
+from tests.conftest import API, PIPELINE, ROOT, as_role, migrate
+from tests.proofs.data import TYPES
+
+TODAY = date(2020, 6, 1)
+EVIL = "<img src=x onerror=alert(1)>"
+AIRFLOW = "http://127.0.0.1:9"  # no one is there, and nothing but a link may lead there
+
+Row = dict[str, Any]
+
+
+def sent(country: str, amount: float | None, times: int, orders: int | None, days: int, first: int = 200) -> list[Row]:
+    """Assignments to customers who ordered last, and first, so many days before TODAY."""
+    row = {
+        "timestamp": TODAY.isoformat(),
+        "country_code": country,
+        "last_order_ts": (TODAY - timedelta(days=days)).isoformat(),
+        "first_order_ts": (TODAY - timedelta(days=first)).isoformat(),
+        "total_orders": orders,
+        "voucher_amount": amount,
+    }
+    return [row] * times
+
+
+# Peru has a tie from 14 orders on, Latvia nothing but faithful customers, and each rule drops some rows.
+COMMON = [
+    *(*sent("Peru", 2640, 6, 20, 40), *sent("Peru", 3520, 6, 20, 40), *sent("Peru", 2640, 4, None, 40)),
+    *(*sent("Peru", None, 3, 3, 40), *sent("Peru", 2640, 3, 0, 40), *sent("Peru", 2640, 2, 1, 40)),
+    *(*sent("Latvia", 4400, 25, 50, 100), *sent(EVIL, 990, 15, 3, 100)),
+]
+HISTORIES = {
+    "before": [*COMMON, *sent("Peru", 2640, 20, 3, 10), *sent("Peru", 3520, 8, 3, 10), *sent("Peru", 4400, 4, 3, 10)],
+    "now": [*COMMON, *sent("Peru", 3520, 20, 3, 10), *sent("Peru", 2640, 8, 3, 10), *sent("Peru", 4400, 4, 3, 10)],
+    "next": [*COMMON, *sent("Peru", 5500, 30, 3, 10)],
+}
+
+
+class Stage:
+    """Use `Stage.open`."""
+
+    def __init__(self, folder: Path, postgres: Postgres, database: str) -> None:
+        self._folder = folder
+        self.postgres = postgres
+        self._database = postgres.url(database)
+        self.service = Service(folder, free_port())
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path) -> Iterator["Stage"]:
+        """With the histories `before` and `now` published."""
+        postgres = Postgres(folder, free_port(), secrets.token_hex(8), secrets.token_hex(8), durable=False)
+        try:
+            postgres.start()
+            stage = cls(folder, postgres, "voucher")
+            migrate(stage._database)
+            stage.publish("before")
+            stage.publish("now")
+            with stage.running():
+                yield stage
+        finally:
+            postgres.stop()
+            postgres.remove()
+
+    @contextmanager
+    def beside(self, folder: Path) -> Iterator["Stage"]:
+        """Another service, on a database of its own in which nothing is published."""
+        name = f"beside_{secrets.token_hex(4)}"
+        self.postgres.create(name)
+        stage = Stage(folder, self.postgres, name)
+        migrate(stage._database)
+        with stage.running():
+            yield stage
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        try:
+            self.start()
+            yield
+        finally:
+            self.stop()
+
+    def start(self) -> None:
+        environ = {"API_DATABASE_URL": as_role(self._database, API), "VOUCHER_AIRFLOW_URL": AIRFLOW}
+        self.service.start(os.environ | environ, "")
+
+    def stop(self) -> None:
+        Processes(self._folder).stop("api")
+
+    def publish(self, name: str) -> str:
+        """Have the pipeline publish one of HISTORIES, as a person would; the run's id."""
+        path = self._folder / f"{name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        columns = {column: pa.array([row[column] for row in HISTORIES[name]], kind) for column, kind in TYPES.items()}
+        pq.write_table(pa.table(columns), path)
+        self._pipeline("run", "--source", str(path))
+        return str(self.query("SELECT run_id FROM voucher.current_run"))
+
+    def roll_back(self, run_id: str, reason: str) -> None:
+        self._pipeline("rollback", run_id, "--reason", reason)
+
+    def _pipeline(self, *arguments: str) -> None:
+        environ = {"PIPELINE_DATABASE_URL": as_role(self._database, PIPELINE), "TODAY": TODAY.isoformat()}
+        command = [sys.executable, "-m", "pipeline", *arguments]
+        ended = subprocess.run(command, cwd=ROOT, env=os.environ | environ, capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 0, ended.stderr
+
+    def query(self, statement: str) -> Any:
+        """The first value that it gives, if any."""
+        with closing(psycopg2.connect(self._database)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            found = cursor.fetchone() if cursor.description else None
+        return found and found[0]

@@ -1,0 +1,306 @@
+"""The page as a person meets it: a real Chromium, the service as it runs, and runs that the pipeline published."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visit
+from tests.browser.stage import AIRFLOW, EVIL, TODAY, Stage
+
+Violations = Callable[[Page], list[str]]
+
+SECONDS = 20_000  # milliseconds that something may take to appear; the page looks every 3 s
+PHONE = {"viewport": {"width": 375, "height": 812}, "has_touch": True, "is_mobile": True}
+DARK = {"color_scheme": "dark"}
+KINDS = {
+    "frequent_segment": ({"total_orders": 3}, "3 orders, so segment 0-4"),
+    "recency_segment": ({"last_order_ts": "2020-05-22"}, f"10 days from the last order to {TODAY}, so segment 0-29"),
+}
+
+
+def test_segments(visit: Visit) -> None:
+    """Each kind is a board of its segments, with amount, share, votes and runner-up; ties and no history are said."""
+    section = visit().locator("#segments")
+    expect(section.get_by_role("heading", level=2)).to_have_text("Segments of Peru")
+    boards = section.get_by_role("list")
+    expect(boards).to_have_count(2)
+    row = boards.nth(0).get_by_role("listitem").nth(0)
+    expect(row).to_contain_text("3520")
+    expect(row).to_contain_text("62 %")
+    expect(row).to_contain_text("20 of 32 assignments")
+    expect(row).to_contain_text("38 points ahead of 2640 (25 %)")
+    assert row.locator("svg rect").count() == 3
+    expect(boards.nth(0).get_by_role("listitem").nth(2)).to_contain_text("Tie 3520 as often; the smaller wins")
+    expect(boards.nth(1).get_by_text("No history").first).to_be_visible()
+
+
+def test_what_was_dropped(visit: Visit) -> None:
+    """From the rows of the history to those kept, a step a rule, for the country and for all."""
+    steps = visit().locator("#dropped").get_by_role("listitem")
+    expect(steps.first).to_contain_text("56")
+    expect(steps.first).to_contain_text("96")
+    expect(steps.filter(has_text="missing_total_orders")).to_contain_text("total_orders IS NULL")
+    expect(steps.filter(has_text="missing_total_orders").locator("b").first).to_have_text("\N{MINUS SIGN}4")
+    expect(steps.last).to_contain_text("44")
+    expect(steps.last).to_contain_text("84")
+
+
+def test_runs(visit: Visit) -> None:
+    """The publications, newest first, and by default what the newest changed, old and new."""
+    runs = visit().locator("#runs")
+    expect(runs.locator(".timeline li").first).to_contain_text("Answers now")
+    expect(runs.locator(".timeline li").last).to_contain_text("84 rows kept, data up to 1 Jun 2020")
+    runs.get_by_role("link", name="What changed").first.click()
+    table = runs.get_by_role("table", name=re.compile("Peru"))
+    expect(table.get_by_role("row").nth(1)).to_contain_text("0-4 orders")
+    expect(table.get_by_role("row").nth(1)).to_contain_text("2640")
+    expect(table.get_by_role("row").nth(1)).to_contain_text("3520")
+
+
+def test_any_two_runs_are_compared(visit: Visit) -> None:
+    """Chosen from the lists, and the place is in the address; a run does not differ from itself."""
+    page = visit("/?country=Latvia")
+    first = page.locator("#old").locator("option").first.get_attribute("value")
+    page.locator("#old").select_option(first)
+    page.locator("#new").select_option(first)
+    page.get_by_role("button", name="Compare").click()
+    expect(page).to_have_url(re.compile(f"country=Latvia.*old={first}&new={first}|old={first}&new={first}"))
+    expect(page.locator("#compared")).to_contain_text("Every answer is the same in both runs.")
+    expect(page.locator("#segments h2")).to_have_text("Segments of Latvia")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", [{}, {"java_script_enabled": False}], ids=["script", "no script"])
+def test_a_tried_customer_of_each_kind(visit: Visit, stage: Stage, kind: str, options: dict[str, Any]) -> None:
+    """Filled in and sent, the form gives the service's answer and sentence, under an address that gives them again."""
+    fields, said = KINDS[kind]
+    page = visit(**options)
+    page.locator(f"input[value={kind}]").check()
+    for name, value in fields.items():
+        page.locator(f"#{name}").fill(str(value))
+    page.get_by_role("button", name="Show the voucher").click()
+    expect(page.locator(".because")).to_contain_text(said)
+    expect(page).to_have_url(re.compile(r"\?country=Peru&segment_name=.*#try$"))
+    customer = {"country_code": "Peru", "segment_name": kind} | fields
+    answer = requests.post(f"{stage.service.url}/voucher?explain=true", json=customer, timeout=10).json()
+    expect(page.locator(".because")).to_have_text(answer["because"])
+    expect(page.locator(".voucher")).to_contain_text(str(answer["voucher_amount"]))
+    page.reload()
+    expect(page.locator(".because")).to_have_text(answer["because"])
+
+
+def test_only_the_field_that_counts_is_shown(visit: Visit) -> None:
+    """The other kind's comes when that kind is chosen."""
+    page = visit()
+    expect(page.locator("#total_orders")).to_be_visible()
+    expect(page.locator("#last_order_ts")).to_be_hidden()
+    page.get_by_role("radio", name="Days since the last order").check()
+    expect(page.locator("#total_orders")).to_be_hidden()
+    expect(page.locator("#last_order_ts")).to_be_visible()
+
+
+def test_the_country_switch_keeps_its_place_in_the_address(visit: Visit) -> None:
+    """A country is a link, and what was tried stays tried."""
+    page = visit("/?country=Peru&segment_name=frequent_segment&total_orders=3")
+    page.get_by_role("navigation", name="Country").get_by_role("link", name="Latvia").click()
+    expect(page).to_have_url(re.compile(r"country=Latvia&segment_name=frequent_segment&total_orders=3"))
+    expect(page.locator("#segments h2")).to_have_text("Segments of Latvia")
+    expect(page.locator("#country")).to_have_value("Latvia")
+    expect(page.locator(".because")).to_contain_text("3 orders")
+    page.go_back()
+    expect(page.locator("#segments h2")).to_have_text("Segments of Peru")
+
+
+def test_the_keyboard_is_enough(visit: Visit) -> None:
+    """Tab leads past a link that skips the head to the form, and Enter sends it; what has the focus is seen."""
+    page = visit()
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    expect(page.locator(".skip")).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "total_orders":
+            break
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    page.keyboard.type("20")
+    page.keyboard.press("Enter")
+    expect(page.locator(".because")).to_contain_text("20 orders, so segment 14-37: 2640 was used in 6 of 12")
+
+
+def test_the_command_is_copied_and_works(visit: Visit) -> None:
+    """The button puts it on the clipboard; pasted into a shell, it gives the answer that stands beside it."""
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    command = page.evaluate("navigator.clipboard.readText()")
+    assert command == page.locator("#command").text_content()
+    if shutil.which("curl"):
+        said = subprocess.run(["sh", "-c", f"{command} --silent"], capture_output=True, text=True, timeout=30).stdout
+        assert page.locator(".because").text_content() in said
+
+
+def test_a_publish_appears_by_itself(visit: Visit, stage: Stage) -> None:
+    """Without restart or reload: what is being typed, the focus and the place on the page stay."""
+    page = visit()
+    before = str(stage.query("SELECT run_id FROM voucher.current_run"))
+    page.evaluate("window.kept = true")
+    page.locator("#total_orders").fill("4")
+    page.locator("#new").select_option(index=1)
+    chosen = page.locator("#new").input_value()
+    page.locator("#total_orders").focus()
+    top = page.evaluate("document.getElementById('total_orders').getBoundingClientRect().top")
+    try:
+        stage.publish("next")
+        expect(page.locator("#segments li").first).to_contain_text("5500", timeout=SECONDS)
+        expect(page.get_by_role("status")).to_have_text("A new run was published. This page shows it now.")
+        expect(page.locator("#total_orders")).to_be_focused()
+        expect(page.locator("#total_orders")).to_have_value("4")
+        expect(page.locator("#new")).to_have_value(chosen)
+        assert page.evaluate("window.kept")
+        assert abs(page.evaluate("document.getElementById('total_orders').getBoundingClientRect().top") - top) < 5
+    finally:
+        stage.roll_back(before, f"It was a test {EVIL}")
+    expect(page.locator("#segments li").first).to_contain_text("3520", timeout=SECONDS)
+    expect(page.locator(".timeline li").first).to_contain_text(f"It was a test {EVIL}")
+
+
+def test_the_first_publish_takes_the_place_of_what_to_do(
+    visit: Visit, stage: Stage, tmp_path: Path, violations: Violations
+) -> None:
+    """Nothing published says how to switch the DAG on, with a link to Airflow; then the page is there by itself."""
+    with stage.beside(tmp_path) as beside:
+        page = visit("/", at=beside)
+        expect(page.get_by_role("heading", level=2)).to_have_text("Nothing is published yet")
+        link = page.locator("main").get_by_role("link", name="Airflow")
+        expect(link).to_have_attribute("href", f"{AIRFLOW}/dags/Voucher_Select")
+        assert not violations(page)
+        page.evaluate("window.kept = true")
+        beside.publish("now")
+        expect(page.locator("#segments h2")).to_have_text("Segments of Peru", timeout=SECONDS)
+        assert page.evaluate("window.kept")
+
+
+def test_a_banner_tells_that_postgres_is_away_and_goes_with_it(
+    visit: Visit, stage: Stage, violations: Violations
+) -> None:
+    """Segments and answers stay; what only Postgres knows is away until it is back."""
+    page = visit()
+    try:
+        stage.postgres.kill()
+        expect(page.locator(".banner")).to_contain_text("The database is away.", timeout=SECONDS)
+        expect(page.get_by_role("status")).to_have_text("The database is away.")
+        expect(page.locator("#dropped")).to_contain_text("which is away just now")
+        expect(page.locator("#segments li").first).to_contain_text("3520")
+        page.locator("#total_orders").fill("20")
+        page.get_by_role("button", name="Show the voucher").click()
+        expect(page.locator(".because")).to_contain_text("20 orders, so segment 14-37")
+        assert not violations(page)
+    finally:
+        stage.postgres.start()
+    expect(page.locator(".banner")).to_have_count(0, timeout=SECONDS)
+    expect(page.locator("#dropped")).to_contain_text("missing_total_orders")
+
+
+def test_a_banner_tells_that_the_answers_are_stale(visit: Visit, stage: Stage, violations: Violations) -> None:
+    """It comes and goes by itself, and says since when and what to look at."""
+    page = visit()
+    try:
+        stage.query("UPDATE voucher.current_run SET checked_at = '2020-06-02'")
+        expect(page.locator(".banner")).to_contain_text("since 2 Jun 2020, 00:00 UTC", timeout=SECONDS)
+        expect(page.locator(".banner").get_by_role("link", name="Airflow")).to_be_visible()
+        assert not violations(page)
+    finally:
+        stage.query("UPDATE voucher.current_run SET checked_at = now()")
+    expect(page.locator(".banner")).to_have_count(0, timeout=SECONDS)
+
+
+def test_a_service_that_is_gone_is_told(visit: Visit, stage: Stage) -> None:
+    """What is shown stays to be read; once the service is back, the word goes."""
+    page = visit()
+    try:
+        stage.stop()
+        expect(page.get_by_role("status")).to_contain_text("No connection to the service.", timeout=SECONDS)
+        expect(page.locator("#segments li").first).to_contain_text("3520")
+    finally:
+        stage.start()
+    expect(page.get_by_role("status")).to_have_text("", timeout=SECONDS)
+    assert visit.faults  # that no connection was made, the browser itself says on the console
+    visit.faults.clear()
+
+
+STATES = {
+    "light": ("/?country=Peru", {}),
+    "dark": ("/?country=Peru", DARK),
+    "phone": ("/?country=Peru", PHONE),
+    "phone, dark": ("/?country=Latvia", PHONE | DARK),
+    "narrow": ("/?country=Peru", {"viewport": {"width": 320, "height": 600}}),
+    "answer": ("/?country=Peru&segment_name=recency_segment&last_order_ts=2020-05-22", {}),
+    "errors": ("/?country=Peru&segment_name=recency_segment&last_order_ts=soon", {}),
+    "errors, dark": ("/?country=Peru&segment_name=frequent_segment&total_orders=x", DARK),
+    "unknown kind": ("/?country=Peru&segment_name=vip", {}),
+    "less motion": ("/?country=Peru", {"reduced_motion": "reduce"}),
+    "evil": (f"/?country={EVIL.replace(' ', '%20')}", {}),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_nothing_is_in_anybodys_way(visit: Visit, violations: Violations, state: str) -> None:
+    """axe-core finds nothing, and nothing has to be scrolled sideways."""
+    path, options = STATES[state]
+    page = visit(path, **options)
+    assert not violations(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.parametrize("options", [{}, DARK], ids=["light", "dark"])
+def test_an_unknown_country_is_in_nobodys_way(visit: Visit, violations: Violations, options: dict[str, Any]) -> None:
+    """The known ones are links. That the page is a 404, the browser itself says on the console."""
+    page = visit("/?country=Atlantis", **options)
+    expect(page.get_by_role("heading", level=2)).to_contain_text("Atlantis")
+    assert not violations(page)
+    assert [fault for fault in visit.faults if "404" not in fault] == []
+    visit.faults.clear()
+
+
+def test_on_paper_there_is_what_can_be_read(visit: Visit) -> None:
+    """All sections, and neither form nor navigation."""
+    page = visit()
+    page.emulate_media(media="print")
+    for name in ("segments", "try", "dropped", "runs"):
+        expect(page.locator(f"#{name} h2")).to_be_visible()
+    for selector in ("form", ".parts", ".pills", ".curl", ".skip"):
+        expect(page.locator(selector).first).to_be_hidden()
+
+
+def test_it_is_light(visit: Visit) -> None:
+    """One response has all that is read; with style, script and icon the page is far below 150 kB."""
+    page = visit()
+    page.wait_for_load_state("networkidle")
+    loaded = [request for request in visit.requests if request.resource_type != "fetch"]
+    sizes = {
+        request.url.rpartition("/")[2]: request.sizes()["responseBodySize"] + request.sizes()["responseHeadersSize"]
+        for request in loaded
+    }
+    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
+    print(f"{sum(sizes.values()):,} bytes in {len(sizes)} requests: {sizes}; first paint after {paint:.0f} ms")
+    assert len(sizes) <= 4
+    assert sum(sizes.values()) < 150_000
+    assert "20 of 32 assignments" in loaded[0].response().text()
+
+
+def test_the_documentation_is_a_click_away(visit: Visit) -> None:
+    """The link leads there; the picture on another host that ReDoc names is not fetched."""
+    page = visit()
+    page.get_by_role("link", name="API documentation").click()
+    expect(page).to_have_url(re.compile("/redoc$"))
+    expect(page.get_by_role("heading", name="Voucher Select")).to_be_visible(timeout=SECONDS)
+    visit.faults.clear()  # it is refused by the policy, and the browser says so
