@@ -5,11 +5,11 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE  # set, it makes every airflow command take 13 s
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs notebook rules test prove bench check lock clean distclean
+.PHONY: help up down status logs notebook rules test test-compose prove bench check lock audit clean distclean
 
 help:  ## This list
 	@echo "make TARGET, where TARGET is one of"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-11s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-13s%s\n", $$1, $$2 }'
 
 up: $(READY)  ## Start all of it on this machine and answer the README's customer; change ports by API_PORT, AIRFLOW_PORT, POSTGRES_PORT, S3_PORT
 	@$(BIN)/python -m dev up
@@ -40,6 +40,9 @@ $(AXE): tests/browser/package-lock.json
 test: $(READY) $(if $(shell command -v npm),$(AXE))  ## Run the tests; ARGS="-k name" for some of them
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
+test-compose: $(READY)  ## Build the images, start docker-compose.yml under a name and on ports of its own, and test what runs; ARGS="-k name"
+	@TEST_COMPOSE=1 $(BIN)/python -m pytest tests/compose -x -s -p no:cacheprovider $(ARGS)
+
 # In `make prove crash` the word after prove is what to prove, and no target to make.
 PROOF := $(if $(filter prove,$(firstword $(MAKECMDGOALS))),$(wordlist 2,9,$(MAKECMDGOALS)))
 $(if $(PROOF),$(eval .PHONY: $(PROOF))$(eval $(PROOF): ; @:))
@@ -50,16 +53,27 @@ prove: $(READY)  ## Prove at full size, resumable; alone, it lists them; ARGS=--
 bench: $(READY)  ## Measure the service beside reference servers, in five minutes; ARGS="service --quick" to see it work
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-check: $(READY)  ## Lint, format, types, directions of imports, README's tables
+check: $(READY)  ## Lint, format, types, directions of imports, README's tables, Dockerfiles, workflows
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/cog --check -P --verbosity=1 --check-fail-msg="The tables in README.md are old: make rules" README.md
+	@$(BIN)/hadolint docker/*.Dockerfile
+	@$(BIN)/zizmor --offline --quiet .github
 
-lock: $(READY)  ## Pin the dependencies of setup.cfg in requirements.lock; ARGS=--upgrade for newer ones
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --all-extras setup.cfg \
-		-o requirements.lock $(ARGS)
+LOCK = $(BIN)/uv pip compile -q --universal --generate-hashes setup.cfg
+LOCK_IMAGE = $(LOCK) --python-version 3.12 -c requirements.lock --no-annotate --custom-compile-command "make lock"
+
+lock: $(READY)  ## Pin the dependencies of setup.cfg in requirements.lock, and of it in docker/; ARGS=--upgrade for newer ones
+	@$(LOCK) --python-version 3.11 --all-extras -o requirements.lock $(ARGS)
+	@$(LOCK_IMAGE) -o docker/api.lock --extra app
+	@$(LOCK_IMAGE) -o docker/airflow.lock --extra pipeline --extra airflow-postgres
+	@$(LOCK_IMAGE) -o docker/s3.lock --extra s3-standin
+	@$(LOCK_IMAGE) -o docker/notebook.lock --extra notebook --extra pipeline
+
+audit: $(READY)  ## Ask PyPI for known vulnerabilities of what the lock file pins
+	@$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.lock $(ARGS)
 
 clean: $(if $(wildcard .local),| $(BIN)/python)  ## Stop all, and delete what it kept: database, Airflow's history, logs
 	@[ ! -d .local ] || $(BIN)/python -m dev clean

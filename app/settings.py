@@ -18,6 +18,7 @@ MAX_BULK_BYTES = 4 * 1024 * 1024  # of /vouchers; 10,000 customers take 2 MB
 SHORTEST_KEY = 16  # characters; `openssl rand -hex 16` makes 32
 KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # what a bearer token may be made of: RFC 6750
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
+FIRST_LOOK = "first-look"  # a part of every password that docker-compose.yml comes with
 WAY_OUT = "`make up` writes .local/env, which sets both: source it by `. .local/env`."
 
 
@@ -66,6 +67,12 @@ def _database_url(environ: Mapping[str, str]) -> URL:
             raise SettingsError(f"Neither {name} nor DATABASE_URL is set. {WAY_OUT}")
         log.warning(f"{name} is not set: using DATABASE_URL, the role of the owner")
         name = "DATABASE_URL"
+    if FIRST_LOOK in environ[name]:
+        if environ.get("VOUCHER_ENV") == "production":
+            raise SettingsError(
+                f"{name} has the first look's password, which VOUCHER_ENV=production refuses. Set your own."
+            )
+        log.warning(f"{name} has the first look's password: set your own before others can reach this")
     try:
         return database_url(environ[name])
     except ArgumentError as error:

@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from pipeline import PipelineError, publication
 from pipeline.database import Database
-from pipeline.settings import Settings, database_url
+from pipeline.settings import Settings, database_url, refuse_first_look
 
 log = logging.getLogger("pipeline")
 
@@ -22,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0, or 1 after one line on standard error that says what is wrong and what to do."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("botocore").setLevel(logging.WARNING)
+    for talkative in ("alembic", "botocore"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     commands: Mapping[str, Callable[[Any], None]] = {
         "run": _run,
         "plan": _plan,
@@ -126,7 +127,7 @@ def _rollback(options: Any) -> None:
 def _migrate(_: Any) -> None:
     from pipeline.migrations import migrate  # noqa: PLC0415  (alembic takes a second to import)
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    refuse_first_look(os.environ)
     migrate(
         os.environ.get("DATABASE_URL", ""),
         pipeline_url=os.environ.get("PIPELINE_DATABASE_URL"),

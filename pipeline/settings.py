@@ -10,6 +10,9 @@ from pipeline import PipelineError
 
 log = logging.getLogger("pipeline")
 
+FIRST_LOOK = "first-look"  # a part of every password and secret that docker-compose.yml comes with
+OF_SECRETS = ("DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL", "AIRFLOW")  # how variables with one begin
+
 
 class SettingsError(PipelineError):
     """A variable that is missing or can't be read."""
@@ -47,6 +50,7 @@ class Settings:
 
 def database_url(environ: Mapping[str, str]) -> str:
     """Where the tables lie, as the pipeline's own role, or, with a warning, as their owner. Raises SettingsError."""
+    refuse_first_look(environ)
     if own := environ.get("PIPELINE_DATABASE_URL"):
         return own
     if environ.get("VOUCHER_ENV") == "production":
@@ -57,6 +61,19 @@ def database_url(environ: Mapping[str, str]) -> str:
         log.warning("PIPELINE_DATABASE_URL is not set: the pipeline works as the owner, by DATABASE_URL")
         return owner
     raise SettingsError("DATABASE_URL is not set; after `make up`, `. .local/env` sets it")
+
+
+def refuse_first_look(environ: Mapping[str, str]) -> None:
+    """Raises SettingsError where production would run with a secret that everyone can read; elsewhere it warns."""
+    found = (name for name, value in environ.items() if name.startswith(OF_SECRETS) and FIRST_LOOK in value)
+    names = ", ".join(sorted(found))
+    if names and environ.get("VOUCHER_ENV") == "production":
+        raise SettingsError(
+            f"the first look's password or secret, which everyone knows, is in {names}, and VOUCHER_ENV=production "
+            "refuses it; set your own, as .env.example shows"
+        )
+    if names:
+        log.warning("the first look's password or secret is in %s: set your own before others can reach this", names)
 
 
 def _day(text: str) -> date | None:

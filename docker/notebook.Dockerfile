@@ -1,0 +1,14 @@
+# Jupyter with the pipeline's own engine; docker-compose.yml mounts notebooks/ and pipeline/ of the checkout.
+FROM python:3.12-slim
+COPY docker/notebook.lock /
+RUN python -m venv --without-pip /venv \
+    && pip --python /venv/bin/python install --no-cache-dir --no-deps --only-binary=:all: --require-hashes -r /notebook.lock
+WORKDIR /opt/voucher
+COPY docker/notebook.sh /
+COPY dev dev
+COPY pipeline pipeline
+COPY notebooks notebooks
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/opt/voucher PYTHONUNBUFFERED=1 HOME=/tmp
+USER 1000:1000
+EXPOSE 8888
+CMD ["sh", "/notebook.sh"]

@@ -1,0 +1,20 @@
+# The S3 stand-in: moto's server and the synthetic sample, which it serves from the first answer on. Not for production.
+FROM python:3.12-slim AS packages
+COPY docker/s3.lock /
+RUN python -m venv --without-pip /venv \
+    && pip --python /venv/bin/python install --no-cache-dir --no-deps --only-binary=:all: --require-hashes -r /s3.lock
+WORKDIR /opt/voucher
+COPY pipeline pipeline
+COPY dev dev
+# What makes and writes the sample is not needed to serve it.
+RUN /venv/bin/python -m dev.sample /history.parquet \
+    && pip --python /venv/bin/python uninstall --yes numpy pyarrow
+
+FROM python:3.12-slim
+COPY --from=packages /venv /venv
+COPY --from=packages /history.parquet /opt/voucher/
+COPY docker/s3.py /opt/voucher/
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
+USER 10001:10001
+EXPOSE 9000
+CMD ["python", "/opt/voucher/s3.py"]

@@ -1,0 +1,27 @@
+"""The running containers, started once for all tests of this folder: `make test-compose`."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.compose.project import Project
+
+# They need a Docker engine and ten minutes: `make test-compose` asks for them, `make test` does not.
+collect_ignore_glob = [] if os.environ.get("TEST_COMPOSE") else ["test_*.py"]
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A first look: built, up, and Voucher_Select switched on, with nothing set but names and ports."""
+    project = Project.copy(tmp_path_factory.mktemp("checkout"))
+    try:
+        with project.timed("docker compose build"):
+            project.compose("build")
+        with project.timed("docker compose up -d --wait"):
+            project.compose("up", "-d", "--wait")
+        with project.timed("switched on until its run has ended"):
+            project.switched_on()
+        yield project
+    finally:
+        project.compose("--profile", "notebook", "down", "--volumes", "--timeout=5", check=False)

@@ -1,0 +1,79 @@
+"""With secrets of its own, a Postgres that is managed elsewhere, and no stand-in of S3, as docs/operations.md describes."""
+
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from tests.compose.project import Project
+from tests.compose.test_operations import BLOCKS, execute
+
+ELSEWHERE = """
+CREATE ROLE managed LOGIN CREATEROLE PASSWORD 'managed-owner';
+CREATE DATABASE managed OWNER managed;
+"""
+ROLES = {"DATABASE_URL": "managed", "PIPELINE_DATABASE_URL": "managed_pipeline", "API_DATABASE_URL": "managed_api"}
+
+
+@pytest.fixture(scope="module")
+def production(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The Postgres of the first look plays the managed one, under another name, with roles and a database of its own."""
+    there = Project.copy(tmp_path_factory.mktemp("production"), "voucher-select-production")
+    execute(there, BLOCKS["Settings"][0])
+    urls = {
+        name: f"postgresql://{role}:{role.replace('managed', 'word')}@db.example:5432/managed"
+        for name, role in ROLES.items()
+    }
+    urls["DATABASE_URL"] = urls["DATABASE_URL"].replace(":word@", ":managed-owner@")
+    more = urls | {
+        "VOUCHER_ENV": "production",
+        "WITH_POSTGRES": "0",
+        "WITH_S3": "0",
+        "AWS_ENDPOINT_URL_S3": "",
+        "AWS_SECRET_ACCESS_KEY": "ours",
+    }
+    lines = [(there.folder / "secrets.env").read_text(), *(f"{name}={value}\n" for name, value in more.items())]
+    (there.folder / ".env").write_text("".join(lines))
+    postgres = project.container("postgres")
+    project.run(
+        "docker",
+        "exec",
+        postgres,
+        "psql",
+        "--quiet",
+        "--username=postgres",
+        *(f"--command={line}" for line in ELSEWHERE.strip().splitlines()),
+    )
+    try:
+        there.compose("create")
+        there.run("docker", "network", "connect", "--alias=db.example", "voucher-select-production_default", postgres)
+        with there.timed("production: docker compose up -d --wait"):
+            there.compose("up", "-d", "--wait")
+        yield there
+    finally:
+        there.run(
+            "docker", "network", "disconnect", "--force", "voucher-select-production_default", postgres, check=False
+        )
+        there.compose("down", "--volumes", "--timeout=5", check=False)
+
+
+def test_it_runs_without_a_stand_in(production: Project) -> None:
+    """Neither Postgres nor S3 is started; all else is, and waits for a first run."""
+    running = set(production.compose("ps", "--services").split())
+    assert running == {"airflow-api", "airflow-scheduler", "airflow-dags", "api"}
+    health = requests.get(f"{production.api.url}/readyz", timeout=10).json()
+    assert health["failing"] == ["published_run", "freshness"]
+
+
+def test_nothing_is_warned_about(production: Project) -> None:
+    """No secret of the first look is left."""
+    assert "first look" not in production.compose("logs")
+
+
+def test_airflow_s_first_look_login_is_refused(production: Project) -> None:
+    """The one that was set is taken."""
+    url = f"{production.airflow.url}/auth/token"
+    refused = requests.post(url, json={"username": "airflow", "password": "airflow"}, timeout=30)
+    assert refused.status_code == 401
+    own = dict(line.split("=", 1) for line in (production.folder / ".env").read_text().split())["AIRFLOW_PASSWORD"]
+    assert requests.post(url, json={"username": "airflow", "password": own}, timeout=30).ok
