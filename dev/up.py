@@ -141,7 +141,7 @@ def _answer(stack: Stack) -> None:
         raise StackError(f"{stack.api.url}/readyz does not name the published run. {stack.processes.tail('api')}")
     country, answer = stack.api.ask()
     say(f"""
-API           {stack.api.url}          documentation: {stack.api.url}/redoc/
+Page and API  {stack.api.url}          documentation: {stack.api.url}/redoc/
 Airflow       {stack.airflow.url}          login: airflow / airflow
 Command line  . .local/env
 
