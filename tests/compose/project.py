@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from dev.ports import free_port
 from dev.processes import until
 from dev.service import Service
 from dev.stack import DAG
-from tests.conftest import ROOT
+from tests.checkout import copy_checkout
 
 ALWAYS = ("postgres", "s3", "airflow-api", "airflow-scheduler", "airflow-dags", "api")
 
@@ -34,16 +33,8 @@ class Project:
 
     @classmethod
     def copy(cls, folder: Path, name: str = "voucher-select-test") -> "Project":
-        """What git knows, or would take: no .env of a developer's, no sample, no cache."""
-        listed = subprocess.run(
-            ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        ).stdout
-        for path in filter(None, listed.split("\0")):
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / path, folder / path)
+        """The checkout, without a developer's .env."""
+        copy_checkout(folder)
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}
         ports = {name: str(free_port()) for name in ("API_PORT", "AIRFLOW_PORT", "NOTEBOOK_PORT")}
         owner = f"{os.geteuid()}:{os.getegid()}"

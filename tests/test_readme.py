@@ -1,0 +1,133 @@
+"""The commands of README.md, executed in their order, as a newcomer does, in a copy of the checkout."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from dev.ports import free_port
+from dev.processes import until
+from tests.checkout import copy_checkout
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+BLOCKS = [text for language, text in FENCES if language == "sh"]
+ELSEWHERE = ("docker compose up", "make up VOUCHER_SOURCE=")  # README says so
+PORTS = {name: str(free_port()) for name in ("API_PORT", "AIRFLOW_PORT", "POSTGRES_PORT", "S3_PORT")}
+ANSWER = json.loads(next(text for language, text in FENCES if language == "json"))
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """Somebody at a shell in `folder`, where the default ports are taken."""
+
+    folder: Path
+
+    def execute(self, block: str) -> str:
+        """What a block says; it stops at the first command that fails, and fails the test."""
+        for host in ("localhost", "127.0.0.1"):
+            block = block.replace(f"{host}:8000", f"{host}:{PORTS['API_PORT']}")
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        ended = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block],
+            cwd=self.folder,
+            env=kept
+            | PORTS
+            | {"PYTHONPATH": str(self.folder)},  # the copy's code, though the environment is the checkout's
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == 0, f"{block}\n{ended.stdout}{ended.stderr}"
+        return ended.stdout
+
+    def published(self) -> str:
+        return str(requests.get(f"http://127.0.0.1:{PORTS['API_PORT']}/readyz", timeout=10).json()["run_id"])
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
+    """After `make up`, in the environment of these tests: that make builds one shows wherever `make test` runs."""
+    folder = tmp_path_factory.mktemp("newcomer") / "voucher-select"
+    copy_checkout(folder)
+    (folder / ".venv").mkdir()
+    for part in ("bin", "lib", "pyvenv.cfg"):
+        (folder / ".venv" / part).symlink_to(Path(sys.prefix) / part)
+    (folder / ".venv" / ".ready").touch()
+    newcomer = Newcomer(folder)
+    try:
+        said = newcomer.execute("make up")
+        assert said.splitlines()[-1] == json.dumps(ANSWER, separators=(",", ":"))
+        yield newcomer
+    finally:
+        newcomer.execute("make clean")
+
+
+def block(start: str) -> str:
+    """The one block that begins so."""
+    (found,) = [text for text in BLOCKS if text.startswith(start)]
+    return found
+
+
+def test_every_block_is_executed_here_or_named() -> None:
+    """A new one wants a test, or a word in README on why it has none."""
+    known = (
+        "make up      # sets up",
+        "curl ",
+        "printf ",
+        ". .local/env",
+        "make rules",
+        "python -m pipeline plan",
+        *ELSEWHERE,
+    )
+    assert [text for text in BLOCKS if not text.startswith(known)] == []
+    assert {language for language, _ in FENCES} == {"sh", "json"}
+
+
+def test_the_customers_are_answered(newcomer: Newcomer) -> None:
+    """By both curls; and each of many, with its reason or its problem."""
+    first, second = (text for text in BLOCKS if text.startswith("curl "))
+    assert json.loads(newcomer.execute(first)) == ANSWER
+    assert json.loads(newcomer.execute(second)) == ANSWER
+    told, problem = map(json.loads, newcomer.execute(block("printf ")).splitlines())
+    assert told["voucher_amount"] == ANSWER["voucher_amount"]
+    assert problem["status"] == 422
+
+
+def test_the_same_without_airflow(newcomer: Newcomer) -> None:
+    """The command line finds the stack by .local/env."""
+    before = newcomer.published()
+    newcomer.execute(block(". .local/env"))
+    assert newcomer.published() == before
+
+
+def test_runs_one_can_trust(newcomer: Newcomer) -> None:
+    """Planned, published, published by force, listed, and rolled back from: the run of a pinned day answers again."""
+    newcomer.execute(". .local/env\nTODAY=2020-05-31 python -m pipeline run")
+    pinned = newcomer.execute(". .local/env\npython -m pipeline runs")
+    run_id = next(line.split()[1] for line in pinned.splitlines() if line.startswith("*"))
+    newcomer.execute(
+        ". .local/env\n" + block("python -m pipeline plan").replace("RUN", run_id).replace("…", "as agreed")
+    )
+    assert until(lambda: newcomer.published() == run_id, 5)
+
+
+def test_a_changed_rule_is_run(newcomer: Newcomer) -> None:
+    """`make rules` writes what the notebook says, and the next `make up` runs it."""
+    notebook = newcomer.folder / "notebooks" / "02_cleaning_rules.ipynb"
+    text = notebook.read_text()
+    before = newcomer.published()
+    assert "one_order_with_two_dates" in text
+    notebook.write_text(text.replace("one_order_with_two_dates", "one_order_of_two_dates"))
+    newcomer.execute(block("make rules"))
+    assert "one_order_of_two_dates" in (newcomer.folder / "pipeline" / "rules.toml").read_text()
+    assert "one_order_of_two_dates" in (newcomer.folder / "README.md").read_text()
+    assert newcomer.published() != before
