@@ -92,6 +92,15 @@ def test_every_block_is_executed_here_or_named() -> None:
     assert {language for language, _ in FENCES} == {"sh", "json"}
 
 
+def test_the_table_has_every_setting() -> None:
+    """Each variable that the product reads, and no other."""
+    setting = r"VOUCHER_[A-Z0-9_]+|TODAY|[A-Z]*_?DATABASE_URL"
+    files = [path for folder in ("app", "pipeline") for path in (ROOT / folder).rglob("*.py")]
+    read = {name for path in files for name in re.findall(rf'"({setting})"', path.read_text())}
+    rows = re.findall(r"^\| (`[A-Z].*?`) \|", README, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(rf"`({setting})`", row)} == read
+
+
 def test_the_customers_are_answered(newcomer: Newcomer) -> None:
     """By both curls; and each of many, with its reason or its problem."""
     first, second = (text for text in BLOCKS if text.startswith("curl "))
