@@ -58,6 +58,7 @@ class Visit:
         self._stage = stage
         self._contexts: list[BrowserContext] = []
         self.requests: list[Request] = []
+        self.expected: list[str] = []  # parts of what the browser itself will say, which is no fault of the page
         self.faults: list[str] = []
 
     def __call__(self, path: str = "/?country=Peru", at: Stage | None = None, **options: Any) -> Page:
@@ -72,12 +73,17 @@ class Visit:
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and MACHINE not in message.text:
-            self.faults.append(f"{message.text} {message.location}")
+            self._note(f"{message.text} {message.location}")
+
+    def _note(self, fault: str) -> None:
+        if not any(part in fault for part in self.expected):
+            self.faults.append(fault)
 
     def _see(self, request: Request) -> None:
         self.requests.append(request)
-        if urlsplit(request.url).hostname != "127.0.0.1" or urlsplit(request.url).port == 9:
-            self.faults.append(f"asked for {request.url}")
+        asked = urlsplit(request.url)
+        if asked.scheme not in ("data", "blob") and (asked.hostname != "127.0.0.1" or asked.port == 9):
+            self._note(f"asked for {request.url}")
 
     def end(self) -> None:
         for context in self._contexts:
