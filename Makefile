@@ -68,7 +68,7 @@ LOCK_IMAGE = $(LOCK) --python-version 3.12 -c requirements.lock --no-annotate --
 lock: $(READY)  ## Pin the dependencies of setup.cfg in requirements.lock, and of it in docker/; ARGS=--upgrade for newer ones
 	@$(LOCK) --python-version 3.11 --all-extras -o requirements.lock $(ARGS)
 	@$(LOCK_IMAGE) -o docker/api.lock --extra app
-	@$(LOCK_IMAGE) -o docker/airflow.lock --extra pipeline --extra airflow-postgres
+	@$(LOCK_IMAGE) -o docker/airflow.lock --extra pipeline --extra dask --extra airflow-postgres
 	@$(LOCK_IMAGE) -o docker/s3.lock --extra s3-standin
 	@$(LOCK_IMAGE) -o docker/notebook.lock --extra notebook --extra pipeline
 
