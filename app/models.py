@@ -21,7 +21,7 @@ else:
     Model = db.Model
 
 
-SCHEMA_VERSIONS = frozenset({"0002"})  # of migrations after which the tables are as they are named here
+SCHEMA_VERSIONS = frozenset({"0003"})  # of migrations after which the tables are as they are named here
 
 
 class SchemaVersion(Model):

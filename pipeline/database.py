@@ -1,12 +1,11 @@
-"""The pipeline's connections to Postgres, and the drivers' errors as ours. Called by all that write tables."""
+"""The pipeline's connections to Postgres, and the driver's errors as ours. Called by all that write tables."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import adbc_driver_manager
 import psycopg2
 from psycopg2.extras import NamedTupleCursor
 
@@ -38,9 +37,12 @@ class DatabaseBusy(DatabaseError):
 
 @dataclass(frozen=True)
 class Database:
-    """Where the published tables lie, as the pipeline's own role; url in libpq's form."""
+    """Where the published tables lie, as the pipeline's own role; url in libpq's form. What `alone` gives has a
+    connection to itself.
+    """
 
     url: str
+    held: Any = field(default=None, repr=False)
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
@@ -48,11 +50,11 @@ class Database:
 
         Raises DatabaseAway or DatabaseError in place of the driver's errors.
         """
-        with _our_errors(), closing(self._connect()) as connection, connection, connection.cursor() as cursor:
+        with _our_errors(), self._connected() as connection, connection, connection.cursor() as cursor:
             yield cursor
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator["Database"]:
         """Wait until no other step of a run is at work on these tables, and keep the others waiting in turn.
 
         The lock is the connection's, so Postgres lets go of it when this process dies.
@@ -65,8 +67,18 @@ class Database:
             if not cursor.fetchone()[0]:
                 log.info("another run is at work on these tables; waiting until its step ends")
                 cursor.execute("SELECT pg_advisory_lock(%s)", (ONE_RUN,))
+            cursor.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+            connection.autocommit = False
         with closing(connection):
-            yield
+            yield replace(self, held=connection)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Any]:
+        if self.held:
+            yield self.held
+        else:
+            with closing(self._connect()) as connection:
+                yield connection
 
     def _connect(self, settings: str = "") -> Any:
         return psycopg2.connect(
@@ -77,19 +89,10 @@ class Database:
             options=f"-c timezone=UTC -c lock_timeout={LOCK_SECONDS}s {settings}",
         )
 
-    @contextmanager
-    def bulk_transaction(self) -> Iterator[Any]:
-        """The same with a cursor that takes streams of Arrow batches; its parameters are $1, $2, …"""
-        from adbc_driver_postgresql import dbapi as adbc  # noqa: PLC0415  (it imports pandas, half a second)
-
-        with _our_errors(), adbc.connect(self.url) as connection, connection.cursor() as cursor:
-            yield cursor
-            connection.commit()
-
 
 @contextmanager
 def _our_errors() -> Iterator[None]:
-    """What the drivers say holds no password."""
+    """What the driver says holds no password."""
     try:
         yield
     except psycopg2.errors.InsufficientPrivilege as error:
@@ -106,13 +109,13 @@ def _our_errors() -> Iterator[None]:
             f"another session holds on to a table for more than {LOCK_SECONDS} s (pg_stat_activity shows whose); run "
             "again when it is done"
         ) from error
-    except (psycopg2.OperationalError, psycopg2.InterfaceError, adbc_driver_manager.OperationalError) as error:
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         # Where a rollback failed because Postgres had died, what the statement before it said tells more.
         raise DatabaseAway(
             f"Postgres does not answer ({_first_line(error.__context__ or error)}); "
             "check PIPELINE_DATABASE_URL, else DATABASE_URL, and that it runs"
         ) from error
-    except (psycopg2.Error, adbc_driver_manager.Error) as error:
+    except psycopg2.Error as error:
         raise DatabaseError(f"Postgres refused: {_first_line(error)}") from error
 
 

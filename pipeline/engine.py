@@ -4,7 +4,7 @@ Called by `run.py` for the pipeline and by `workbench.py` for the notebooks, so 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -12,10 +12,11 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import PipelineError, scratch
-from pipeline.rules import COLUMNS, RuleBook
-from pipeline.segments import ANSWERS, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, SegmentBook
+from pipeline.rules import COLUMNS, RuleBook, lacking
+from pipeline.segments import ADDED_UP, ANSWERS, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, SegmentBook
 
 BATCH_ROWS = 100_000
 
@@ -45,21 +46,61 @@ class Results:
         return [(row["rule"], row["matched_sum"], row["dropped_sum"]) for row in rows]
 
 
-class Judged:
-    """One part of the history, each row judged by the rules. Valid inside `judged()`."""
+@dataclass(frozen=True)
+class Limits:
+    """What one connection may take: memory in MiB, beyond which it spills to the folder of temporary files; threads."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, rules: RuleBook, segments: SegmentBook) -> None:
-        self._connection, self._rules, self._segments = connection, rules, segments
+    memory: int
+    threads: int
+
+
+class Judged:
+    """One part of the history, each row judged by the rules and read once, as a stream. Valid inside `judged()`."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        counting: duckdb.DuckDBPyConnection,
+        rules: RuleBook,
+        segments: SegmentBook,
+        told: Callable[[int], None],
+    ) -> None:
+        self._connection, self._counting, self._told = connection, counting, told
+        self._rules, self._segments = rules, segments
+        self._tally: pa.Table | None = None
+        self.fault: duckdb.Error | None = None  # which whoever reads the stream may have reported as its own
+
+    def kept(self, placed: bool = False) -> pa.RecordBatchReader:
+        """The kept rows, typed: the six columns, and, when `placed`, the segment of each kind."""
+        columns = [*COLUMNS, *(kind.name for kind in self._segments.kinds if placed)]
+        kinds = [kind.placed() for kind in self._segments.kinds if placed]
+        rows = self._connection.sql(f"SELECT {', '.join(['*', *kinds])} FROM judged").to_arrow_reader(BATCH_ROWS)
+        schema = pa.schema([rows.schema.field(column) for column in columns])
+        return pa.RecordBatchReader.from_batches(schema, self._counted(rows, columns))
 
     def tally(self) -> pa.Table:
         """How many rows had each outcome (see SegmentBook.tally): a few hundred lines, whatever the part's size."""
-        return self._connection.sql(self._segments.tally(self._rules)).to_arrow_table()
+        if self._tally is None:
+            for _ in self.kept():
+                pass
+        return self._tally
 
-    def kept(self, placed: bool = False) -> pa.RecordBatchReader:
-        """The kept rows, typed, as a stream: the six columns, and, when `placed`, the segment of each kind."""
-        columns = [*COLUMNS, *(kind.placed() for kind in self._segments.kinds if placed)]
-        sql = f"SELECT {', '.join(columns)} FROM judged WHERE dropped_by IS NULL"
-        return self._connection.sql(sql).to_arrow_reader(BATCH_ROWS)
+    def _counted(self, rows: pa.RecordBatchReader, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        tallies = [self._counts(rows.schema.empty_table())]
+        try:
+            for batch in rows:
+                tallies.append(self._counts(batch))
+                yield batch.filter(pc.equal(batch["matched"], 0)).select(columns)
+                self._told(len(batch))
+            self._counting.register("tallies", pa.concat_tables(tallies))
+            self._tally = self._counting.sql(ADDED_UP).to_arrow_table()
+        except duckdb.Error as error:
+            self.fault = error
+            raise
+
+    def _counts(self, batch: pa.RecordBatch | pa.Table) -> pa.Table:
+        self._counting.register("judged", batch)
+        return self._counting.sql(self._segments.tally(self._rules)).to_arrow_table()
 
 
 @contextmanager
@@ -71,33 +112,44 @@ def judged(
     today: date | None = None,
     name: str = "",
     in_order: bool = False,
+    limits: Limits | None = None,
+    told: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Judged]:
     """Open one part, a Parquet file or an Arrow table, with the rules applied.
 
     today pins the reference day; name is what errors call the part; in_order keeps the rows' order, which costs
-    memory. Raises EngineError when a column is missing, or the part can't be read to its end.
+    memory; told hears of each batch's rows. Raises EngineError when a column is missing, or the part can't be read to
+    its end.
     """
-    with _connect(today, in_order) as connection:
+    opened = None
+    with _connect(today, in_order, limits) as connection, connection.cursor() as counting:
+        _set(counting, today)
         try:
             relation = connection.from_arrow(part) if isinstance(part, pa.Table) else connection.read_parquet(str(part))
-            if missing := [column for column in COLUMNS if column not in relation.columns]:
-                raise EngineError(
-                    f"{name or part}: column {', '.join(missing)} is missing; it has {', '.join(relation.columns)}. "
-                    "Write it with all six"
-                )
+            if fault := lacking(relation.columns):
+                raise EngineError(f"{name or part}: {fault}")
             relation.create_view("part")
             connection.execute(f"CREATE TEMP VIEW judged AS {rules.sql('part')}")
-            yield Judged(connection, rules, segments)
-        except duckdb.Error as error:
-            raise EngineError(
-                f"{name or part} can't be read: {str(error).splitlines()[0]}; replace the file"
-            ) from error
+            opened = Judged(connection, counting, rules, segments, told)
+            yield opened
+        except (duckdb.Error, PipelineError) as error:
+            broken = error if isinstance(error, duckdb.Error) else opened.fault if opened else None
+            if not broken:
+                raise
+            said = str(broken).splitlines()[0]
+            raise EngineError(f"{name or part} can't be read: {said}; replace the file") from error
 
 
-def results(tallies: Iterable[pa.Table], rules: RuleBook, segments: SegmentBook) -> Results:
-    """Add up the tallies of all parts and pick each segment's most used amount."""
-    with _connect() as connection:
-        connection.register("tallies", pa.concat_tables(tallies))
+def results(
+    tallies: Iterable[pa.Table], rules: RuleBook, segments: SegmentBook, limits: Limits | None = None
+) -> Results:
+    """Add up the tallies of all parts, one at least, and pick each segment's most used amount."""
+    with _connect(limits=limits) as connection:
+        for place, each in enumerate(tallies):
+            connection.register("each", each)
+            connection.execute(
+                f"{'INSERT INTO' if place else 'CREATE TABLE'} tallies {'' if place else 'AS'} FROM each"
+            )
         connection.execute("CREATE TABLE spelled AS SELECT country_code, sum(rows)::BIGINT FROM tallies GROUP BY ALL")
         connection.register("spelling", _spellings(connection.table("spelled").fetchall()))
         kinds = ", ".join(f'"{kind.name}"' for kind in segments.kinds)
@@ -136,10 +188,19 @@ def _spellings(counted: list[tuple[str | None, int]]) -> pa.Table:
 
 
 @contextmanager
-def _connect(today: date | None = None, in_order: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+def _connect(
+    today: date | None = None, in_order: bool = False, limits: Limits | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     with scratch.folder() as spill, duckdb.connect() as connection:
-        connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false;")
         connection.execute("SET preserve_insertion_order=?", [in_order])
         connection.execute("SET temp_directory=?", [str(spill)])
-        connection.execute("SET VARIABLE today = CAST(? AS DATE)", [today])
+        _set(connection, today)
+        if limits:
+            connection.execute("SET memory_limit=?", [f"{limits.memory}MiB"])
+            connection.execute("SET threads=?", [limits.threads])
         yield connection
+
+
+def _set(connection: duckdb.DuckDBPyConnection, today: date | None) -> None:
+    connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
+    connection.execute("SET VARIABLE today = CAST(? AS DATE)", [today])

@@ -34,8 +34,8 @@ def publish(database: Database, run_id: str, actor: str, force: str | None = Non
             return previous
         cursor.execute(
             """SELECT status, audited, passed, outdated,
-                finished_at IS NULL OR EXISTS (SELECT FROM voucher.run_part WHERE run_part.run_id = run.run_id
-                    AND to_regclass('voucher.assignment_' || loaded_by) IS NULL) AS unloaded
+                finished_at IS NULL OR EXISTS (SELECT FROM voucher.unloaded_part
+                    WHERE unloaded_part.run_id = run.run_id) AS unloaded
             FROM voucher.run, LATERAL (
                 SELECT count(*) > 0 AS audited, bool_and(passed OR severity = 'warn') AS passed,
                     bool_or(compared_with IS DISTINCT FROM %s) AS outdated
@@ -123,12 +123,13 @@ def prune(database: Database, keep: int) -> list[str]:
             """WITH kept AS (
                 (SELECT run_id FROM voucher.publication GROUP BY run_id ORDER BY max(at) DESC LIMIT %s)
                 UNION SELECT run_id FROM voucher.current_run
-            ), partition AS (
+            ), loader AS (
                 SELECT replace(relname, 'assignment_', '') AS run_id
                 FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
                 WHERE inhparent = 'voucher.assignment'::regclass
+                UNION SELECT loaded_by FROM voucher.loaded_part
             )
-            SELECT run_id, voucher.drop_partition(run_id) FROM partition
+            SELECT run_id, voucher.drop_partition(run_id) FROM loader
             WHERE run_id NOT IN (SELECT loaded_by FROM voucher.run_part JOIN kept USING (run_id))""",
             (keep,),
         )

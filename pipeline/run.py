@@ -6,16 +6,17 @@ step at a time is at work on the tables; others wait.
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import date
 from hashlib import sha256
 
 from tabulate import tabulate
 
-from pipeline import PipelineError, engine, publication, source, store
+from pipeline import PipelineError, loading, publication, source, store
 from pipeline.audit import audit as audited
 from pipeline.changes import changes
 from pipeline.database import Database
-from pipeline.rules import RULES_FILE, UNREADABLE, RuleBook
+from pipeline.rules import RULES_FILE, RuleBook
 from pipeline.segments import SEGMENTS_FILE, SegmentBook
 from pipeline.settings import Settings
 
@@ -31,19 +32,27 @@ def plan(settings: Settings) -> str:
     rules, segments = RuleBook.load(RULES_FILE), SegmentBook.load(SEGMENTS_FILE)
     database = Database(settings.database_url)
     found = source.parts(settings.source, settings.anonymous)
-    parts = [store.recorded(database, part) or source.identified(part, settings.anonymous) for part in found]
+    parts = store.recorded(database, found)
+    known = {part.uri for part in parts}
+    parts += loading.identify(settings, [part for part in found if part.uri not in known])
+    if not any(part.rows for part in parts):
+        raise source.SourceError(f"{settings.source} has no rows; point VOUCHER_SOURCE at a history")
+    _warn_of_twins(parts)
     run_id = _identity([part.sha256 for part in parts], rules, segments, settings.today)
     planned = store.Run(run_id, settings.source, rules.hash, segments.hash, settings.today)
-    with database.alone():
+    with database.alone() as database:
         status = store.plan(database, planned, parts, rules.every)
-    log.info("plan: run %s (%s) of %s, %s bytes", run_id, status, settings.source, f"{sum(p.size for p in parts):,}")
+    size, rows, read = sum(part.size for part in parts), sum(part.rows for part in parts), len(parts) - len(known)
+    log.info("plan: run %s (%s) of %s", run_id, status, settings.source)
+    log.info(
+        "plan: parts: %s, of which %s are new; %s bytes, %s rows", *(f"{n:,}" for n in (len(parts), read, size, rows))
+    )
     return run_id
 
 
 def load(settings: Settings, run_id: str, force: str | None = None) -> None:
     """Clean the run's parts and write rows, counts, votes and segments under its run_id, unless all of it is there."""
-    database = Database(settings.database_url)
-    with database.alone():
+    with Database(settings.database_url).alone() as database:
         if store.is_loaded(database, run_id):
             log.info("load: run %s is loaded already", run_id)
         elif not _stays_withdrawn(database, run_id, force):
@@ -55,8 +64,7 @@ def audit(settings: Settings, run_id: str, force: str | None = None) -> None:
 
     Raises RunRejected when it must not be published, unless `force` says why it is.
     """
-    database = Database(settings.database_url)
-    with database.alone():
+    with Database(settings.database_url).alone() as database:
         if publication.current(database) == run_id:
             log.info("audit: run %s is published already", run_id)
         elif not _stays_withdrawn(database, run_id, force):
@@ -69,8 +77,7 @@ def publish(settings: Settings, run_id: str, actor: str, force: str | None = Non
 
     `force` is the reason to publish a run that failed an audit or was rolled back.
     """
-    database = Database(settings.database_url)
-    with database.alone():
+    with Database(settings.database_url).alone() as database:
         if _stays_withdrawn(database, run_id, force):
             return
         _load(settings, database, run_id)
@@ -79,18 +86,20 @@ def publish(settings: Settings, run_id: str, actor: str, force: str | None = Non
         except publication.Outdated:
             _audit(database, run_id, force)
             previous = publication.publish(database, run_id, actor, force)
-    if previous == run_id:
-        log.info("publish: run %s was published already", run_id)
-        return
-    log.info("publish: run %s takes over from %s", run_id, previous or "nothing")
-    log.info("publish: %s", changes(database, run_id, previous).summary)
+        if previous == run_id:
+            log.info("publish: run %s was published already", run_id)
+            return
+        log.info("publish: run %s takes over from %s", run_id, previous or "nothing")
+        log.info("publish: %s", changes(database, run_id, previous).summary)
 
 
 def prune(settings: Settings) -> None:
     """Drop cleaned rows that no kept run refers to."""
-    database = Database(settings.database_url)
-    with database.alone():
-        for run_id in publication.prune(database, settings.keep_runs):
+    with Database(settings.database_url).alone() as database:
+        dropped = publication.prune(database, settings.keep_runs)
+        if settings.rows:
+            dropped = sorted({*dropped, *store.delete_unused_rows(database, settings.rows)})
+        for run_id in dropped:
             log.info("prune: the rows of run %s are dropped", run_id)
 
 
@@ -117,23 +126,7 @@ def _load(settings: Settings, database: Database, run_id: str) -> None:
     planned = store.run(database, run_id)
     if (rules.hash, segments.hash) != (planned.rules_hash, planned.segments_hash):
         raise PipelineError(f"the rules or segments changed since run {run_id} was planned; run again")
-    store.begin(database, run_id)
-    tallies = []
-    for part_id, part in store.parts(database, run_id):
-        with (
-            source.fetched(part, settings.anonymous) as (path, _),
-            engine.judged(path, rules, segments, today=planned.today, name=part.uri) as judged,
-        ):
-            tallies.append(judged.tally())
-            kept = store.load_part(database, run_id, part_id, judged.kept())
-            log.info("load: %s rows kept of %s", f"{kept:,}", part.uri)
-    results = engine.results(tallies, rules, segments)
-    store.finish(database, run_id, results)
-    log.info("load: %s rows in, %s kept", f"{results.rows_in:,}", f"{results.rows_kept:,}")
-    for name, matched, dropped in results.by_rule():
-        if matched == 0 and name in UNREADABLE:
-            continue
-        log.info("load:   %-32s matched %10s   dropped %10s", name, f"{matched:,}", f"{dropped:,}")
+    loading.load(settings, database, planned, rules, segments)
 
 
 def _audit(database: Database, run_id: str, force: str | None) -> None:
@@ -167,6 +160,14 @@ def _stays_withdrawn(database: Database, run_id: str, force: str | None) -> bool
         *(run_id, f"{left.at:%Y-%m-%d %H:%M:%S} UTC", left.actor, left.reason, run_id),
     )
     return True
+
+
+def _warn_of_twins(parts: Sequence[source.Part]) -> None:
+    """The same bytes at two addresses may be a copy that somebody forgot: each counts."""
+    first: dict[str, str] = {}
+    for part in parts:
+        if (other := first.setdefault(part.sha256, part.uri)) != part.uri and part.rows:
+            log.warning("plan: %s and %s are the same, byte by byte; their rows count twice", other, part.uri)
 
 
 def _identity(digests: list[str], rules: RuleBook, segments: SegmentBook, today: date | None) -> str:

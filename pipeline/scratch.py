@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 PREFIX = "voucher-step-"
 
@@ -17,13 +18,22 @@ def folder() -> Iterator[Path]:
     """An empty folder while the context lasts. Those that killed processes left behind are deleted first."""
     for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         _delete_unless_used(left)
-    path = Path(tempfile.mkdtemp(prefix=PREFIX))
-    with (path / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it when this process ends, however it ends
+    path, lock = _locked()
+    with lock:  # the system lets go of it when this process ends, however it ends
         try:
             yield path
         finally:
             shutil.rmtree(path)
+
+
+def _locked() -> tuple[Path, IO[str]]:
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        lock = (path / "lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (path / "lock").exists():
+            return path, lock
+        lock.close()  # another took it for left behind before it was locked
 
 
 def _delete_unless_used(left: Path) -> None:

@@ -16,16 +16,30 @@ from pipeline.rules import COLUMNS, RuleBook
 
 SEGMENTS_FILE = Path(__file__).with_name("segments.toml")
 
+A_DAY = 86_400_000_000  # microseconds
+TODAY = "CAST(getvariable('today') AS DATE)"
+
+
+def _utc_day(time: str) -> str:
+    """SQL that numbers the UTC days, from a day before all times there are, so that // rounds down. A cast to DATE
+    would ask the time zone's rules, and take ten times as long.
+    """
+    return f"(epoch_us({time}) + {1_000_000 * A_DAY}) // {A_DAY}"
+
+
 # How a row of history is measured. The reference day is the pinned day (a DuckDB variable) or else the row's own UTC
 # day.
 MEASURES = {
     "total_orders": "total_orders",
-    "days_since_last_order": "date_diff('day', CAST(last_order_ts AS DATE), "
-    "coalesce(CAST(getvariable('today') AS DATE), CAST(timestamp AS DATE)))",
+    "days_since_last_order": f"coalesce({_utc_day(TODAY)}, {_utc_day('timestamp')}) - {_utc_day('last_order_ts')}",
 }
 
-# From the tallies of all parts (a table `tally`) and the segments (a table `defined`) to the published tables. An
-# amount that is NULL, or a measure in no segment, doesn't vote.
+# From the `tallies` of batches to that of a part, and from the tally of all parts and the segments (a table `defined`)
+# to the published tables. An amount that is NULL, or a measure in no segment, doesn't vote.
+ADDED_UP = """SELECT * EXCLUDE (rows, data_from, data_to, example), CAST(sum(rows) AS BIGINT) AS rows,
+    min(data_from) AS data_from, max(data_to) AS data_to, min(example) AS example
+  FROM tallies GROUP BY ALL ORDER BY ALL"""
+
 PLACED = """SELECT country_code, segment_name, segment, voucher_amount, rows
   FROM (SELECT * FROM tally WHERE dropped_by IS NULL)
   UNPIVOT INCLUDE NULLS (segment FOR segment_name IN ({kinds}))"""
@@ -146,18 +160,24 @@ class SegmentBook:
         return sha256("\n".join(sql).encode()).hexdigest()[:16]
 
     def tally(self, rules: RuleBook) -> str:
-        """A SELECT over the view `judged` (see RuleBook.sql): for each distinct outcome of a row, how many `rows` had
-        it, their first and last `timestamp`, and, of dropped ones, an `example`: a row's texts as the source has them.
+        """A SELECT over the table `judged` (see RuleBook.sql): for each distinct outcome, how many `rows` had it.
+
+        The outcome of a kept row is its country, its amount and its segment of each kind; there is also the first and
+        last `timestamp`. That of a dropped one is its country and what it matches; there is also an `example`: a row as
+        it was read, or its texts where it can't be.
         """
-        row = f"struct_pack({', '.join(f'{column} := {column}_text' for column in COLUMNS)})"
-        example = f"CAST(min(CASE WHEN dropped_by IS NOT NULL THEN {row} END) AS VARCHAR)"
-        flags = ", ".join(f'"{rule.name}"' for rule in rules.every)
-        placed = ",\n    ".join(kind.placed() for kind in self.kinds)
-        return f"""SELECT country_code, {flags}, dropped_by, voucher_amount,
-    {placed},
-    count(*) AS rows, min(timestamp) AS data_from, max(timestamp) AS data_to,
-    replace(left({example}, 400), chr(0), '\\0') AS example
-  FROM judged GROUP BY ALL"""
+        row = f"struct_pack({', '.join(f'{column} := {column}' for column in COLUMNS)})"
+        example = f"replace(left(coalesce(min(unreadable_row), CAST(min({row}) AS VARCHAR)), 400), chr(0), '\\0')"
+        return f"""WITH dropped AS (
+  SELECT country_code, matched, count(*) AS rows, {example} AS example
+  FROM judged WHERE matched <> 0 GROUP BY ALL
+), kept AS (
+  SELECT country_code, matched, voucher_amount, {", ".join(kind.placed() for kind in self.kinds)},
+    count(*) AS rows, min(timestamp) AS data_from, max(timestamp) AS data_to
+  FROM judged WHERE matched = 0 GROUP BY ALL
+)
+SELECT * EXCLUDE (matched), {", ".join(rules.flags())}, {rules.dropped_by()}
+  FROM (FROM dropped UNION ALL BY NAME FROM kept)"""
 
     def defined(self) -> str:
         """A SELECT of the segments: segment_name, segment, position, measure, lower_bound, upper_bound."""

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -10,6 +11,7 @@ from pipeline import PipelineError
 
 log = logging.getLogger("pipeline")
 
+DEFAULT_MEMORY, LEAST_MEMORY = 1536, 768  # MiB
 FIRST_LOOK = "first-look"  # a part of every password and secret that docker-compose.yml comes with
 OF_SECRETS = ("DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL", "AIRFLOW")  # how variables with one begin
 
@@ -20,9 +22,10 @@ class SettingsError(PipelineError):
 
 @dataclass(frozen=True)
 class Settings:
-    """source: where the history lies (s3://, https:// or a file); database_url: the pipeline's own (libpq's form);
+    """source: where the history lies (see source.parts); database_url: the pipeline's own (libpq's form);
     anonymous: read S3 unsigned; today: the pinned reference day or None; keep_runs: of how many published
-    runs the cleaned rows are kept.
+    runs the cleaned rows are kept; memory: what a process may take, in MiB; dask: a scheduler's address, '' for none;
+    rows: where cleaned rows go as Parquet, s3://bucket/prefix/, '' for Postgres.
     """
 
     source: str
@@ -30,6 +33,9 @@ class Settings:
     anonymous: bool = False
     today: date | None = None
     keep_runs: int = 5
+    memory: int = DEFAULT_MEMORY
+    dask: str = ""
+    rows: str = ""
 
     @classmethod
     def read(cls, source: str | None = None, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -44,7 +50,10 @@ class Settings:
             database_url=database_url(environ),
             anonymous=environ.get("VOUCHER_S3_ANONYMOUS", "") not in {"", "0"},
             today=_day(environ.get("TODAY", "")),
-            keep_runs=_count(environ.get("VOUCHER_KEEP_RUNS", "5")),
+            keep_runs=_count(environ, "VOUCHER_KEEP_RUNS", 5, least=1),
+            memory=memory(environ),
+            dask=_dask(environ.get("VOUCHER_DASK", "")),
+            rows=_rows(environ.get("VOUCHER_ROWS", "")),
         )
 
 
@@ -85,7 +94,25 @@ def _day(text: str) -> date | None:
         ) from None
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise SettingsError(f"VOUCHER_KEEP_RUNS is {text!r}, not a whole number from 1 upwards")
+def memory(environ: Mapping[str, str] = os.environ) -> int:
+    """How much a process may take, in MiB. Raises SettingsError."""
+    return _count(environ, "VOUCHER_MEMORY_MIB", DEFAULT_MEMORY, least=LEAST_MEMORY)
+
+
+def _count(environ: Mapping[str, str], name: str, default: int, least: int) -> int:
+    text = environ.get(name) or str(default)
+    if not text.isdecimal() or int(text) < least:
+        raise SettingsError(f"{name} is {text!r}, not a whole number from {least} upwards")
     return int(text)
+
+
+def _dask(text: str) -> str:
+    if text and not text.startswith(("tcp://", "tls://")):
+        raise SettingsError(f"VOUCHER_DASK is {text!r}, not the address of a scheduler like tcp://scheduler:8786")
+    return text
+
+
+def _rows(text: str) -> str:
+    if text and not re.fullmatch(r"s3://[^/]+/.+", text):
+        raise SettingsError(f"VOUCHER_ROWS is {text!r}, not s3://bucket/prefix/; unset it to keep rows in Postgres")
+    return f"{text.rstrip('/')}/" if text else ""

@@ -1,12 +1,15 @@
-"""Where the history lies: an S3 object, an https address or a file, as a list of Parquet parts with a recorded
-identity.
+"""Where the history lies: S3, an https address or files, as a list of Parquet parts with a recorded identity.
 
 `run.py` lists the parts when it plans a run, and fetches them again, unchanged, when it loads them.
 """
 
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from glob import glob
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
@@ -19,10 +22,17 @@ import pyarrow.parquet as pq
 import requests
 from botocore import UNSIGNED
 from botocore.client import Config
+from fsspec.utils import glob_translate
 
 from pipeline import PipelineError, scratch
+from pipeline.rules import lacking
 
 CHUNK = 1 << 20  # bytes
+CONNECTIONS = 32  # to S3 at once
+FORMS = "s3://bucket/key, s3://bucket/folder/, https://…, a file or a folder; * and ** stand for any names"
+MAGIC = re.compile(r"[*?[]")
+PARQUET = re.compile(r"\.(parquet|pq)\b[^/]*$", re.IGNORECASE)  # data.parquet.gzip too
+HIDDEN = re.compile(r"(^|/)[._]")  # what Spark and others leave beside the parts: _SUCCESS, _temporary/, .crc
 SAMPLE_MARK = (b"voucher-select", b"built-in sample")  # in the Parquet metadata of what dev/sample.py writes
 TIMEOUT = (5, 60)  # seconds to connect, seconds between two chunks
 
@@ -40,8 +50,8 @@ class SourceAway(SourceError):
 @dataclass(frozen=True)
 class Part:
     """One Parquet file: where it lies, its ETag (of a file, or where the server gives none, made from its sha256
-    once read), its size in bytes, the sha256 of its bytes ('' until they were read), and whether it is the
-    built-in sample.
+    once read), its size in bytes; once it was read: the sha256 of its bytes, its rows, and whether it is the built-in
+    sample.
     """
 
     uri: str
@@ -49,46 +59,83 @@ class Part:
     size: int
     sha256: str = ""
     synthetic: bool = False
+    rows: int = 0
 
 
 def parts(uri: str, anonymous: bool = False) -> list[Part]:
-    """The parts that `uri` names, their bytes not yet read. Raises SourceError, naming `uri` and the way out."""
+    """The parts that `uri` names, by their addresses, their bytes not yet read: an object, all Parquet files under a
+    prefix or in a folder (which ends in /), or those that a pattern fits. Raises SourceError, naming `uri` and the way
+    out.
+    """
     scheme = urlsplit(uri).scheme
     if scheme == "s3":
-        bucket, key = _bucket_and_key(uri)
-        with _s3_errors(uri):
-            head = _s3(anonymous).head_object(Bucket=bucket, Key=key)
-        return [Part(uri, head["ETag"], head["ContentLength"])]
-    if scheme in {"http", "https"}:
+        found = _s3_parts(uri, anonymous)
+    elif scheme in {"http", "https"}:
         with _http_errors(uri), requests.head(uri, timeout=TIMEOUT, allow_redirects=True) as response:
             response.raise_for_status()
-            return [Part(uri, response.headers.get("ETag", ""), int(response.headers.get("Content-Length", 0)))]
-    if scheme and not Path(uri).exists():
-        raise SourceError(f"{uri}: {scheme}:// is not known; VOUCHER_SOURCE is s3://bucket/key, https://… or a file")
-    path = Path(uri).expanduser().resolve()
-    if not path.is_file():
-        raise SourceError(f"{uri}: no such file; set VOUCHER_SOURCE to s3://bucket/key, https://… or a file")
-    return [Part(str(path), "", path.stat().st_size)]
+            found = [Part(uri, response.headers.get("ETag", ""), int(response.headers.get("Content-Length", 0)))]
+    elif scheme and not Path(uri).exists():
+        raise SourceError(f"{uri}: {scheme}:// is not known; VOUCHER_SOURCE is {FORMS}")
+    else:
+        found = [Part(str(path.resolve()), "", path.stat().st_size) for path in _files(Path(uri).expanduser())]
+    if not found:
+        raise SourceError(f"{uri}: there is no Parquet file (*.parquet*); set VOUCHER_SOURCE to {FORMS}")
+    return sorted(found, key=lambda part: part.uri)
+
+
+def _files(path: Path) -> Iterable[Path]:
+    if path.is_dir():
+        return (path / name for name in _parquet(str(file.relative_to(path)) for file in path.rglob("*")))
+    if path.is_file():
+        return [path]
+    if MAGIC.search(str(path)):
+        found = map(Path, glob(str(path), recursive=True))  # noqa: PTH207  (a pattern that may begin at the root)
+        return (file for file in found if file.is_file())
+    raise SourceError(f"{path}: no such file; set VOUCHER_SOURCE to {FORMS}")
+
+
+def _parquet(names: Iterable[str]) -> Iterator[str]:
+    return (name for name in names if PARQUET.search(name) and not HIDDEN.search(name))
+
+
+def _s3_parts(uri: str, anonymous: bool) -> list[Part]:
+    bucket, key = bucket_and_key(uri)
+    client = s3(anonymous)
+    with s3_errors(uri):
+        if not (key.endswith("/") or not key or MAGIC.search(key)):
+            head = client.head_object(Bucket=bucket, Key=key)
+            return [Part(uri, head["ETag"], head["ContentLength"])]
+        prefix = MAGIC.split(key)[0]
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        objects = {each["Key"]: each for page in pages for each in page.get("Contents", [])}
+    if prefix == key:
+        names = {prefix + name for name in _parquet(name.removeprefix(prefix) for name in objects)}
+    else:
+        fits = re.compile(glob_translate(key))
+        names = {name for name in objects if fits.match(name)}
+    return [Part(f"s3://{bucket}/{name}", objects[name]["ETag"], objects[name]["Size"]) for name in names]
 
 
 def identified(part: Part, anonymous: bool = False) -> Part:
-    """The part with the sha256 of its bytes, once its Parquet footer was read and it has a row."""
+    """The part with the sha256 of its bytes and its rows, once its Parquet footer was read and has the columns."""
     with fetched(part, anonymous) as (path, digest):
         try:
             footer = pq.read_metadata(path)
+            columns = footer.schema.to_arrow_schema().names
         except (pa.ArrowInvalid, OSError) as error:
             start, known = path.open("rb").read(4), path.stat().st_size
             fault = "is a Parquet file cut short" if start == b"PAR1" else "is not a Parquet file"
             reason = str(error).splitlines()[0].rstrip(".")
             raise SourceError(f"{part.uri} {fault} ({known:,} bytes: {reason}); upload it again") from None
-        if footer.num_rows == 0:
-            raise SourceError(f"{part.uri} has no rows; point VOUCHER_SOURCE at a file with a history")
+        if fault := lacking(columns):
+            raise SourceError(f"{part.uri}: {fault}")
         return replace(
             part,
             etag=part.etag or f"sha256:{digest}",
             size=path.stat().st_size,
             sha256=digest,
             synthetic=SAMPLE_MARK in (footer.metadata or {}).items(),
+            rows=footer.num_rows,
         )
 
 
@@ -113,9 +160,9 @@ def fetched(part: Part, anonymous: bool = False) -> Iterator[tuple[Path, str]]:
 
 
 def _fetch_s3(part: Part, path: Path, anonymous: bool) -> str:
-    bucket, key = _bucket_and_key(part.uri)
-    with _s3_errors(part.uri):
-        body = _s3(anonymous).get_object(Bucket=bucket, Key=key, IfMatch=part.etag)["Body"]
+    bucket, key = bucket_and_key(part.uri)
+    with s3_errors(part.uri):
+        body = s3(anonymous).get_object(Bucket=bucket, Key=key, IfMatch=part.etag)["Body"]
         with path.open("wb") as file:
             return _copied(body.iter_chunks(CHUNK), file)
 
@@ -147,33 +194,42 @@ def _digest_of_file(uri: str, path: Path) -> str:
     return digest.hexdigest()
 
 
-def _bucket_and_key(uri: str) -> tuple[str, str]:
+def bucket_and_key(uri: str) -> tuple[str, str]:
+    """Of s3://bucket/key. Raises SourceError."""
     split = urlsplit(uri)
-    bucket, key = split.netloc, split.path.removeprefix("/")
-    if not bucket or not key:
+    bucket, key = split.netloc, uri.removeprefix(f"s3://{split.netloc}").removeprefix("/")
+    if not bucket or ("/" not in uri.removeprefix("s3://")):
         raise SourceError(f"{uri} is not s3://bucket/key")
     return bucket, key
 
 
-def _s3(anonymous: bool) -> Any:
+def s3(anonymous: bool = False) -> Any:
+    """A client for what the environment says of AWS, which threads may share: to make one takes 0.1 s."""
+    return _client(anonymous, tuple(sorted(each for each in os.environ.items() if each[0].startswith("AWS_"))))
+
+
+@lru_cache(maxsize=8)
+def _client(anonymous: bool, _environment: tuple[tuple[str, str], ...]) -> Any:
     config = Config(
         connect_timeout=TIMEOUT[0],
         read_timeout=TIMEOUT[1],
         retries={"mode": "standard", "total_max_attempts": 3},
+        max_pool_connections=CONNECTIONS,
         signature_version=UNSIGNED if anonymous else None,
     )
     return boto3.session.Session().client("s3", config=config)
 
 
 @contextmanager
-def _s3_errors(uri: str) -> Iterator[None]:
+def s3_errors(uri: str, setting: str = "VOUCHER_SOURCE") -> Iterator[None]:
+    """What boto3 says as SourceError or SourceAway, naming `uri`, the setting that it comes from, and the way out."""
     try:
         yield
     except botocore.exceptions.ClientError as error:
         status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
         said = error.response["Error"].get("Code", "") or status
         ways_out = {
-            404: "no such object; set VOUCHER_SOURCE to one that exists",
+            404: f"no such object; set {setting} to one that exists, or to a folder's name with a / at its end",
             403: "access denied; check the AWS credentials, or set VOUCHER_S3_ANONYMOUS=1 for a public bucket",
             412: "changed since the run was planned; run again",
         }

@@ -1,17 +1,23 @@
 """Writes a run to Postgres, under its own run_id, where no reader looks. Called by `run.py`'s steps plan and load."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from psycopg2.extras import execute_values
 
+from pipeline import copying, rows
 from pipeline.database import Database, DatabaseError
-from pipeline.engine import Results
+from pipeline.engine import Judged, Results
 from pipeline.rules import Rule
 from pipeline.source import Part
+
+PAGE = 1000  # rows of a statement
+CHUNK = 1 << 18  # bytes of a message
 
 
 @dataclass(frozen=True)
@@ -25,15 +31,18 @@ class Run:
     today: date | None
 
 
-def recorded(database: Database, part: Part) -> Part | None:
-    """The part with the sha256 on record for its uri, ETag and size, or None."""
+def recorded(database: Database, parts: Sequence[Part]) -> list[Part]:
+    """The parts whose uri, ETag and size are on record, with what was found when they were read."""
     with database.transaction() as cursor:
-        cursor.execute(
-            "SELECT sha256, synthetic FROM voucher.part WHERE (uri, etag, size) = (%s, %s, %s)",
-            (part.uri, part.etag, part.size),
+        found = execute_values(
+            cursor,
+            """SELECT uri, etag, size, sha256, synthetic, rows FROM voucher.part
+            JOIN (VALUES %s) AS listed (uri, etag, size) USING (uri, etag, size) WHERE rows IS NOT NULL""",
+            [(part.uri, part.etag, part.size) for part in parts],
+            page_size=PAGE,
+            fetch=True,
         )
-        row = cursor.fetchone()
-    return replace(part, sha256=row.sha256, synthetic=row.synthetic) if row else None
+    return [Part(*row) for row in found]
 
 
 def plan(database: Database, run: Run, parts: Sequence[Part], rules: Sequence[Rule]) -> str:
@@ -87,48 +96,96 @@ def is_loaded(database: Database, run_id: str) -> bool:
         return _is_loaded(cursor, run_id)
 
 
-def parts(database: Database, run_id: str) -> list[tuple[int, Part]]:
-    """The run's parts, each with its part_id."""
+def begin(database: Database, run_id: str, rows_uri: str = "") -> int:
+    """Find what earlier runs loaded of the run's parts by the same rules and segments, to the same place, and make
+    ready for the others; how many need not be read again. Until `finish` the run doesn't count as loaded, even if it
+    did once.
+
+    rows_uri is the prefix of the Parquet files of cleaned rows, '' when they go to Postgres.
+    """
     with database.transaction() as cursor:
         cursor.execute(
-            """SELECT part_id, uri, etag, size, sha256, synthetic FROM voucher.run_part
+            "UPDATE voucher.run SET finished_at = NULL, rows_uri = %(rows_uri)s WHERE run_id = %(run_id)s",
+            {"rows_uri": rows_uri or None, "run_id": run_id},
+        )
+        if not rows_uri:
+            cursor.execute("SELECT voucher.open_partition(%s)", (run_id,))
+        cursor.execute(
+            """UPDATE voucher.run_part SET loaded_by = coalesce((
+                SELECT loaded_part.loaded_by
+                FROM voucher.loaded_part JOIN voucher.run AS loader ON loader.run_id = loaded_by
+                WHERE loaded_part.part_id = run_part.part_id
+                    AND (loader.rules_hash, loader.segments_hash) = (run.rules_hash, run.segments_hash)
+                    AND loader.today IS NOT DISTINCT FROM run.today
+                    AND loader.rows_uri IS NOT DISTINCT FROM run.rows_uri
+                    AND (loader.rows_uri IS NOT NULL OR to_regclass('voucher.assignment_' || loaded_by) IS NOT NULL)
+                ORDER BY loader.run_id = run.run_id DESC, loader.started_at LIMIT 1), run.run_id)
+            FROM voucher.run WHERE run.run_id = run_part.run_id AND run.run_id = %s""",
+            (run_id,),
+        )
+        cursor.execute(
+            """SELECT count(*) AS reused FROM voucher.run_part WHERE run_id = %s
+                AND part_id NOT IN (SELECT part_id FROM voucher.unloaded_part WHERE run_id = %s)""",
+            (run_id, run_id),
+        )
+        return int(cursor.fetchone().reused)
+
+
+def unloaded(database: Database, run_id: str) -> list[tuple[int, Part]]:
+    """The parts of the run that are to be read, each with its part_id."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            """SELECT part_id, uri, etag, size, sha256, synthetic, rows FROM voucher.unloaded_part
                 JOIN voucher.part USING (part_id) WHERE run_id = %s ORDER BY part_id""",
             (run_id,),
         )
         return [(part_id, Part(*part)) for part_id, *part in cursor.fetchall()]
 
 
-def begin(database: Database, run_id: str) -> None:
-    """Open the run's partition; from here to `finish` it doesn't count as loaded, even if it was once."""
-    with database.transaction() as cursor:
-        cursor.execute("UPDATE voucher.run SET finished_at = NULL WHERE run_id = %s", (run_id,))
-        cursor.execute("SELECT voucher.open_partition(%s)", (run_id,))
-
-
-def load_part(database: Database, run_id: str, part_id: int, kept: pa.RecordBatchReader) -> int:
-    """Replace the part's cleaned rows in the run's partition; how many they are.
-
-    The lock is the database's own memory of a loader that was killed: its last words may still be on their way.
+def load_part(database: Database, run_id: str, part_id: int, part: Judged, rows_uri: str = "") -> None:
+    """Put the part's cleaned rows into the run's partition, or under the prefix `rows_uri`, and its tally on record:
+    both, or neither, and once, whoever else loads the same part at the same time.
     """
-    with database.bulk_transaction() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", parameters=(run_id,))
+    with database.transaction() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", (run_id,))
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", (run_id, part_id))
+        cursor.execute("SELECT FROM voucher.loaded_part WHERE (loaded_by, part_id) = (%s, %s)", (run_id, part_id))
+        if cursor.rowcount:
+            return
+        if rows_uri:
+            uri, kept = rows.write(rows_uri, run_id, part_id, part.kept())
+        else:
+            stream = copying.Stream(part.kept(), part_id, run_id)
+            cursor.copy_expert(f"COPY voucher.assignment ({copying.COLUMNS}) FROM STDIN (FORMAT binary)", stream, CHUNK)
+            uri, kept = None, cursor.rowcount
         cursor.execute(
-            "DELETE FROM voucher.assignment WHERE loaded_by = $1 AND part_id = $2", parameters=(run_id, part_id)
+            """INSERT INTO voucher.loaded_part (loaded_by, part_id, rows_kept, rows_uri, tally)
+            VALUES (%s, %s, %s, %s, %s)""",
+            (run_id, part_id, kept, uri, _as_bytes(part.tally())),
         )
-        rows = cursor.adbc_ingest(
-            "assignment", _labelled(kept, run_id, part_id), mode="append", db_schema_name="voucher"
+
+
+def tallies(database: Database, run_id: str) -> Iterator[pa.Table]:
+    """The tally of each of the run's parts, whichever run loaded it."""
+    with database.transaction() as cursor, cursor.connection.cursor("tallies") as stream:
+        stream.itersize = 100
+        stream.execute(
+            """SELECT tally FROM voucher.run_part JOIN voucher.loaded_part USING (loaded_by, part_id)
+            WHERE run_id = %s ORDER BY part_id""",
+            (run_id,),
         )
-    return int(rows)
+        for row in stream:
+            yield pq.read_table(pa.BufferReader(row.tally))
 
 
 def finish(database: Database, run_id: str, results: Results) -> None:
     """Write the run's counts, votes and segments, and mark it as loaded."""
     with database.transaction() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (run_id,))
-        for table, rows in results.tables.items():
+        for table, found in results.tables.items():
             cursor.execute(f"DELETE FROM voucher.{table} WHERE run_id = %s", (run_id,))
-            columns = ", ".join(["run_id", *rows.column_names])
-            values = [(run_id, *row.values()) for row in rows.to_pylist()]
+            columns = ", ".join(["run_id", *found.column_names])
+            values = [(run_id, *row.values()) for row in found.to_pylist()]
             execute_values(cursor, f"INSERT INTO voucher.{table} ({columns}) VALUES %s", values, page_size=1000)
         cursor.execute(
             """UPDATE voucher.run SET rows_in = %s, rows_kept = %s, data_from = %s, data_to = %s,
@@ -137,11 +194,27 @@ def finish(database: Database, run_id: str, results: Results) -> None:
         )
 
 
+def delete_unused_rows(database: Database, rows_uri: str) -> list[str]:
+    """Delete the files under the prefix that runs on record wrote and don't count; those runs. Others' stay."""
+    deleted = []
+    for run_id in rows.runs(rows_uri):
+        with database.transaction() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (run_id,))
+            cursor.execute(
+                """SELECT FROM voucher.run WHERE run_id = %s
+                    AND NOT EXISTS (SELECT FROM voucher.loaded_part WHERE loaded_by = run_id)""",
+                (run_id,),
+            )
+            if cursor.rowcount:
+                rows.delete(rows_uri, run_id)
+                deleted.append(run_id)
+    return deleted
+
+
 def _is_loaded(cursor: Any, run_id: str) -> bool:
     cursor.execute(
-        """SELECT finished_at IS NOT NULL AND NOT EXISTS (
-            SELECT FROM voucher.run_part WHERE run_part.run_id = run.run_id
-                AND to_regclass('voucher.assignment_' || loaded_by) IS NULL) AS loaded
+        """SELECT finished_at IS NOT NULL
+            AND NOT EXISTS (SELECT FROM voucher.unloaded_part WHERE unloaded_part.run_id = run.run_id) AS loaded
         FROM voucher.run WHERE run_id = %s""",
         (run_id,),
     )
@@ -150,24 +223,22 @@ def _is_loaded(cursor: Any, run_id: str) -> bool:
 
 
 def _insert_parts(cursor: Any, run_id: str, parts: Sequence[Part]) -> None:
-    for part in parts:
-        cursor.execute(
-            """INSERT INTO voucher.part (uri, etag, size, sha256, synthetic) VALUES (%s, %s, %s, %s, %s)
-            ON CONFLICT (uri, etag, size) DO UPDATE SET (sha256, synthetic) = (EXCLUDED.sha256, EXCLUDED.synthetic)
-            RETURNING part_id""",
-            (part.uri, part.etag, part.size, part.sha256, part.synthetic),
-        )
-        cursor.execute("INSERT INTO voucher.run_part VALUES (%s, %s, %s)", (run_id, cursor.fetchone().part_id, run_id))
-
-
-def _labelled(kept: pa.RecordBatchReader, run_id: str, part_id: int) -> pa.RecordBatchReader:
-    """The rows with the columns part_id and loaded_by before them."""
-    schema = pa.schema([("part_id", pa.int64()), ("loaded_by", pa.string()), *kept.schema])
-    batches = (
-        pa.record_batch(
-            [pa.repeat(pa.scalar(part_id, pa.int64()), len(batch)), pa.repeat(run_id, len(batch)), *batch.columns],
-            schema,
-        )
-        for batch in kept
+    ids = execute_values(
+        cursor,
+        """INSERT INTO voucher.part (uri, etag, size, sha256, synthetic, rows) VALUES %s
+        ON CONFLICT (uri, etag, size) DO UPDATE SET (sha256, synthetic, rows) =
+            (EXCLUDED.sha256, EXCLUDED.synthetic, EXCLUDED.rows)
+        RETURNING part_id""",
+        [(part.uri, part.etag, part.size, part.sha256, part.synthetic, part.rows) for part in parts],
+        page_size=PAGE,
+        fetch=True,
     )
-    return pa.RecordBatchReader.from_batches(schema, batches)
+    of_run = [(run_id, row.part_id, run_id) for row in ids]
+    execute_values(cursor, "INSERT INTO voucher.run_part VALUES %s", of_run, page_size=PAGE)
+
+
+def _as_bytes(tally: pa.Table) -> bytes:
+    """As Parquet: the same tally gives the same bytes."""
+    sink = io.BytesIO()
+    pq.write_table(tally, sink, compression="zstd")
+    return sink.getvalue()

@@ -19,8 +19,9 @@ log = logging.getLogger("pipeline")
 PIPELINE = {
     "TABLE voucher.run": "INSERT, UPDATE",
     "TABLE voucher.part": "INSERT, UPDATE",
-    "TABLE voucher.run_part": "INSERT, DELETE",
-    "TABLE voucher.assignment": "INSERT, DELETE",
+    "TABLE voucher.run_part": "INSERT, UPDATE, DELETE",
+    "TABLE voucher.loaded_part": "INSERT",
+    "TABLE voucher.assignment": "INSERT",
     "TABLE voucher.rule": "INSERT, UPDATE",
     "TABLE voucher.rule_outcome": "INSERT, DELETE",
     "TABLE voucher.unplaced": "INSERT, DELETE",

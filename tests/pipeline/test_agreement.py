@@ -88,9 +88,9 @@ def test_duckdb_and_postgres_agree(postgres: Postgres, rows: list[dict[str, Any]
         connection.execute("SET TimeZone='UTC'")
         connection.register("part", table(rows))
         columns = ", ".join(column if column not in TEXTS else f"{column}::VARCHAR" for column in COLUMNS)
-        judged = RuleBook((rule,)).sql("part")
-        readable = "dropped_by IS NULL OR dropped_by = 'asked'"
-        found = connection.sql(f"SELECT {columns}, asked FROM ({judged}) WHERE {readable}").fetchall()
+        book = RuleBook((rule,))
+        readable = f"({book.sql('part')}) WHERE unreadable_row IS NULL"
+        found = connection.sql(f"SELECT {columns}, {book.flags()[-1]} FROM {readable}").fetchall()
     with closing(psycopg2.connect(postgres.url("postgres"))) as connection, connection.cursor() as cursor:
         cursor.execute("""SET TIME ZONE 'UTC'; CREATE TEMP TABLE typed (n serial, timestamp timestamptz, country_code text,
             first_order_ts timestamptz, last_order_ts timestamptz, total_orders integer, voucher_amount numeric(12, 2))""")

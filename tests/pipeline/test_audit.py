@@ -53,8 +53,8 @@ TAMPERED = {
         r"rows_balance: recency_segment: 21 rows kept, 20 votes and unplaced",
     ),
     "rows_loaded": (
-        "DELETE FROM voucher.assignment WHERE loaded_by = %s AND country_code = 'Peru' RETURNING 1",
-        r"rows_loaded: 21 rows kept, 10 in Postgres",
+        "UPDATE voucher.loaded_part SET rows_kept = 10 WHERE loaded_by = %s RETURNING 1",
+        r"rows_loaded: 21 rows kept, 10 loaded",
     ),
     "segments_complete": (
         "DELETE FROM voucher.segment WHERE run_id = %s AND country_code = 'Peru' AND segment = '5-13' RETURNING 1",

@@ -287,11 +287,11 @@ def test_a_load_that_is_cut_off_does_not_count_as_loaded(
     first, _ = run.run(older, "test"), run.run(newer, "test")
     publication.prune(Database(pipeline_database), 1)
 
-    def cut(*_: object) -> None:
+    def cut(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(run.store, "load_part", cut)
+        patch.setattr(run.loading.store, "load_part", cut)
         run.run(older, "test")
     assert run.run(older, "test") == first
     assert query("SELECT count(*) FROM voucher.assignment WHERE loaded_by = %s", first) == [(1,)]

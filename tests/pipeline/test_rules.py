@@ -23,7 +23,7 @@ def read(value: Any, column: str, type_: pa.DataType | None = None) -> tuple[Any
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone='UTC'")
         connection.register("part", history({column: value}, **({column: type_} if type_ else {})))
-        table = connection.sql(f"SELECT {column}, dropped_by FROM ({NONE.sql('part')})").to_arrow_table()
+        table = connection.sql(f"SELECT {column}, {NONE.dropped_by()} FROM ({NONE.sql('part')})").to_arrow_table()
     return table[column][0].as_py(), table["dropped_by"][0].as_py()
 
 

@@ -45,7 +45,8 @@ def dropped_by(rules: RuleBook) -> list[str | None]:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone='UTC'")
         connection.register("part", history(*(row for row, _ in ROWS)))
-        return [reason for (reason,) in connection.sql(f"SELECT dropped_by FROM ({rules.sql('part')})").fetchall()]
+        judged = connection.sql(f"SELECT {rules.dropped_by()} FROM ({rules.sql('part')})")
+        return [reason for (reason,) in judged.fetchall()]
 
 
 @pytest.mark.parametrize(

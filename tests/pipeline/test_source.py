@@ -103,13 +103,6 @@ def test_what_is_not_parquet_is_named(tmp_path: Path, content: bytes, message: s
     assert f"({len(content):,} bytes" in str(error.value)
 
 
-def test_a_file_without_rows_is_refused(written: Callable[..., Path]) -> None:
-    """A history of no rows is no history."""
-    path = written(history({}).slice(0, 0))
-    with pytest.raises(SourceError, match="has no rows"):
-        identified(parts(str(path))[0])
-
-
 @pytest.mark.parametrize(
     ("uri", "message"),
     [

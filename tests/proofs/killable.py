@@ -14,24 +14,21 @@ import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import adbc_driver_manager.dbapi as adbc
 import psutil
 import psycopg2
-import pyarrow as pa
 
 from dev.processes import born, until
 from pipeline import run
 
 FORKS = get_context("forkserver")
-FORKS.set_forkserver_preload([__name__, "tests.proofs.data", "adbc_driver_postgresql.dbapi", "sqlglot.dialects.duckdb"])
+FORKS.set_forkserver_preload([__name__, "tests.proofs.data", "sqlglot.dialects.duckdb"])
 STEPS = ("plan", "load", "audit", "publish", "prune")
-SLICE = 1000  # rows of a batch, so that a small history has several; from so many on, Postgres writes what it got
 WRITE = re.compile(
     r"\b(INSERT INTO|UPDATE|DELETE FROM|LOCK TABLE|TRUNCATE)\s+([\w.]+)|\b(voucher\.\w+)\(", re.IGNORECASE
 )
@@ -120,8 +117,7 @@ class _Trace:
     def install(self, url: str) -> None:
         for step in STEPS:
             setattr(run, step, self._in_step(step, getattr(run, step)))
-        self._wrap_psycopg2()
-        self._wrap_adbc(functools.partial(psycopg2.connect, url))
+        self._wrap_psycopg2(functools.partial(psycopg2.connect, url))
 
     def _in_step(self, step: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -148,7 +144,7 @@ class _Trace:
         connection.wrote = frozenset()
         return self.passed("after COMMIT")
 
-    def _wrap_psycopg2(self) -> None:
+    def _wrap_psycopg2(self, look: Callable[[], Any]) -> None:
         trace, connect = self, psycopg2.connect
 
         class Connection(psycopg2.extensions.connection):
@@ -161,37 +157,36 @@ class _Trace:
                     super().execute(query, vars)
                     trace._wrote(self.connection, query)
 
+                def copy_expert(self, sql: str, file: Any, size: int) -> None:
+                    super().copy_expert(sql, _Halves(file, lambda: trace._received(look)), size)
+                    trace._wrote(self.connection, "INSERT INTO assignment")
+
             return connect(*arguments, connection_factory=Connection, cursor_factory=Cursor, **options)
 
         psycopg2.connect = traced
 
-    def _wrap_adbc(self, connect: Callable[[], Any]) -> None:
-        trace = self
-        execute, ingest, commit = adbc.Cursor.execute, adbc.Cursor.adbc_ingest, adbc.Connection.commit
-
-        def received() -> bool:
-            with contextlib.closing(connect()) as connection, connection.cursor() as cursor:
+    def _received(self, look: Callable[[], Any]) -> None:
+        def some() -> bool:
+            with contextlib.closing(look()) as connection, connection.cursor() as cursor:
                 cursor.execute("SELECT coalesce(max(tuples_processed), 0) FROM pg_stat_progress_copy")
                 return bool(cursor.fetchone()[0])
 
-        def sliced(rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-            slices = (batch.slice(start, SLICE) for batch in rows for start in range(0, len(batch), SLICE))
-            yield next(slices)
-            if not until(received, 10, every=0.001):
-                raise AssertionError("Postgres got no row before the second batch")
-            trace.passed("in the middle of the rows")
-            yield from slices
+        if not until(some, 10, every=0.001):
+            raise AssertionError("Postgres got no row before the second half")
+        self.passed("in the middle of the rows")
 
-        def traced_execute(cursor: Any, operation: bytes | str, parameters: Any = None) -> Any:
-            found = execute(cursor, operation, parameters)
-            trace._wrote(cursor.connection, operation)
-            return found
 
-        def traced_ingest(cursor: Any, table: str, rows: pa.RecordBatchReader, *arguments: Any, **options: Any) -> int:
-            batches = pa.RecordBatchReader.from_batches(rows.schema, sliced(rows))
-            count = ingest(cursor, table, batches, *arguments, **options)
-            trace._wrote(cursor.connection, f"INSERT INTO {table}")
-            return count
+class _Halves:
+    """What a stream gives, and in the middle of it a call."""
 
-        adbc.Cursor.execute, adbc.Cursor.adbc_ingest = traced_execute, traced_ingest
-        adbc.Connection.commit = lambda connection: trace._commit(connection, lambda: commit(connection))
+    def __init__(self, file: Any, between: Callable[[], None]) -> None:
+        content = file.read()
+        self._left = [content[: len(content) // 2], between, content[len(content) // 2 :]]
+
+    def read(self, _size: int) -> bytes:
+        while self._left:
+            head = self._left.pop(0)
+            if isinstance(head, bytes):
+                return head
+            head()
+        return b""
