@@ -50,16 +50,17 @@ $(if $(PROOF),$(eval .PHONY: $(PROOF))$(eval $(PROOF): ; @:))
 prove: $(READY)  ## Prove at full size, resumable; alone, it lists them; ARGS=--fresh starts anew
 	@$(BIN)/python -m tests.proofs $(or $(PROOF),$(NAME)) $(ARGS)
 
-bench: $(READY)  ## Measure the service beside reference servers, in five minutes; ARGS="service --quick" to see it work
+bench: $(READY)  ## Measure service and pipeline beside references, in seven minutes; ARGS="service --quick" to see it work
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-check: $(READY)  ## Lint, format, types, directions of imports, README's tables, Dockerfiles, workflows
+check: $(READY)  ## Lint, format, types, directions of imports, README's tables, Dockerfiles, manifests, workflows
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/cog --check -P --verbosity=1 --check-fail-msg="The tables in README.md are old: make rules" README.md
 	@$(BIN)/hadolint docker/*.Dockerfile
+	@$(BIN)/kubernetes-validate --strict --quiet docker/kubernetes/*.yaml
 	@$(BIN)/zizmor --offline --quiet .github
 
 LOCK = $(BIN)/uv pip compile -q --universal --generate-hashes setup.cfg

@@ -1,1 +1,1 @@
-"""The service measured beside servers written to compare it with. `make bench`, or `python -m benchmarks`."""
+"""Service and pipeline beside what was written to compare them with. `make bench`, or `python -m benchmarks`."""

@@ -1,29 +1,41 @@
-"""`python -m benchmarks [NAME …]`: runs them one after another, all when none is named, and prints their tables."""
+"""`python -m benchmarks [NAME …]`: runs them in turn, all but LONG when none is named, and prints their tables."""
 
 import argparse
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from benchmarks import service
+from benchmarks import growth, pipeline, service
 from dev.processes import StackError
+from pipeline import PipelineError
 
-BENCHMARKS: Mapping[str, Callable[[Path | None, bool], None]] = {"service": service.run}
+BENCHMARKS: Mapping[str, Callable[[Any], None]] = {
+    "service": lambda options: service.run(options.source, options.quick),
+    "pipeline": lambda options: pipeline.run(options.source, options.quick),
+    "growth": lambda options: growth.run(options.rows, options.quick),
+}
+LONG = {"growth"}  # half an hour, and tens of GB
 
 
 def main() -> int:
     """0 whatever the figures are; 1 after a line that says what broke, as a wrong answer does."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all when none is given")
-    parser.add_argument("--source", type=Path, help="a history as Parquet; the synthetic sample when none is given")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; by default all but {', '.join(LONG)}"
+    )
+    parser.add_argument("--source", type=Path, help="a history as Parquet; else a synthetic one, as always for growth")
+    parser.add_argument("--rows", type=int, nargs="+", help="of growth: the sizes of the histories")
     parser.add_argument("--quick", action="store_true", help="see whether it works; the figures mean nothing")
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):
         parser.error(f"there is no {', '.join(sorted(unknown))}, only {', '.join(BENCHMARKS)}")
+    if min(options.rows or [1]) < 1:
+        parser.error("--rows takes numbers from 1 upwards")
     try:
-        for name in options.names or BENCHMARKS:
-            BENCHMARKS[name](options.source, options.quick)
-    except StackError as error:
+        for name in options.names or [name for name in BENCHMARKS if name not in LONG]:
+            BENCHMARKS[name](options)
+    except (StackError, PipelineError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

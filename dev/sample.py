@@ -1,7 +1,9 @@
 """A synthetic voucher history: invented rows whose counts are those published of the 511,427-row edition of the data.
 
-`python -m dev.sample FILE` writes one; the one-machine stack seeds its S3 stand-in with it, and tests read it. How
-it is made: CELLS (country, amount, rows) come first. Then every further attribute is dealt, like cards, to the rows
+`python -m dev.sample FILE` writes one; the one-machine stack seeds its S3 stand-in with it, and tests read it. With
+--rows or --parts it writes as many rows as are asked for, as a folder of parts (parts.py).
+
+How it is made: CELLS (country, amount, rows) come first. Then every further attribute is dealt, like cards, to the rows
 of some cells: `deal` gives exact counts (the published ones, read from published_figures.json), `draw` only shares
 (nothing was published). Last, each row gets an order number and dates that fit. `python -m tests.figures FILE`
 measures the result.
@@ -60,6 +62,7 @@ CELLS = [
     Cell("Latvia", 8800, 15662, 4, (0.35, 0.00, 0.65), (0.40, 0.25, 0.20, 0.15)),
     Cell("Latvia", 13200, 36739, 12, (0.30, 0.00, 0.70), (0.60, 0.25, 0.10, 0.05)),
 ]
+SIZE = sum(cell.rows for cell in CELLS)
 PERU_ONE_ORDER_4400 = 900  # published for 2640 and 3520 only
 # Rows of 0-29 days by amount, with a number of orders and without. They solve the published mean and deviation of the
 # amount over the rows that are not backdated.
@@ -281,16 +284,38 @@ def file_order(h: History) -> NDArray[np.intp]:
     return np.argsort(place, kind="stable")
 
 
+def write_sample(file: Path, seed: int = 20210101) -> int:
+    """Write sample(seed), marked as one, in a single row group; how many rows it has."""
+    history = sample(seed).replace_schema_metadata(dict([SAMPLE_MARK]))
+    pq.write_table(history, file, compression="gzip", row_group_size=history.num_rows)
+    return int(history.num_rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m dev.sample", description="Write a synthetic voucher history as Parquet."
     )
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--seed", type=int, default=20210101)
+    parser.add_argument("path", type=Path, metavar="PATH", help="a file; with --rows or --parts, a folder of parts")
+    parser.add_argument(
+        "--seed", type=int, default=20210101, help="of the first sample; the next ones count on (%(default)s)"
+    )
+    parser.add_argument("--rows", type=int, help=f"of all parts together ({SIZE:,})")
+    parser.add_argument("--parts", type=int, help="how many (one for every 500,000 rows)")
+    parser.add_argument("--mixed-editions", action="store_true", help="parts differ in their columns' types")
     args = parser.parse_args()
-    history = sample(args.seed).replace_schema_metadata(dict([SAMPLE_MARK]))
-    pq.write_table(history, args.file, compression="gzip", row_group_size=history.num_rows)
-    print(f"{history.num_rows:,} rows written to {args.file}")
+    if args.rows is None and args.parts is None:
+        if args.mixed_editions:
+            parser.error("--mixed-editions needs --rows or --parts: one file is of one edition")
+        print(f"{write_sample(args.path, args.seed):,} rows written to {args.path}")
+        return
+    from dev.parts import write_parts  # noqa: PLC0415  (it needs tqdm, which the image that writes one file lacks)
+
+    try:
+        rows = SIZE if args.rows is None else args.rows
+        paths = write_parts(args.path, rows, args.parts, seed=args.seed, mixed=args.mixed_editions)
+    except ValueError as error:
+        parser.error(str(error))
+    print(f"{rows:,} rows written to {args.path}, in parts: {len(paths):,}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`make bench`: that it works, and that it fails on a wrong answer. What it measures is nobody's to test."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from app.server import command
+from benchmarks import __main__ as command_line
 from benchmarks import load, pace
 from benchmarks.published import Published
 from benchmarks.servers import BARE, OURS, Server
+from benchmarks.timed import Loaded, Timed, compare
 from dev.ports import free_port
 from dev.processes import Processes, StackError, until
 from tests.conftest import ROOT
@@ -48,10 +51,61 @@ def test_the_benchmark_runs_through(sample_file: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "service", "--quick", "--source", sample_file]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert (ended.returncode, ended.stderr) == (0, "")
-    verdicts = [line for line in ended.stdout.splitlines() if line.rstrip().endswith((" met", " NOT MET"))]
-    assert len(verdicts) == 4, ended.stdout
+    assert len(_verdicts(ended.stdout)) == 4, ended.stdout
     for told in ("/voucher during publishes", "(a) bare Flask", "(b) Flask, psycopg2", "p99", "PSS"):
         assert told in ended.stdout
+
+
+def test_the_pipeline_is_measured_beside_its_references(sample_file: Path) -> None:
+    """Pipeline, limit and common way each have their line, the common way came to the same, both ratios are judged."""
+    command = [sys.executable, "-m", "benchmarks", "pipeline", "--quick", "--source", sample_file]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(_verdicts(ended.stdout)) == 2, ended.stdout
+    starts = [line.split("  ")[0] for line in ended.stdout.splitlines()]
+    for name in ("pipeline", "the limit", "the common way", "plan", "load", "audit", "publish", "prune"):
+        assert name in starts, ended.stdout
+
+
+def test_growth_is_measured_size_by_size(tmp_path: Path) -> None:
+    """Each size has its line, as soon as it is measured and in the end; three things are judged, and drawn."""
+    command = [sys.executable, "-m", "benchmarks", "growth", "--quick"]
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert len(_verdicts(ended.stdout)) == 3, ended.stdout
+    starts = [line.split("  ")[0] for line in ended.stdout.splitlines()]
+    assert [starts.count(size) for size in ("10,000", "20,000", "40,000")] == [2, 2, 2], ended.stdout
+    assert "Fixed cost: " in ended.stdout
+    assert (tmp_path / ".local" / "benchmarks" / "growth-quick.png").read_bytes().startswith(b"\x89PNG")
+
+
+def _verdicts(said: str) -> list[str]:
+    return [line for line in said.splitlines() if line.rstrip().endswith((" met", " NOT MET"))]
+
+
+@pytest.mark.parametrize(("kept", "amount", "told"), [(1, 2640, "kept 1 rows"), (2, 1760, "differ in .*1760")])
+def test_a_common_way_that_comes_to_something_else_ends_the_benchmark(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kept: int, amount: int, told: str
+) -> None:
+    """Be it the rows kept or an answer: the exit code is 1, and a line says what differs."""
+    loaded = Loaded(Timed(3, {}, 0), "", 2, [("Peru", "frequent_segment", "0-4", 2640.0)])
+    compare(loaded, 2, [("Peru", "frequent_segment", "0-4", 2640.0)])
+
+    def wrong(_: object) -> None:
+        compare(loaded, kept, [("Peru", "frequent_segment", "0-4", amount)])
+
+    monkeypatch.setitem(command_line.BENCHMARKS, "pipeline", wrong)
+    monkeypatch.setattr("sys.argv", ["benchmarks", "pipeline"])
+    assert command_line.main() == 1
+    assert re.search(told, capsys.readouterr().err)
+
+
+def test_growth_says_what_disk_it_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is made, in a line."""
+    monkeypatch.setattr("sys.argv", ["benchmarks", "growth", "--rows", "500000", str(10**15)])
+    assert command_line.main() == 1
+    assert "1,000,000,000,000,000 rows take 250,000,004 GB" in capsys.readouterr().err
 
 
 def test_a_wrong_answer_ends_the_benchmark(bare: Server) -> None:

@@ -153,6 +153,14 @@ def test_every_container_is_confined() -> None:
         assert all(port.startswith("${PUBLISH_ON:-127.0.0.1}:") for port in service.get("ports", [])), name
 
 
+@pytest.mark.parametrize("service", ["airflow-scheduler", "notebook"])
+def test_what_is_fetched_and_spilled_goes_to_disk(service: str) -> None:
+    """To a volume: /tmp is memory, of which the container may have less than a part is large."""
+    folder = SERVICES[service]["environment"]["TMPDIR"]
+    assert folder != SERVICES[service]["tmpfs"]
+    assert f"scratch:{folder}" in SERVICES[service]["volumes"]
+
+
 def test_the_images_are_of_one_python() -> None:
     """That which `make lock` makes their lock files for."""
     files = "".join(path.read_text() for path in (ROOT / "docker").glob("*.Dockerfile"))

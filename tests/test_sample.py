@@ -9,7 +9,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from dev.sample import main, sample
+from dev.parts import EDITIONS, GROUP_ROWS, edition, write_parts
+from dev.sample import SIZE, main, sample
+from pipeline.engine import judged
+from pipeline.rules import RuleBook
+from pipeline.segments import SegmentBook
+from pipeline.source import SAMPLE_MARK
 from tests import figures
 
 
@@ -110,3 +115,86 @@ def test_the_most_used_amount_differs_between_segments(history: pa.Table) -> Non
 
     assert most_used.loc["Peru"].tolist() == [2640, 2640]
     assert (most_used[False] != most_used[True]).drop("Peru").all(), most_used
+
+
+def test_parts_hold_consecutive_samples(history: pa.Table, tmp_path: Path) -> None:
+    """Whatever the number of processes, the rows are those of a sample and then of the next seed's, in order."""
+    paths = write_parts(tmp_path / "parts", SIZE + 5_000, 3, processes=2)
+
+    parts = [pq.ParquetFile(path) for path in paths]
+    written = pa.concat_tables(part.read() for part in parts).replace_schema_metadata(None)
+    assert written.equals(pa.concat_tables([history, sample(20210102).slice(0, 5_000)]))
+    assert [path.name for path in paths] == [f"part-0000{number}.parquet" for number in range(3)]
+    assert [part.metadata.num_rows for part in parts] == [172_143, 172_142, 172_142]
+    for part in parts:
+        groups = [part.metadata.row_group(number) for number in range(part.num_row_groups)]
+        assert max(group.num_rows for group in groups) == GROUP_ROWS
+        assert {group.column(0).compression for group in groups} == {"ZSTD"}
+        assert SAMPLE_MARK in part.metadata.metadata.items()
+
+
+def test_a_folder_of_mixed_editions_is_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The parts take turns in how their columns are typed, and are not mixed with those of an earlier call."""
+    folder = tmp_path / "parts"
+    monkeypatch.setattr("sys.argv", ["sample", str(folder), "--rows", "1000", "--parts", "5", "--mixed-editions"])
+
+    main()
+
+    assert capsys.readouterr().out == f"1,000 rows written to {folder}, in parts: 5\n"
+    schemas = [pq.read_schema(path).remove_metadata() for path in sorted(folder.iterdir())]
+    assert [schema == schemas[0] for schema in schemas] == [True, False, False, False, True]
+    with pytest.raises(SystemExit):
+        main()
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_a_part_has_a_row_at_least(tmp_path: Path) -> None:
+    """More parts than rows, or no rows, are refused."""
+    for rows, parts in ((3, 4), (0, None), (3, 0)):
+        with pytest.raises(ValueError, match="don't make"):
+            write_parts(tmp_path, rows, parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "types"),
+    [
+        ("earlier", {"timestamp": "string", "last_order_ts": "string", "first_order_ts": "timestamp[ms]"}),
+        ("zoned", {"timestamp": "timestamp[us, tz=UTC]", "last_order_ts": "timestamp[us, tz=UTC]"}),
+        ("indexed", {"index": "int64"}),
+    ],
+)
+def test_editions_differ_in_types(history: pa.Table, name: str, types: dict[str, str]) -> None:
+    """Each edition changes the types of some columns, or adds one, and leaves the others."""
+    few = history.slice(0, 100)
+
+    schema = edition(few, name).schema
+
+    found = dict(zip(schema.names, map(str, schema.types), strict=True))
+    assert found == dict(zip(few.schema.names, map(str, few.schema.types), strict=True)) | types
+
+
+@pytest.mark.parametrize("name", EDITIONS)
+def test_editions_mean_the_same(history: pa.Table, name: str) -> None:
+    """The rules keep the same rows with the same values of any edition."""
+
+    def kept(table: pa.Table) -> pa.Table:
+        with judged(table, RuleBook.load(), SegmentBook.load(), in_order=True) as found:
+            return found.kept(placed=True).read_all()
+
+    few = history.slice(0, 5_000)
+
+    assert kept(edition(few, name)).equals(kept(few))
+    assert 0 < kept(few).num_rows < 5_000
+
+
+def test_the_earlier_edition_has_no_zones(history: pa.Table) -> None:
+    """Its texts are times and days without a zone."""
+    few = edition(history.slice(0, 100), "earlier")
+
+    for column, shape in (
+        ("timestamp", r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}"),
+        ("last_order_ts", r"\d{4}-\d\d-\d\d"),
+    ):
+        assert not [text for text in few[column].to_pylist() if not re.fullmatch(shape, text)]

@@ -1,6 +1,6 @@
-"""Servers to compare with. Each is what one would write first, and right: the two that ask the database answer alike.
+"""What to compare with. Each is what one would write first, and right: those that look answer alike.
 
-They take the same request as POST /voucher, trust it, and read DATABASE_URL.
+The servers take the same request as POST /voucher, trust it, and read DATABASE_URL.
 """
 
 # Psycopg2 and SQLAlchemy's text() each write parameters their own way.

@@ -1,0 +1,88 @@
+"""The history loaded as many would: pandas, a Python function a row, `to_sql`. `pipeline` measures it.
+
+It has the rules and the segments typed a second time, as that goes; that it comes to the same answers is checked.
+"""
+
+from io import BytesIO
+from typing import Any
+
+import boto3
+import pandas as pd
+from sqlalchemy import create_engine
+
+from app.settings import database_url as by_psycopg2
+
+FREQUENT = {"0-4": (0, 4), "5-13": (5, 13), "14-37": (14, 37), "38+": (38, None)}
+RECENCY = {
+    "0-29": (0, 29),
+    "30-60": (30, 60),
+    "61-90": (61, 90),
+    "91-120": (91, 120),
+    "121-180": (121, 180),
+    "180+": (181, None),
+}
+KINDS = {"frequent_segment": FREQUENT, "recency_segment": RECENCY}
+
+
+def run(bucket: str, key: str, database_url: str) -> int:
+    """Write the tables `cleaned` and `segments` to the database; how many rows were kept."""
+    content = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    history = pd.read_parquet(BytesIO(content))
+    for column in ("timestamp", "first_order_ts", "last_order_ts"):
+        history[column] = pd.to_datetime(history[column], utc=True, format="ISO8601")
+    history["total_orders"] = pd.to_numeric(history["total_orders"])
+    cleaned = history[history.apply(is_kept, axis=1)].copy()
+    placed = cleaned.apply(segments_of, axis=1)
+    cleaned["frequent_segment"] = [frequent for frequent, _ in placed]
+    cleaned["recency_segment"] = [recency for _, recency in placed]
+    engine = create_engine(by_psycopg2(database_url))
+    cleaned.to_sql("cleaned", engine, if_exists="replace", index=False)
+    most_used(cleaned).to_sql("segments", engine, if_exists="replace", index=False)
+    engine.dispose()
+    return len(cleaned)
+
+
+def is_kept(row: Any) -> bool:
+    if pd.isna(row["total_orders"]) or pd.isna(row["voucher_amount"]):
+        return False
+    if row["total_orders"] == 0 and (pd.notna(row["first_order_ts"]) or pd.notna(row["last_order_ts"])):
+        return False
+    if row["total_orders"] == 1 and pd.notna(row["first_order_ts"]) and pd.notna(row["last_order_ts"]):
+        return bool(row["first_order_ts"] == row["last_order_ts"])
+    return True
+
+
+def segments_of(row: Any) -> tuple[str | None, str | None]:
+    days = None
+    if pd.notna(row["timestamp"]) and pd.notna(row["last_order_ts"]):
+        days = (row["timestamp"].normalize() - row["last_order_ts"].normalize()).days
+    return label(row["total_orders"], FREQUENT), label(days, RECENCY)
+
+
+def label(measure: float | None, bounds: dict[str, tuple[int, int | None]]) -> str | None:
+    if measure is None:
+        return None
+    for name, (lower, upper) in bounds.items():
+        if measure >= lower and (upper is None or measure <= upper):
+            return name
+    return None
+
+
+def most_used(cleaned: pd.DataFrame) -> pd.DataFrame:
+    """The amount of each segment; of one that nobody is in, its country's. Of two used as often, the smaller."""
+    overall = winners(cleaned, ["country_code"])
+    found = []
+    for kind, bounds in KINDS.items():
+        votes = winners(cleaned, ["country_code", kind]).rename(columns={kind: "segment"})
+        every = overall[["country_code"]].merge(pd.DataFrame({"segment": list(bounds)}), how="cross")
+        answers = every.merge(votes, how="left").merge(overall, on="country_code", suffixes=("", "_overall"))
+        answers["voucher_amount"] = answers["voucher_amount"].fillna(answers["voucher_amount_overall"])
+        answers["segment_name"] = kind
+        found.append(answers[["country_code", "segment_name", "segment", "voucher_amount"]])
+    return pd.concat(found)
+
+
+def winners(cleaned: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    uses = cleaned.groupby([*by, "voucher_amount"]).size().reset_index(name="uses")
+    ranked = uses.sort_values(["uses", "voucher_amount"], ascending=[False, True])
+    return ranked.drop_duplicates(by)[[*by, "voucher_amount"]]

@@ -1,0 +1,58 @@
+"""docs/growing.md: its Python is executed, what isn't says so, and its links within the project lead somewhere."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.app.cleaned_rows import CleanedRows
+from tests.app.conftest import Tables
+from tests.conftest import API, ROOT, Bucket, as_role
+
+PAGE = (ROOT / "docs" / "growing.md").read_text()
+(READING,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def test_every_other_block_says_that_it_is_not_executed() -> None:
+    """A fence without a language is one that these tests can't run."""
+    fences = re.findall(r"((?:[^\n]+\n)+)\n```(\w*)\n", PAGE)
+    assert len(fences) == PAGE.count("```") // 2
+    said = {language: " ".join(before.split()).endswith("not executed in the tests:") for before, language in fences}
+    assert said == {"": True, "python": False}
+
+
+def test_links_within_the_project_lead_somewhere() -> None:
+    """To a heading of the page, or, in code, to a file."""
+    headings = {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", PAGE, re.M)
+    }
+    assert set(re.findall(r"\]\(#(.*?)\)", PAGE)) <= headings
+    assert not [
+        path for path in re.findall(r"`((?:docs|docker|pipeline)/[\w./-]+)`", PAGE) if not (ROOT / path).exists()
+    ]
+
+
+def test_rows_outside_postgres_are_read_as_the_page_says(
+    database: str, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of the published run alone, whichever run has loaded them; a run_id of digits stays a text."""
+    earlier, now, rejected = "1" * 16, "b" * 16, "c" * 16
+    tables = Tables(database)
+    tables.publish(earlier)
+    tables.publish(now)
+    loaded = {run: CleanedRows(database, run).part() for run in (earlier, now)}
+    CleanedRows(database, now).execute(
+        "INSERT INTO voucher.run_part VALUES (%(run)s, %(part)s, %(earlier)s)", part=loaded[earlier], earlier=earlier
+    )
+    for amount, (run, part) in enumerate([*loaded.items(), (rejected, 7)], start=1):
+        pq.write_table(pa.table({"country_code": ["Peru", "Latvia"], "voucher_amount": [amount, 9]}), tmp_path / "part")
+        bucket.put(f"cleaned/loaded_by={run}/{part}.parquet", tmp_path / "part")
+    monkeypatch.setenv("API_DATABASE_URL", as_role(database, API))
+    known: dict[str, Any] = {}
+    exec(READING.replace("s3://bucket/cleaned/", f"s3://{bucket.name}/cleaned/"), known)
+    peru = known["peru"]
+    assert dict(zip(peru["loaded_by"], peru["voucher_amount"], strict=True)) == {earlier: 1, now: 2}
+    assert re.search(r"Latvia +│ +2 │\n│ Peru +│ +2 │", capsys.readouterr().out)
