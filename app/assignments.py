@@ -7,7 +7,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.utils import secure_filename
 
 from app import problems, rfc4180, tables
-from app.cleaned import Cleaned, RowsGoneError, cleaned
+from app.cleaned import Cleaned, RowsElsewhereError, RowsGoneError, cleaned
 from app.log import RUN_HEADER
 from app.published import Published
 from app.queries import OfRunAndCountry
@@ -36,6 +36,7 @@ blueprint = APIBlueprint(
         *(tables.BAD_COUNTRY, tables.UNPUBLISHED, tables.AWAY, tables.UNKNOWN_COUNTRY, tables.UNKNOWN_RUN),
         problems.too_many_downloads(TooManyDownloadsError()),
         problems.rows_gone(RowsGoneError(tables.RUN_ID)),
+        problems.rows_elsewhere(RowsElsewhereError(tables.RUN_ID, "s3://bucket/cleaned/")),
     ),
 )
 

@@ -54,6 +54,14 @@ class RowsGoneError(LookupError):
         super().__init__(run_id)
 
 
+class RowsElsewhereError(LookupError):
+    """The run's rows are no rows of Postgres, but Parquet files under `uri`."""
+
+    def __init__(self, run_id: str, uri: str) -> None:
+        self.run_id, self.uri = run_id, uri
+        super().__init__(run_id, uri)
+
+
 @dataclass(frozen=True)
 class Partition:
     """What one run loaded, of which `parts` are meant."""
@@ -135,9 +143,11 @@ class Cleaned:
 
 
 def cleaned(reader: Reader, run_id: str) -> Cleaned:
-    """All rows of a run that readers saw once. Raises UnknownRunError, RowsGoneError, DatabaseAwayError."""
+    """All rows of a run that readers saw once. Raises UnknownRunError, RowsElsewhereError, RowsGoneError,
+    DatabaseAwayError.
+    """
     run, publications, partitions = reader.read(
-        select(models.Run.finished_at).where(models.Run.run_id == run_id),
+        select(models.Run.finished_at, models.Run.rows_uri).where(models.Run.run_id == run_id),
         select(models.Publication.at).where(models.Publication.run_id == run_id).limit(1),
         PARTITIONS.bindparams(run_id=run_id),
     )
@@ -145,6 +155,8 @@ def cleaned(reader: Reader, run_id: str) -> Cleaned:
         raise UnknownRunError(run_id)
     if not publications:
         raise UnknownRunError(run_id, "was never published")
+    if run[0].rows_uri:
+        raise RowsElsewhereError(run_id, run[0].rows_uri)
     if not partitions or run[0].finished_at is None or any(row.blocks is None for row in partitions):
         raise RowsGoneError(run_id)
     held = tuple(Partition(row.loaded_by, tuple(row.parts), row.file, row.blocks) for row in partitions)

@@ -47,6 +47,7 @@ class Run(Model):
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     status: Mapped[str]
+    rows_uri: Mapped[str | None]
 
 
 class CurrentRun(Model):

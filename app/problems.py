@@ -12,7 +12,7 @@ from flask import Flask, Response, request
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import HTTPException
 
-from app.cleaned import RowsGoneError
+from app.cleaned import RowsElsewhereError, RowsGoneError
 from app.customer import BadValuesError, BrokenJSONError, TooManyCustomersError
 from app.log import REQUEST_ID
 from app.reading import DatabaseAwayError, UnknownRunError
@@ -85,6 +85,14 @@ def rows_gone(error: RowsGoneError) -> Problem:
     return problem(410, "rows-gone", "The rows are gone", detail)
 
 
+def rows_elsewhere(error: RowsElsewhereError) -> Problem:
+    detail = (
+        f"The cleaned rows of run {error.run_id} are Parquet files under {error.uri}, as VOUCHER_ROWS said when they "
+        "were loaded; docs/growing.md tells how to read them. Its segments, rules and audits are here."
+    )
+    return problem(404, "rows-elsewhere", "The rows lie elsewhere", detail)
+
+
 def database_away(_: DatabaseAwayError) -> Problem:
     detail = "Postgres does not answer. /voucher and /segments answer from memory; for this, try again."
     return problem(503, "database-away", "The database is away", detail)
@@ -132,6 +140,7 @@ HANDLERS: dict[type[Exception], Callable[[Any], Problem]] = {
     UnknownCountryError: unknown_country,
     UnknownRunError: unknown_run,
     RowsGoneError: rows_gone,
+    RowsElsewhereError: rows_elsewhere,
     DatabaseAwayError: database_away,
     TooManyDownloadsError: too_many_downloads,
     NoSegmentError: no_segment,

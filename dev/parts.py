@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from dev.sample import SIZE, sample
-from pipeline.source import SAMPLE_MARK
+from pipeline import SAMPLE_MARK
 
 PART_ROWS = 500_000
 GROUP_ROWS = 122_880  # as DuckDB writes them

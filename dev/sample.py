@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.source import SAMPLE_MARK
+from pipeline import SAMPLE_MARK
 
 FIGURES = json.loads(Path(__file__).with_name("published_figures.json").read_text())
 PERU = FIGURES["peru"]

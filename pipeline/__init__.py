@@ -1,5 +1,7 @@
 """From a history of voucher assignments in S3 to the published tables that the service answers from."""
 
+SAMPLE_MARK = (b"voucher-select", b"built-in sample")  # in the Parquet metadata of what dev/sample.py writes
+
 
 class PipelineError(Exception):
     """What went wrong, with the value at fault and the way out, in one line. Its subclasses stand beside what raises

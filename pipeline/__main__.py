@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--force", metavar="REASON", type=_reason, help="publish even if an audit fails, or withdrawn")
     plan = commands.add_parser("plan", help="the same without publishing; shows which answers would change")
     for command in (run, plan):
-        command.add_argument("--source", help="s3://bucket/key, https://… or a file, instead of VOUCHER_SOURCE")
+        command.add_argument("--source", help="an object, folder or pattern, instead of VOUCHER_SOURCE")
     runs = commands.add_parser("runs", help="list the runs and the publications")
     runs.add_argument("--limit", type=int, default=20, help="of how many, newest first (20)")
     rollback = commands.add_parser("rollback", help="publish an earlier run again, or go forward to one rolled back")

@@ -15,7 +15,7 @@ from pipeline.database import Database
 from pipeline.progress import progress
 from pipeline.rules import UNREADABLE, RuleBook
 from pipeline.segments import SegmentBook
-from pipeline.settings import Settings, database_url
+from pipeline.settings import Settings, database_url, memory
 from pipeline.source import Part, SourceError
 
 log = logging.getLogger("pipeline")
@@ -26,17 +26,26 @@ SHOWN = 10  # faults; the rest are counted
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to know to load a part of a run. Workers elsewhere have the database's address, and the
-    keys of S3, in their own environment, so that none passes through a scheduler: then database_url is None.
+    """What a worker needs to know to load a part of a run; at_once: how many parts one process loads.
+
+    Workers elsewhere have the database's address, the keys of S3, and what memory (MiB) there is, in their own
+    environment, so that no secret passes through a scheduler: memory and database_url are None then.
     """
 
     run: store.Run
     rules: RuleBook
     segments: SegmentBook
-    limits: engine.Limits
     anonymous: bool
     rows_uri: str
+    at_once: int
+    threads: int
+    memory: int | None
     database_url: str | None = field(repr=False)
+
+    @property
+    def limits(self) -> engine.Limits:
+        """Of one part."""
+        return engine.Limits(((self.memory or memory()) - BASE_MEMORY) // self.at_once, self.threads)
 
 
 def identify(settings: Settings, parts: Sequence[Part]) -> list[Part]:
@@ -86,17 +95,18 @@ def _load(
         crew(settings.dask, settings.memory - BASE_MEMORY) as workers,
         progress("load", len(parts), sum(part.rows for _, part in parts)) as told,
     ):
+        here = not settings.dask
         at_once = min(workers.size, len(parts))
         job = Job(
-            *(run, rules, segments),
-            limits=engine.Limits((settings.memory - BASE_MEMORY) // at_once, max(1, workers.size // at_once)),
-            anonymous=settings.anonymous,
-            rows_uri=settings.rows,
-            database_url=None if settings.dask else settings.database_url,
+            *(run, rules, segments, settings.anonymous, settings.rows),
+            at_once=at_once,
+            threads=workers.size // at_once,
+            memory=settings.memory if here else None,
+            database_url=settings.database_url if here else None,
         )
-        step = partial(load_part, job) if settings.dask else partial(load_part, job, told=told.advance)
+        step = partial(load_part, job, told=told.advance) if here else partial(load_part, job)
         for (_, part), fault in workers.each(step, parts):
-            if settings.dask:
+            if not here:
                 told.advance(part.rows)
             told.part_done()
             if fault:

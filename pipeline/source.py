@@ -24,7 +24,7 @@ from botocore import UNSIGNED
 from botocore.client import Config
 from fsspec.utils import glob_translate
 
-from pipeline import PipelineError, scratch
+from pipeline import SAMPLE_MARK, PipelineError, scratch
 from pipeline.rules import lacking
 
 CHUNK = 1 << 20  # bytes
@@ -33,7 +33,6 @@ FORMS = "s3://bucket/key, s3://bucket/folder/, https://…, a file or a folder; 
 MAGIC = re.compile(r"[*?[]")
 PARQUET = re.compile(r"\.(parquet|pq)\b[^/]*$", re.IGNORECASE)  # data.parquet.gzip too
 HIDDEN = re.compile(r"(^|/)[._]")  # what Spark and others leave beside the parts: _SUCCESS, _temporary/, .crc
-SAMPLE_MARK = (b"voucher-select", b"built-in sample")  # in the Parquet metadata of what dev/sample.py writes
 TIMEOUT = (5, 60)  # seconds to connect, seconds between two chunks
 
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import engine, source
-from pipeline.rules import RULES_FILE, Rule, RuleBook
+from pipeline.rules import COLUMNS, RULES_FILE, Rule, RuleBook, lacking
 from pipeline.segments import SegmentBook
 
 ALL = "all countries"
@@ -32,12 +33,14 @@ class Workbench:
 
     @classmethod
     def open(cls, uri: str, anonymous: bool = False) -> "Workbench":
-        """Open what `uri` names, as VOUCHER_SOURCE would: s3://, https:// or a file. Raises SourceError."""
+        """Open what `uri` names, as VOUCHER_SOURCE would, all of it in memory. Raises SourceError."""
         tables = []
         for part in source.parts(uri, anonymous):
             with source.fetched(part, anonymous) as (path, _):
                 tables.append(pq.read_table(path))
-        return cls(pa.concat_tables(tables, promote_options="permissive"))
+            if fault := lacking(tables[-1].column_names):
+                raise source.SourceError(f"{part.uri}: {fault}")
+        return cls(_together(tables))
 
     @classmethod
     def from_environment(cls, default: Callable[[], pa.Table], environ: Mapping[str, str] = os.environ) -> "Workbench":
@@ -130,6 +133,16 @@ class Workbench:
 
     def _results(self, rules: RuleBook) -> engine.Results:
         return engine.results([self._tally(rules)], rules, self.segments)
+
+
+def _together(tables: list[pa.Table]) -> pa.Table:
+    """One table of all; where their columns' types differ, as those of two editions do, as texts."""
+    if len({tuple(table.schema.field(column).type for column in COLUMNS) for table in tables}) == 1:
+        return pa.concat_tables(tables, promote_options="permissive")
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone='UTC'")
+        texts = ", ".join(f"CAST({column} AS VARCHAR) AS {column}" for column in COLUMNS)
+        return pa.concat_tables(connection.from_arrow(table).project(texts).to_arrow_table() for table in tables)
 
 
 def changed(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from dev.sample import SIZE, main, sample
 from pipeline.engine import judged
 from pipeline.rules import RuleBook
 from pipeline.segments import SegmentBook
-from pipeline.source import SAMPLE_MARK
+from pipeline import SAMPLE_MARK
 from tests import figures
 
 

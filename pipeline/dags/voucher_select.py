@@ -3,11 +3,11 @@
 
 Once a day, and when triggered:
 
-1. **plan**: finds the history (`VOUCHER_SOURCE`: S3, https or a file), reads its identity (ETag, size, sha256) and
-   puts a run on record. The same data with the same rules is the same run.
+1. **plan**: finds the history (`VOUCHER_SOURCE`: S3, https or files), reads the identity of its parts (ETag, size,
+   sha256) and puts a run on record. The same data with the same rules is the same run.
 2. **load**: types the columns, drops what the rules of `pipeline/rules.toml` name, writes the kept rows, the counts,
-   the votes and the segments to Postgres, under the run's own id, where no reader looks. Its log shows each rule's
-   count.
+   the votes and the segments to Postgres, under the run's own id, where no reader looks. A part that an earlier run
+   loaded by the same rules is not read again. Its log shows how far it is, and each rule's count.
 3. **audit**: checks the run, and compares it with the published one. When a check fails, this task is red, its log
    shows what was wrong, with examples, and what to do; the answers stay as they were.
 4. **publish**: lets `POST /voucher` see the run, in one transaction.

@@ -315,6 +315,15 @@ def test_a_download_does_not_go_on_in_other_rows(load: Load, client: FlaskClient
         list(chunks)
 
 
+def test_rows_that_lie_elsewhere_are_named(load: Load, client: FlaskClient) -> None:
+    """A run whose cleaned rows went to S3 says where they are."""
+    loaded = load()
+    loaded.execute("UPDATE voucher.run SET rows_uri = 's3://bucket/cleaned/' WHERE run_id = %(run)s")
+    response = client.get("/assignments.csv")
+    assert (response.status_code, response.json["type"]) == (404, "urn:voucher-select:rows-elsewhere")
+    assert "are Parquet files under s3://bucket/cleaned/" in response.json["detail"]
+
+
 @pytest.fixture
 def one_place(database: str, tables: Tables) -> Iterator[FlaskClient]:
     """Asks an app that lets one download at a time, of several pages."""

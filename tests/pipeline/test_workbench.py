@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from dev.parts import EDITIONS, edition
 from pipeline import run
 from pipeline.rules import RuleBook, RuleError
 from pipeline.settings import Settings
+from pipeline.source import SourceError
 from pipeline.workbench import ALL, Workbench, changed
 from tests.conftest import Bucket
 from tests.pipeline.conftest import history
@@ -56,6 +59,25 @@ def test_explain_says_what_is_left_by_country() -> None:
     assert explained.loc[("missing_total_orders", "Peru")].tolist() == [1, 1, 4, 0.2]
     assert explained.loc[("missing_voucher_amount", "Latvia")].tolist() == [1, 0, 1, 0.5]
     assert explained.loc[("one_order_with_two_dates", ALL)].tolist() == [1, 1, 4, 1 / 7]
+
+
+def test_parts_of_two_editions_are_one_history(tmp_path: Path, sample_file: Path) -> None:
+    """A folder whose parts have other column types counts as the same rows in one table do."""
+    rows = pq.read_table(sample_file).slice(0, 500)
+    for number, which in enumerate(EDITIONS):
+        pq.write_table(edition(rows, which), tmp_path / f"{number}.parquet")
+    bench, one = Workbench.open(str(tmp_path)), Workbench(pa.concat_tables([rows] * len(EDITIONS)))
+    for each in (bench, one):
+        shipped(each)
+    pd.testing.assert_frame_equal(bench.explain(), one.explain())
+
+
+def test_a_part_that_lacks_a_column_is_named(tmp_path: Path) -> None:
+    """Before it is taken together with others."""
+    pq.write_table(ROWS, tmp_path / "whole.parquet")
+    pq.write_table(ROWS.drop_columns("total_orders"), tmp_path / "other.parquet")
+    with pytest.raises(SourceError, match=r"other\.parquet: column total_orders is missing"):
+        Workbench.open(str(tmp_path))
 
 
 def test_overlap_counts_rows_that_break_two_rules() -> None:
