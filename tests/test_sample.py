@@ -11,10 +11,10 @@ import pytest
 
 from dev.parts import EDITIONS, GROUP_ROWS, edition, write_parts
 from dev.sample import SIZE, main, sample
+from pipeline import SAMPLE_MARK
 from pipeline.engine import judged
 from pipeline.rules import RuleBook
 from pipeline.segments import SegmentBook
-from pipeline import SAMPLE_MARK
 from tests import figures
 
 
