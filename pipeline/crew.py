@@ -82,7 +82,7 @@ def _cluster(address: str) -> Iterator[Crew]:
 
     def finished(step: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
         futures = dict(zip(client.map(step, items, pure=False), items, strict=True))
-        for future in distributed.as_completed(list(futures)):
+        for future in distributed.as_completed(list(futures), loop=client.loop):
             if isinstance(future.exception(), distributed.KilledWorker):
                 raise CrewAway(f"{address}: a part ended one worker after another; give them more memory")
             yield futures.pop(future), future
