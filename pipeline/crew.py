@@ -20,7 +20,7 @@ ANSWER_SECONDS = 30  # for a scheduler to answer, and for a worker to be there
 
 
 class CrewAway(PipelineError):
-    """The cluster doesn't answer, or has no worker."""
+    """The cluster doesn't answer, or no longer, or has no worker."""
 
     passing = True
 
@@ -83,6 +83,8 @@ def _cluster(address: str) -> Iterator[Crew]:
     def finished(step: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
         futures = dict(zip(client.map(step, items, pure=False), items, strict=True))
         for future in distributed.as_completed(list(futures), loop=client.loop):
+            if future.cancelled():
+                raise CrewAway(f"the Dask scheduler at {address} went away; run again: what is loaded stays so")
             if isinstance(future.exception(), distributed.KilledWorker):
                 raise CrewAway(f"{address}: a part ended one worker after another; give them more memory")
             yield futures.pop(future), future

@@ -132,7 +132,7 @@ class RuleBook:
   FROM readable
 )
 SELECT {", ".join(COLUMNS)}, CAST({bits} AS BIGINT) AS matched,
-    CASE WHEN unreadable THEN CAST(struct_pack({texts}) AS VARCHAR) END AS unreadable_row
+    CASE WHEN unreadable THEN left(CAST(struct_pack({texts}) AS VARCHAR), 400) END AS unreadable_row
   FROM matching"""
 
     def flags(self) -> list[str]:

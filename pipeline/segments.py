@@ -36,8 +36,9 @@ MEASURES = {
 
 # From the `tallies` of batches to that of a part, and from the tally of all parts and the segments (a table `defined`)
 # to the published tables. An amount that is NULL, or a measure in no segment, doesn't vote.
-ADDED_UP = """SELECT * EXCLUDE (rows, data_from, data_to, example), CAST(sum(rows) AS BIGINT) AS rows,
-    min(data_from) AS data_from, max(data_to) AS data_to, min(example) AS example
+ADDED_UP = """SELECT * EXCLUDE (rows, data_from, data_to, dropped_row, unreadable_row),
+    CAST(sum(rows) AS BIGINT) AS rows, min(data_from) AS data_from, max(data_to) AS data_to, min(dropped_row) AS dropped_row,
+    min(unreadable_row) AS unreadable_row
   FROM tallies GROUP BY ALL ORDER BY ALL"""
 
 PLACED = """SELECT country_code, segment_name, segment, voucher_amount, rows
@@ -53,7 +54,8 @@ TOTALS = """SELECT CAST(sum(rows) AS BIGINT) AS rows_in,
 OUTCOMES = """SELECT coalesce(country_code, '') AS country_code, rule,
     CAST(coalesce(sum(rows) FILTER (WHERE matched), 0) AS BIGINT) AS matched,
     CAST(coalesce(sum(rows) FILTER (WHERE dropped_by = rule), 0) AS BIGINT) AS dropped,
-    min(example) FILTER (WHERE matched) AS example
+    replace(left(coalesce(min(unreadable_row) FILTER (WHERE matched),
+        CAST(min(dropped_row) FILTER (WHERE matched) AS VARCHAR)), 400), chr(0), '\\0') AS example
   FROM tally UNPIVOT (matched FOR rule IN ({rules}))
   GROUP BY ALL"""
 
@@ -163,13 +165,12 @@ class SegmentBook:
         """A SELECT over the table `judged` (see RuleBook.sql): for each distinct outcome, how many `rows` had it.
 
         The outcome of a kept row is its country, its amount and its segment of each kind; there is also the first and
-        last `timestamp`. That of a dropped one is its country and what it matches; there is also an `example`: a row as
-        it was read, or its texts where it can't be.
+        last `timestamp`. That of a dropped one is its country and what it matches; there is also an example: the first
+        in order, as it was read, and of those that can't be read the texts.
         """
         row = f"struct_pack({', '.join(f'{column} := {column}' for column in COLUMNS)})"
-        example = f"replace(left(coalesce(min(unreadable_row), CAST(min({row}) AS VARCHAR)), 400), chr(0), '\\0')"
         return f"""WITH dropped AS (
-  SELECT country_code, matched, count(*) AS rows, {example} AS example
+  SELECT country_code, matched, count(*) AS rows, min({row}) AS dropped_row, min(unreadable_row) AS unreadable_row
   FROM judged WHERE matched <> 0 GROUP BY ALL
 ), kept AS (
   SELECT country_code, matched, voucher_amount, {", ".join(kind.placed() for kind in self.kinds)},

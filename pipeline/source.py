@@ -32,7 +32,7 @@ CONNECTIONS = 32  # to S3 at once
 FORMS = "s3://bucket/key, s3://bucket/folder/, https://…, a file or a folder; * and ** stand for any names"
 MAGIC = re.compile(r"[*?[]")
 PARQUET = re.compile(r"\.(parquet|pq)\b[^/]*$", re.IGNORECASE)  # data.parquet.gzip too
-HIDDEN = re.compile(r"(^|/)[._]")  # what Spark and others leave beside the parts: _SUCCESS, _temporary/, .crc
+HIDDEN = re.compile(r"/[._]")  # what Spark and others leave beside the parts: _SUCCESS, _temporary/, .crc
 TIMEOUT = (5, 60)  # seconds to connect, seconds between two chunks
 
 
@@ -84,17 +84,23 @@ def parts(uri: str, anonymous: bool = False) -> list[Part]:
 
 def _files(path: Path) -> Iterable[Path]:
     if path.is_dir():
-        return (path / name for name in _parquet(str(file.relative_to(path)) for file in path.rglob("*")))
+        return map(Path, _parquet(map(str, path.rglob("*")), f"{path}/"))
     if path.is_file():
         return [path]
     if MAGIC.search(str(path)):
         found = map(Path, glob(str(path), recursive=True))  # noqa: PTH207  (a pattern that may begin at the root)
-        return (file for file in found if file.is_file())
+        prefix = MAGIC.split(str(path))[0]
+        return (file for file in found if file.is_file() and not _hidden(str(file), prefix))
     raise SourceError(f"{path}: no such file; set VOUCHER_SOURCE to {FORMS}")
 
 
-def _parquet(names: Iterable[str]) -> Iterator[str]:
-    return (name for name in names if PARQUET.search(name) and not HIDDEN.search(name))
+def _parquet(names: Iterable[str], prefix: str) -> Iterator[str]:
+    return (name for name in names if PARQUET.search(name) and not _hidden(name, prefix))
+
+
+def _hidden(name: str, prefix: str) -> bool:
+    """Whether what `prefix` doesn't spell out is."""
+    return bool(HIDDEN.search((prefix[-1:] or "/") + name.removeprefix(prefix)))
 
 
 def _s3_parts(uri: str, anonymous: bool) -> list[Part]:
@@ -108,10 +114,10 @@ def _s3_parts(uri: str, anonymous: bool) -> list[Part]:
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         objects = {each["Key"]: each for page in pages for each in page.get("Contents", [])}
     if prefix == key:
-        names = {prefix + name for name in _parquet(name.removeprefix(prefix) for name in objects)}
+        names = set(_parquet(objects, prefix))
     else:
         fits = re.compile(glob_translate(key))
-        names = {name for name in objects if fits.match(name)}
+        names = {name for name in objects if fits.match(name) and not _hidden(name, prefix)}
     return [Part(f"s3://{bucket}/{name}", objects[name]["ETag"], objects[name]["Size"]) for name in names]
 
 

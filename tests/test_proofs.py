@@ -1,11 +1,32 @@
 """The long proofs at a small size; `make prove NAME` runs the whole of one."""
 
 import json
+import secrets
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
-from tests.proofs import crash, readers, rollback
+import pytest
+
+from dev.parts import write_parts
+from dev.postgres import Postgres
+from dev.s3 import S3
+from tests.proofs import crash, dask, parts, readers, rollback
 from tests.proofs.__main__ import recorded
+from tests.proofs.servers import Servers
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A synthetic history in parts."""
+    return write_parts(tmp_path_factory.mktemp("history") / "days", 60_000, 12)
+
+
+@pytest.fixture
+def servers(tmp_path: Path, postgres: Postgres, s3: S3, template: str) -> Servers:
+    bucket = f"proof-{secrets.token_hex(6)}"
+    s3.create(bucket)
+    return Servers(tmp_path, postgres, s3, template, bucket)
 
 
 def test_a_kill_at_any_point_leaves_one_whole_run_and_the_next_run_tidies_up(tmp_path: Path) -> None:
@@ -32,6 +53,24 @@ def test_a_rollback_under_load_fails_no_request(tmp_path: Path) -> None:
     print(rollback.table([result]))
     assert not result.faults
     assert result.requests > 0
+
+
+def test_a_dask_cluster_gives_what_one_process_gives(servers: Servers, days: list[Path]) -> None:
+    """Every table is the same, to the byte, also when a worker is killed in mid-part."""
+    stage = dask.Stage(servers, {dask.SYNTHETIC: cache(lambda: dask.stored(servers, dask.SYNTHETIC, days))})
+    results = [dask.trial(stage, *key) for key in dask.keys(stage)]
+    print(dask.table(results))
+    assert not [(each.key, each.faults) for each in results if each.faults]
+    assert not dask.short(results)
+
+
+@pytest.mark.parametrize("what", [what for (what,) in parts.few()])
+def test_each_part_is_read_once(servers: Servers, days: list[Path], tmp_path: Path, what: str) -> None:
+    """Whatever changes, breaks off or can't be read, and wherever cleaned rows lie."""
+    (tmp_path / "mixed").mkdir()
+    result = parts.trial(parts.Stage(servers, days, parts.mixed(days[:10], tmp_path / "mixed")), what)
+    print(parts.table([result]))
+    assert not result.faults
 
 
 def test_trials_of_other_code_are_not_mixed_in(tmp_path: Path) -> None:

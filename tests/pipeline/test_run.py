@@ -274,9 +274,25 @@ def test_a_run_that_is_not_on_record_is_named(pipeline_database: str) -> None:
         ),
         ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "TODAY": "tomorrow"}, "TODAY is 'tomorrow'"),
         ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_KEEP_RUNS": "0"}, "VOUCHER_KEEP_RUNS is '0'"),
+        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_MEMORY_MIB": "767"}, "VOUCHER_MEMORY_MIB is '767'"),
+        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_MEMORY_MIB": "2G"}, "VOUCHER_MEMORY_MIB is '2G'"),
+        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_DASK": "host:8786"}, "VOUCHER_DASK is 'host:8786'"),
+        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_ROWS": "s3://bucket"}, "VOUCHER_ROWS is 's3://bucket'"),
+        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_ROWS": "/rows/"}, "VOUCHER_ROWS is '/rows/'"),
     ],
 )
 def test_a_setting_that_is_missing_or_wrong_is_named(environ: dict[str, str], message: str) -> None:
     """Settings are read once, and the variable at fault is named."""
     with pytest.raises(SettingsError, match=message):
         Settings.read(environ=environ)
+
+
+def test_where_and_by_whom_parts_are_loaded_is_set() -> None:
+    """Memory in MiB, a scheduler, a prefix that ends in a slash; unset: 1536, this process, Postgres."""
+    least = {"VOUCHER_SOURCE": "x", "DATABASE_URL": "x"}
+    asked = {"VOUCHER_MEMORY_MIB": "768", "VOUCHER_DASK": "tls://host:8786", "VOUCHER_ROWS": "s3://bucket/rows"}
+    found = [Settings.read(environ=environ) for environ in (least, least | asked)]
+    assert [(each.memory, each.dask, each.rows) for each in found] == [
+        (1536, "", ""),
+        (768, "tls://host:8786", "s3://bucket/rows/"),
+    ]

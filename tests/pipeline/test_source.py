@@ -2,8 +2,10 @@
 
 import functools
 import http.server
+import re
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +14,8 @@ import pyarrow as pa
 import pytest
 
 from dev.ports import free_port
+from pipeline import run
+from pipeline.settings import Settings
 from pipeline.source import SourceAway, SourceError, fetched, identified, parts
 from tests.conftest import Bucket
 from tests.pipeline.conftest import history
@@ -132,3 +136,101 @@ def test_a_server_that_is_away_may_come_back(monkeypatch: pytest.MonkeyPatch, bu
         parts(f"s3://{bucket.name}/history.parquet")
     with pytest.raises(SourceAway, match="can't be fetched"):
         parts(f"http://127.0.0.1:{free_port()}/history.parquet")
+
+
+LISTED = ("a.parquet", "b.pq", "deep/c.parquet.gzip", "deep/deeper/d.parquet")
+UNLISTED = (
+    "_SUCCESS",
+    "_temporary/e.parquet",
+    ".hidden.parquet",
+    "deep/_f.parquet",
+    "notes.txt",
+    "parquet",
+    "notes.parquets",
+)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("history/", LISTED),
+        ("history/deep/", ("deep/c.parquet.gzip", "deep/deeper/d.parquet")),
+        ("history/a.parquet", ("a.parquet",)),
+        ("history/*.parquet", ("a.parquet",)),
+        ("history/?.p*", ("a.parquet", "b.pq")),
+        ("history/[!a].p*", ("b.pq",)),
+        ("history/**/*.parquet", ("a.parquet", "deep/deeper/d.parquet")),
+        ("history/_temp*/*.parquet", ("_temporary/e.parquet",)),
+    ],
+)
+@pytest.mark.parametrize("where", ["S3", "folder"])
+def test_a_source_is_all_that_its_address_fits(
+    bucket: Bucket, tmp_path: Path, where: str, pattern: str, found: tuple[str, ...]
+) -> None:
+    """A prefix or folder: all Parquet files in it, but what others leave there. A pattern: what it fits,
+    and what is hidden only where it says so.
+    """
+    for name in (*LISTED, *UNLISTED):
+        bucket.put(f"history/{name}", name.encode())
+        path = tmp_path / "history" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    bucket.put("history-of-others/z.parquet", b"")
+    root = {"S3": f"s3://{bucket.name}", "folder": str(tmp_path)}[where]
+    listed = parts(f"{root}/{pattern}")
+    assert [part.uri for part in listed] == [f"{root}/history/{name}" for name in found]
+    assert [part.size for part in listed] == [len(name) for name in found]
+
+
+@pytest.mark.parametrize("pattern", ["none/", "none/*.parquet", "notes/"])
+@pytest.mark.parametrize("where", ["S3", "folder"])
+def test_an_address_that_fits_nothing_is_named(bucket: Bucket, tmp_path: Path, where: str, pattern: str) -> None:
+    """A prefix or folder without a Parquet file, a pattern that fits no name."""
+    bucket.put("notes/notes.txt", b"")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "notes.txt").touch()
+    (tmp_path / "none").mkdir()
+    uri = {"S3": f"s3://{bucket.name}", "folder": str(tmp_path)}[where] + f"/{pattern}"
+    with pytest.raises(
+        SourceError, match=re.escape(uri.rstrip("/")) + r".*: there is no Parquet file .*VOUCHER_SOURCE"
+    ):
+        parts(uri)
+
+
+def test_more_keys_than_one_answer_holds(bucket: Bucket) -> None:
+    """S3 lists a thousand at a time."""
+    client = bucket.client
+    names = [f"history/part-{number:05}.parquet" for number in range(1003)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: client.put_object(Bucket=bucket.name, Key=name, Body=b""), names))
+    assert [part.uri for part in parts(f"s3://{bucket.name}/history/")] == [
+        f"s3://{bucket.name}/{name}" for name in names
+    ]
+
+
+def test_a_part_may_have_no_rows(
+    settings: Callable[..., Settings], written: Callable[..., Path], tmp_path: Path, query: Callable[..., list[object]]
+) -> None:
+    """A day on which nothing happened is no fault, a history in which nothing happened is one."""
+    written(history({}).slice(0, 0), "sunday.parquet")
+    with pytest.raises(SourceError, match="has no rows; point VOUCHER_SOURCE at a history"):
+        run.plan(settings(f"{tmp_path}/"))
+    written(history({}), "monday.parquet")
+    run.run(settings(f"{tmp_path}/"), "test")
+    assert query("SELECT rows_in, rows_kept FROM voucher.run") == [(1, 1)]
+    assert query("SELECT rows, rows_kept FROM voucher.loaded_part JOIN voucher.part USING (part_id) ORDER BY uri") == [
+        (1, 1),
+        (0, 0),
+    ]
+
+
+def test_a_copy_of_a_part_is_warned_of(
+    settings: Callable[..., Settings], written: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same bytes twice may be meant, so they count twice."""
+    for name in ("monday", "tuesday", "wednesday"):
+        written(history({"country_code": "Latvia" if name == "tuesday" else "Peru"}), f"{name}.parquet")
+    run.plan(settings(f"{tmp_path}/"))
+    (warned,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    first, second = tmp_path / "monday.parquet", tmp_path / "wednesday.parquet"
+    assert warned == f"plan: {first} and {second} are the same, byte by byte; their rows count twice"

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tests.conftest import ROOT
-from tests.proofs import crash, fuzz, readers, requests, rollback, service, soak
+from tests.proofs import crash, dask, fuzz, parts, readers, requests, rollback, service, soak
 
 PROOFS = {
     "crash": crash,
+    "dask": dask,
     "fuzz": fuzz,
+    "parts": parts,
     "readers": readers,
     "requests": requests,
     "rollback": rollback,
