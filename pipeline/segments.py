@@ -37,8 +37,8 @@ MEASURES = {
 # From the `tallies` of batches to that of a part, and from the tally of all parts and the segments (a table `defined`)
 # to the published tables. An amount that is NULL, or a measure in no segment, doesn't vote.
 ADDED_UP = """SELECT * EXCLUDE (rows, data_from, data_to, dropped_row, unreadable_row),
-    CAST(sum(rows) AS BIGINT) AS rows, min(data_from) AS data_from, max(data_to) AS data_to, min(dropped_row) AS dropped_row,
-    min(unreadable_row) AS unreadable_row
+    CAST(sum(rows) AS BIGINT) AS rows, min(data_from) AS data_from, max(data_to) AS data_to,
+    min(dropped_row) AS dropped_row, min(unreadable_row) AS unreadable_row
   FROM tallies GROUP BY ALL ORDER BY ALL"""
 
 PLACED = """SELECT country_code, segment_name, segment, voucher_amount, rows
