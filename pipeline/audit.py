@@ -144,6 +144,8 @@ AUDITS = (
             FROM voucher.segment_vote WHERE run_id = %(run_id)s
             WINDOW segment AS (PARTITION BY country_code, segment_name, segment)
         ), first AS (SELECT * FROM ranked WHERE place = 1), second AS (SELECT * FROM ranked WHERE place = 2),
+        used AS (SELECT country_code, segment_name, voucher_amount, sum(uses) AS uses FROM ranked
+            GROUP BY country_code, segment_name, voucher_amount),
         answer AS (SELECT * FROM voucher.segment WHERE run_id = %(run_id)s)
         SELECT format('%%s %%s %%s: published %%s (%%s of %%s), by its votes %%s (%%s of %%s)', country_code,
             segment_name, segment, coalesce(answer.voucher_amount::text, 'nothing'), answer.uses, answer.rows,
@@ -157,15 +159,15 @@ AUDITS = (
             CASE WHEN first.uses IS NULL THEN 'country' ELSE 'segment' END, coalesce(second.uses = first.uses, false))
         UNION ALL
         SELECT DISTINCT format('%%s: its most used amount is said to be %%s, but %%s was used more',
-            answer.country_code, answer.voucher_amount, other.voucher_amount)
+            answer.country_code, answer.voucher_amount, most.voucher_amount)
         FROM answer
-            JOIN (SELECT country_code, segment_name, voucher_amount, sum(uses) AS uses FROM ranked
-                GROUP BY country_code, segment_name, voucher_amount) AS other USING (country_code)
+            JOIN (SELECT DISTINCT ON (country_code, segment_name) * FROM used
+                ORDER BY country_code, segment_name, uses DESC, voucher_amount) AS most USING (country_code)
+            LEFT JOIN used AS own ON (own.country_code, own.segment_name, own.voucher_amount)
+                = (answer.country_code, most.segment_name, answer.voucher_amount)
             LEFT JOIN voucher.unplaced ON (unplaced.run_id, unplaced.country_code, unplaced.segment_name)
-                = (%(run_id)s, other.country_code, other.segment_name)
-        WHERE basis = 'country' AND other.uses > coalesce(unplaced.rows, 0) + coalesce((SELECT sum(uses) FROM ranked
-            WHERE (ranked.country_code, ranked.segment_name, ranked.voucher_amount)
-                = (answer.country_code, other.segment_name, answer.voucher_amount)), 0)""",
+                = (%(run_id)s, answer.country_code, most.segment_name)
+        WHERE basis = 'country' AND most.uses > coalesce(unplaced.rows, 0) + coalesce(own.uses, 0)""",
     ),
     Audit(
         "countries_remain",

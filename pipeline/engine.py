@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -18,7 +19,9 @@ from pipeline import PipelineError, scratch
 from pipeline.rules import COLUMNS, RuleBook, lacking
 from pipeline.segments import ADDED_UP, ANSWERS, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, SegmentBook
 
+DuckDB = duckdb.DuckDBPyConnection
 BATCH_ROWS = 100_000
+FEW_OUTCOMES = 100_000  # of batches, not yet added up
 
 
 class EngineError(PipelineError):
@@ -48,7 +51,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one connection may take: memory in MiB, beyond which it spills to the folder of temporary files; threads."""
+    """What a DuckDB may take: memory in MiB, beyond which it spills to the folder of temporary files; threads."""
 
     memory: int
     threads: int
@@ -59,14 +62,12 @@ class Judged:
 
     def __init__(
         self,
-        connection: duckdb.DuckDBPyConnection,
-        counting: duckdb.DuckDBPyConnection,
-        rules: RuleBook,
+        reading: DuckDB,
+        counting: DuckDB,
         segments: SegmentBook,
         told: Callable[[int], None],
     ) -> None:
-        self._connection, self._counting, self._told = connection, counting, told
-        self._rules, self._segments = rules, segments
+        self._reading, self._counting, self._segments, self._told = reading, counting, segments, told
         self._tally: pa.Table | None = None
         self.fault: duckdb.Error | None = None  # which whoever reads the stream may have reported as its own
 
@@ -74,33 +75,57 @@ class Judged:
         """The kept rows, typed: the six columns, and, when `placed`, the segment of each kind."""
         columns = [*COLUMNS, *(kind.name for kind in self._segments.kinds if placed)]
         kinds = [kind.placed() for kind in self._segments.kinds if placed]
-        rows = self._connection.sql(f"SELECT {', '.join(['*', *kinds])} FROM judged").to_arrow_reader(BATCH_ROWS)
+        rows = self._reading.sql(f"SELECT {', '.join(['*', *kinds])} FROM judged").to_arrow_reader(BATCH_ROWS)
         schema = pa.schema([rows.schema.field(column) for column in columns])
         return pa.RecordBatchReader.from_batches(schema, self._counted(rows, columns))
 
     def tally(self) -> pa.Table:
-        """How many rows had each outcome (see SegmentBook.tally): a few hundred lines, whatever the part's size."""
+        """How many rows had each outcome (see SegmentBook.tally): a few hundred lines, whatever the part's size, unless
+        each amount is another.
+        """
         if self._tally is None:
             for _ in self.kept():
                 pass
         return self._tally
 
     def _counted(self, rows: pa.RecordBatchReader, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        tallies = [self._counts(rows.schema.empty_table())]
+        tallies: list[pa.Table] = []
+        most = FEW_OUTCOMES
         try:
             for batch in rows:
                 tallies.append(self._counts(batch))
+                if sum(map(len, tallies)) > most:
+                    tallies = [self._added_up(tallies)]
+                    most = 2 * max(FEW_OUTCOMES, len(tallies[0]))
                 yield batch.filter(pc.equal(batch["matched"], 0)).select(columns)
                 self._told(len(batch))
-            self._counting.register("tallies", pa.concat_tables(tallies))
-            self._tally = self._counting.sql(ADDED_UP).to_arrow_table()
+            self._tally = self._added_up(tallies or [self._counts(rows.schema.empty_table())])
         except duckdb.Error as error:
             self.fault = error
             raise
 
     def _counts(self, batch: pa.RecordBatch | pa.Table) -> pa.Table:
         self._counting.register("judged", batch)
-        return self._counting.sql(self._segments.tally(self._rules)).to_arrow_table()
+        return self._counting.sql(self._segments.tally).to_arrow_table()
+
+    def _added_up(self, tallies: list[pa.Table]) -> pa.Table:
+        self._counting.register("tallies", pa.concat_tables(tallies))
+        return self._counting.sql(ADDED_UP).to_arrow_table()
+
+
+@contextmanager
+def opened(limits: Limits | None = None, in_order: bool = False) -> Iterator[DuckDB]:
+    """A DuckDB that threads may share for as long as the context lasts: opening one takes longer than a small part.
+
+    in_order keeps the rows' order, which costs memory.
+    """
+    with scratch.folder() as spill, duckdb.connect() as shared:
+        shared.execute("SET preserve_insertion_order=?", [in_order])
+        shared.execute("SET temp_directory=?", [str(spill)])
+        if limits:
+            shared.execute("SET memory_limit=?", [f"{limits.memory}MiB"])
+            shared.execute("SET threads=?", [limits.threads])
+        yield shared
 
 
 @contextmanager
@@ -109,31 +134,28 @@ def judged(
     rules: RuleBook,
     segments: SegmentBook,
     *,
+    within: DuckDB,
     today: date | None = None,
     name: str = "",
-    in_order: bool = False,
-    limits: Limits | None = None,
     told: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Judged]:
-    """Open one part, a Parquet file or an Arrow table, with the rules applied.
+    """One part, a Parquet file or an Arrow table, with the rules applied by the DuckDB `within`.
 
-    today pins the reference day; name is what errors call the part; in_order keeps the rows' order, which costs
-    memory; told hears of each batch's rows. Raises EngineError when a column is missing, or the part can't be read to
-    its end.
+    today pins the reference day; name is what errors call the part; told hears of each batch's rows. Raises
+    EngineError when a column is missing, or the part can't be read to its end.
     """
-    opened = None
-    with _connect(today, in_order, limits) as connection, connection.cursor() as counting:
-        _set(counting, today)
+    found = None
+    with _session(within, today) as reading, _session(within, today) as counting:
         try:
-            relation = connection.from_arrow(part) if isinstance(part, pa.Table) else connection.read_parquet(str(part))
-            if fault := lacking(relation.columns):
+            raw = part if isinstance(part, pa.Table) else reading.read_parquet(str(part))
+            reading.register("part", raw)
+            if fault := lacking(reading.table("part").columns):
                 raise EngineError(f"{name or part}: {fault}")
-            relation.create_view("part")
-            connection.execute(f"CREATE TEMP VIEW judged AS {rules.sql('part')}")
-            opened = Judged(connection, counting, rules, segments, told)
-            yield opened
+            reading.execute(f"CREATE TEMP VIEW judged AS {rules.sql('part')}")
+            found = Judged(reading, counting, segments, told)
+            yield found
         except (duckdb.Error, PipelineError) as error:
-            broken = error if isinstance(error, duckdb.Error) else opened.fault if opened else None
+            broken = error if isinstance(error, duckdb.Error) else found.fault if found else None
             if not broken:
                 raise
             said = str(broken).splitlines()[0]
@@ -144,22 +166,20 @@ def results(
     tallies: Iterable[pa.Table], rules: RuleBook, segments: SegmentBook, limits: Limits | None = None
 ) -> Results:
     """Add up the tallies of all parts, one at least, and pick each segment's most used amount."""
-    with _connect(limits=limits) as connection:
-        for place, each in enumerate(tallies):
-            connection.register("each", each)
-            connection.execute(
-                f"{'INSERT INTO' if place else 'CREATE TABLE'} tallies {'' if place else 'AS'} FROM each"
-            )
+    with opened(limits) as within, _session(within) as connection:
+        connection.register("every", _one_after_the_other(iter(tallies)))
+        connection.execute("CREATE TABLE tallies AS FROM every")
         connection.execute("CREATE TABLE spelled AS SELECT country_code, sum(rows)::BIGINT FROM tallies GROUP BY ALL")
         connection.register("spelling", _spellings(connection.table("spelled").fetchall()))
         kinds = ", ".join(f'"{kind.name}"' for kind in segments.kinds)
         reasons = ", ".join(f'"{rule.name}"' for rule in rules.every)
         connection.execute(f"""
-            CREATE TABLE tally AS SELECT * REPLACE (spelling.common AS country_code)
+            CREATE TABLE tally AS SELECT * EXCLUDE (matched) REPLACE (spelling.common AS country_code),
+                {", ".join(rules.flags())}, {rules.dropped_by()}
                 FROM tallies LEFT JOIN spelling USING (country_code);
             CREATE TABLE defined AS {segments.defined()};
-            CREATE VIEW placed AS {PLACED.format(kinds=kinds)};
-            CREATE VIEW votes AS {VOTES};
+            CREATE TEMP VIEW placed AS {PLACED.format(kinds=kinds)};
+            CREATE TEMP VIEW votes AS {VOTES};
         """)
         tables = {
             "rule_outcome": OUTCOMES.format(rules=reasons),
@@ -169,6 +189,12 @@ def results(
         }
         totals = connection.sql(TOTALS).to_arrow_table().to_pylist()[0]
         return Results(**totals, tables={name: connection.sql(sql).to_arrow_table() for name, sql in tables.items()})
+
+
+def _one_after_the_other(tallies: Iterator[pa.Table]) -> pa.RecordBatchReader:
+    first = next(tallies)
+    batches = (batch for tally in chain([first], tallies) for batch in tally.to_batches())
+    return pa.RecordBatchReader.from_batches(first.schema, batches)
 
 
 def _spellings(counted: list[tuple[str | None, int]]) -> pa.Table:
@@ -188,19 +214,9 @@ def _spellings(counted: list[tuple[str | None, int]]) -> pa.Table:
 
 
 @contextmanager
-def _connect(
-    today: date | None = None, in_order: bool = False, limits: Limits | None = None
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    with scratch.folder() as spill, duckdb.connect() as connection:
-        connection.execute("SET preserve_insertion_order=?", [in_order])
-        connection.execute("SET temp_directory=?", [str(spill)])
-        _set(connection, today)
-        if limits:
-            connection.execute("SET memory_limit=?", [f"{limits.memory}MiB"])
-            connection.execute("SET threads=?", [limits.threads])
-        yield connection
-
-
-def _set(connection: duckdb.DuckDBPyConnection, today: date | None) -> None:
-    connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
-    connection.execute("SET VARIABLE today = CAST(? AS DATE)", [today])
+def _session(within: DuckDB, today: date | None = None) -> Iterator[DuckDB]:
+    """A connection of one's own, with views that no other sees."""
+    with within.cursor() as session:
+        session.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
+        session.execute("SET VARIABLE today = CAST(? AS DATE)", [today])
+        yield session

@@ -6,7 +6,8 @@ What is done with one part runs in a thread of this process or in a worker of a 
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 
 from pipeline import PipelineError, engine, source, store
@@ -26,26 +27,13 @@ SHOWN = 10  # faults; the rest are counted
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to know to load a part of a run; at_once: how many parts one process loads.
-
-    Workers elsewhere have the database's address, the keys of S3, and what memory (MiB) there is, in their own
-    environment, so that no secret passes through a scheduler: memory and database_url are None then.
-    """
+    """What is done with each part of a run. No secret is in it, as it may pass through a scheduler."""
 
     run: store.Run
     rules: RuleBook
     segments: SegmentBook
     anonymous: bool
     rows_uri: str
-    at_once: int
-    threads: int
-    memory: int | None
-    database_url: str | None = field(repr=False)
-
-    @property
-    def limits(self) -> engine.Limits:
-        """Of one part."""
-        return engine.Limits(((self.memory or memory()) - BASE_MEMORY) // self.at_once, self.threads)
 
 
 def identify(settings: Settings, parts: Sequence[Part]) -> list[Part]:
@@ -90,23 +78,21 @@ def load(settings: Settings, database: Database, run: store.Run, rules: RuleBook
 def _load(
     settings: Settings, run: store.Run, rules: RuleBook, segments: SegmentBook, parts: list[tuple[int, Part]]
 ) -> None:
+    job = Job(run, rules, segments, settings.anonymous, settings.rows)
     faults: list[PipelineError] = []
     with (
         crew(settings.dask, settings.memory - BASE_MEMORY) as workers,
         progress("load", len(parts), sum(part.rows for _, part in parts)) as told,
+        ExitStack() as stack,
     ):
-        here = not settings.dask
-        at_once = min(workers.size, len(parts))
-        job = Job(
-            *(run, rules, segments, settings.anonymous, settings.rows),
-            at_once=at_once,
-            threads=workers.size // at_once,
-            memory=settings.memory if here else None,
-            database_url=settings.database_url if here else None,
-        )
-        step = partial(load_part, job, told=told.advance) if here else partial(load_part, job)
+        if settings.dask:
+            step = partial(load_part_in_worker, job, min(workers.size, len(parts)), workers.size)
+        else:
+            limits = engine.Limits(settings.memory - BASE_MEMORY, workers.size)
+            within = stack.enter_context(engine.opened(limits))
+            step = partial(load_part, job, Database(settings.database_url), within, told=told.advance)
         for (_, part), fault in workers.each(step, parts):
-            if not here:
+            if settings.dask:
                 told.advance(part.rows)
             told.part_done()
             if fault:
@@ -114,15 +100,29 @@ def _load(
     _refuse(faults, len(parts))
 
 
-def load_part(job: Job, numbered: tuple[int, Part], told: Callable[[int], None] = lambda _: None) -> None:
-    """Load one part, whose part_id comes with it; `told` hears of rows that are done with. Raises PipelineError."""
+def load_part_in_worker(job: Job, at_once: int, threads: int, numbered: tuple[int, Part]) -> None:
+    """Load one part in a worker of a cluster, which loads so many `at_once` by so many threads. The database's address,
+    the keys of S3 and what memory there is are those of its own environment. Raises PipelineError.
+    """
     if (job.rules.hash, job.segments.hash) != (job.run.rules_hash, job.run.segments_hash):
         raise PipelineError(
             f"run {job.run.run_id} was planned by another version of the software; let all have the same"
         )
+    limits = engine.Limits((memory() - BASE_MEMORY) // at_once, threads // at_once)
+    with engine.opened(limits) as within:
+        load_part(job, Database(database_url(os.environ)), within, numbered)
+
+
+def load_part(
+    job: Job,
+    database: Database,
+    within: engine.DuckDB,
+    numbered: tuple[int, Part],
+    told: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Load one part, whose part_id comes with it; `told` hears of rows that are done with. Raises PipelineError."""
     part_id, part = numbered
-    database = Database(job.database_url or database_url(os.environ))
-    judged = partial(engine.judged, today=job.run.today, name=part.uri, limits=job.limits, told=told)
+    judged = partial(engine.judged, within=within, today=job.run.today, name=part.uri, told=told)
     with source.fetched(part, job.anonymous) as (path, _), judged(path, job.rules, job.segments) as opened:
         store.load_part(database, job.run.run_id, part_id, opened, job.rows_uri)
 

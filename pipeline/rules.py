@@ -106,6 +106,11 @@ class RuleBook:
         return (*built_in, *self.rules)
 
     @property
+    def bits(self) -> dict[str, int]:
+        """What each reason and rule adds to the column `matched` of a row that matches it."""
+        return {rule.name: 1 << place for place, rule in enumerate(self.every)}
+
+    @property
     def hash(self) -> str:
         """Changes when what the rules do to a row changes; reasons and shares don't count."""
         return sha256(self.sql("part").encode()).hexdigest()[:16]
@@ -115,7 +120,7 @@ class RuleBook:
         which reasons and rules the row matches, 0 for a row that is kept; and `unreadable_row`, of one that can't be
         read the texts that its columns have.
         """
-        bits = " + ".join(f'CASE WHEN "{rule.name}" THEN {1 << bit} ELSE 0 END' for bit, rule in enumerate(self.every))
+        bits = " + ".join(f'CASE WHEN "{name}" THEN {bit} ELSE 0 END' for name, bit in self.bits.items())
         texts = ", ".join(f"{column} := {_trimmed(column)}" for column in COLUMNS)
         return f"""WITH texts AS (SELECT
     {_each(lambda column: f"CAST({column} AS VARCHAR) AS {column}_text")}
@@ -137,11 +142,11 @@ SELECT {", ".join(COLUMNS)}, CAST({bits} AS BIGINT) AS matched,
 
     def flags(self) -> list[str]:
         """SQL for a boolean column for each reason and rule, from `matched`."""
-        return [f'matched & {1 << bit} <> 0 AS "{rule.name}"' for bit, rule in enumerate(self.every)]
+        return [f'matched & {bit} <> 0 AS "{name}"' for name, bit in self.bits.items()]
 
     def dropped_by(self) -> str:
         """SQL for the first reason or rule that a row matches, from `matched`; NULL for a row that is kept."""
-        whens = (f"WHEN matched & {1 << bit} <> 0 THEN '{rule.name}'" for bit, rule in enumerate(self.every))
+        whens = (f"WHEN matched & {bit} <> 0 THEN '{name}'" for name, bit in self.bits.items())
         return f"CASE {' '.join(whens)} END AS dropped_by"
 
     def save(self, path: Path = RULES_FILE) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
 
 from pipeline import PipelineError, tomlfile
-from pipeline.rules import COLUMNS, RuleBook
+from pipeline.rules import COLUMNS
 
 SEGMENTS_FILE = Path(__file__).with_name("segments.toml")
 
@@ -36,9 +36,8 @@ MEASURES = {
 
 # From the `tallies` of batches to that of a part, and from the tally of all parts and the segments (a table `defined`)
 # to the published tables. An amount that is NULL, or a measure in no segment, doesn't vote.
-ADDED_UP = """SELECT * EXCLUDE (rows, data_from, data_to, dropped_row, unreadable_row),
-    CAST(sum(rows) AS BIGINT) AS rows, min(data_from) AS data_from, max(data_to) AS data_to,
-    min(dropped_row) AS dropped_row, min(unreadable_row) AS unreadable_row
+ADDED_UP = """SELECT * REPLACE (CAST(sum(rows) AS BIGINT) AS rows, min(data_from) AS data_from, max(data_to) AS data_to,
+    min(dropped_row) AS dropped_row, min(unreadable_row) AS unreadable_row)
   FROM tallies GROUP BY ALL ORDER BY ALL"""
 
 PLACED = """SELECT country_code, segment_name, segment, voucher_amount, rows
@@ -158,15 +157,16 @@ class SegmentBook:
     @property
     def hash(self) -> str:
         """Changes when where a row falls, or how the most used amount is picked, changes."""
-        sql = [self.tally(RuleBook(())), self.defined(), OUTCOMES, PLACED, UNPLACED, VOTES, ANSWERS]
+        sql = [self.tally, self.defined(), OUTCOMES, PLACED, UNPLACED, VOTES, ANSWERS]
         return sha256("\n".join(sql).encode()).hexdigest()[:16]
 
-    def tally(self, rules: RuleBook) -> str:
+    @property
+    def tally(self) -> str:
         """A SELECT over the table `judged` (see RuleBook.sql): for each distinct outcome, how many `rows` had it.
 
         The outcome of a kept row is its country, its amount and its segment of each kind; there is also the first and
-        last `timestamp`. That of a dropped one is its country and what it matches; there is also an example: the first
-        in order, as it was read, and of those that can't be read the texts.
+        last `timestamp`. That of a dropped one is its country and what it `matched`; there is also an example: the
+        first in order, as it was read, and of those that can't be read the texts.
         """
         row = f"struct_pack({', '.join(f'{column} := {column}' for column in COLUMNS)})"
         return f"""WITH dropped AS (
@@ -177,8 +177,7 @@ class SegmentBook:
     count(*) AS rows, min(timestamp) AS data_from, max(timestamp) AS data_to
   FROM judged WHERE matched = 0 GROUP BY ALL
 )
-SELECT * EXCLUDE (matched), {", ".join(rules.flags())}, {rules.dropped_by()}
-  FROM (FROM dropped UNION ALL BY NAME FROM kept)"""
+FROM dropped UNION ALL BY NAME FROM kept"""
 
     def defined(self) -> str:
         """A SELECT of the segments: segment_name, segment, position, measure, lower_bound, upper_bound."""

@@ -185,8 +185,8 @@ def finish(database: Database, run_id: str, results: Results) -> None:
         for table, found in results.tables.items():
             cursor.execute(f"DELETE FROM voucher.{table} WHERE run_id = %s", (run_id,))
             columns = ", ".join(["run_id", *found.column_names])
-            values = [(run_id, *row.values()) for row in found.to_pylist()]
-            execute_values(cursor, f"INSERT INTO voucher.{table} ({columns}) VALUES %s", values, page_size=1000)
+            values = ((run_id, *row.values()) for some in found.to_batches(PAGE) for row in some.to_pylist())
+            execute_values(cursor, f"INSERT INTO voucher.{table} ({columns}) VALUES %s", values, page_size=PAGE)
         cursor.execute(
             """UPDATE voucher.run SET rows_in = %s, rows_kept = %s, data_from = %s, data_to = %s,
                 finished_at = now() WHERE run_id = %s""",

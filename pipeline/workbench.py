@@ -62,7 +62,10 @@ class Workbench:
         return self._kept_by(RuleBook.load(), placed=True)
 
     def _kept_by(self, rules: RuleBook, placed: bool) -> pd.DataFrame:
-        with engine.judged(self.history, rules, self.segments, in_order=True) as judged:
+        with (
+            engine.opened(in_order=True) as within,
+            engine.judged(self.history, rules, self.segments, within=within) as judged,
+        ):
             frame: pd.DataFrame = judged.kept(placed).read_all().to_pandas()
         return frame.astype({"total_orders": "Int32", "voucher_amount": "float64"})
 
@@ -102,9 +105,9 @@ class Workbench:
 
     def overlap(self) -> pd.DataFrame:
         """How many rows match both the rule of the line and that of the column; on the diagonal, the rule alone."""
-        names = [rule.name for rule in self.rules.rules]
+        names, bits = [rule.name for rule in self.rules.rules], self.rules.bits
         tally = self._tally(self.rules).to_pandas()
-        both = {one: [int(tally.loc[tally[one] & tally[other], "rows"].sum()) for other in names] for one in names}
+        both = {one: [_rows_that_match(tally, bits[one] | bits[other]) for other in names] for one in names}
         return pd.DataFrame(both, index=names)
 
     def answers(self, rules: RuleBook) -> pd.DataFrame:
@@ -128,11 +131,15 @@ class Workbench:
         return path
 
     def _tally(self, rules: RuleBook) -> pa.Table:
-        with engine.judged(self.history, rules, self.segments) as judged:
+        with engine.opened() as within, engine.judged(self.history, rules, self.segments, within=within) as judged:
             return judged.tally()
 
     def _results(self, rules: RuleBook) -> engine.Results:
         return engine.results([self._tally(rules)], rules, self.segments)
+
+
+def _rows_that_match(tally: pd.DataFrame, bits: int) -> int:
+    return int(tally.loc[tally["matched"] & bits == bits, "rows"].sum())
 
 
 def _together(tables: list[pa.Table]) -> pa.Table:

@@ -12,7 +12,7 @@ import pytest
 from dev.parts import EDITIONS, GROUP_ROWS, edition, write_parts
 from dev.sample import SIZE, main, sample
 from pipeline import SAMPLE_MARK
-from pipeline.engine import judged
+from pipeline.engine import judged, opened
 from pipeline.rules import RuleBook
 from pipeline.segments import SegmentBook
 from tests import figures
@@ -180,7 +180,10 @@ def test_editions_mean_the_same(history: pa.Table, name: str) -> None:
     """The rules keep the same rows with the same values of any edition."""
 
     def kept(table: pa.Table) -> pa.Table:
-        with judged(table, RuleBook.load(), SegmentBook.load(), in_order=True) as found:
+        with (
+            opened(in_order=True) as within,
+            judged(table, RuleBook.load(), SegmentBook.load(), within=within) as found,
+        ):
             return found.kept(placed=True).read_all()
 
     few = history.slice(0, 5_000)

@@ -60,7 +60,7 @@ def table(rows: list[dict[str, Any]]) -> pa.Table:
 
 def results(rows: list[dict[str, Any]], rules: RuleBook) -> engine.Results:
     segments = SegmentBook.load()
-    with engine.judged(table(rows), rules, segments) as part:
+    with engine.opened() as within, engine.judged(table(rows), rules, segments, within=within) as part:
         return engine.results([part.tally()], rules, segments)
 
 

@@ -136,7 +136,7 @@ def test_a_missing_country_is_named(raw: str | None) -> None:
 
 def judged(book: RuleBook, *rows: dict[str, Any]) -> dict[str, tuple[int, int]]:
     segments = SegmentBook.load()
-    with engine.judged(history(*rows), book, segments) as part:
+    with engine.opened() as within, engine.judged(history(*rows), book, segments, within=within) as part:
         results = engine.results([part.tally()], book, segments)
     return {name: (matched, dropped) for name, matched, dropped in results.by_rule() if name not in UNREADABLE}
 

@@ -215,7 +215,7 @@ def test_leaving_a_rule_out_keeps_more_rows(
 
     def kept(rules: tuple[Rule, ...]) -> int:
         shorter = RuleBook(rules)
-        with engine.judged(sample_file, shorter, segments) as part:
+        with engine.opened() as within, engine.judged(sample_file, shorter, segments, within=within) as part:
             return engine.results([part.tally()], shorter, segments).rows_kept
 
     whole = kept(book.rules)

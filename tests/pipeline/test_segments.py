@@ -19,7 +19,7 @@ KINDS = ("frequent_segment", "recency_segment")
 
 def counted(*rows: dict[str, Any], today: date | None = None, rules: RuleBook = NONE) -> engine.Results:
     segments = SegmentBook.load()
-    with engine.judged(history(*rows), rules, segments, today=today) as part:
+    with engine.opened() as within, engine.judged(history(*rows), rules, segments, today=today, within=within) as part:
         return engine.results([part.tally()], rules, segments)
 
 
@@ -162,12 +162,15 @@ def test_parts_add_up() -> None:
     rows = [
         {"total_orders": str(orders), "voucher_amount": float(amount)} for orders in range(40) for amount in (1, 2, 2)
     ]
-    with engine.judged(history(*rows), NONE, segments) as part:
+    with engine.opened() as within, engine.judged(history(*rows), NONE, segments, within=within) as part:
         whole = engine.results([part.tally()], NONE, segments)
     tallies = []
     for number, some in enumerate((rows[:7], rows[7:50], rows[50:])):
         typed = [row | {"total_orders": int(row["total_orders"])} for row in some] if number == 1 else some
-        with engine.judged(history(*typed, voucher_amount=pa.float32()), NONE, segments) as part:
+        with (
+            engine.opened() as within,
+            engine.judged(history(*typed, voucher_amount=pa.float32()), NONE, segments, within=within) as part,
+        ):
             tallies.append(part.tally())
     split = engine.results(tallies, NONE, segments)
     assert (split.rows_in, split.rows_kept, split.data_from) == (whole.rows_in, whole.rows_kept, whole.data_from)
@@ -207,3 +210,22 @@ def test_broken_segments_are_refused(tmp_path: Path, segments: str, message: str
         SegmentBook.load(path)
     assert message in str(refusal.value)
     assert str(path) in str(refusal.value)
+
+
+def test_a_part_with_many_outcomes_gives_the_tally_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts of batches are added up on the way, so that they don't pile up; the sums are the same."""
+    segments, few_kept = SegmentBook.load(), Rule("large", "voucher_amount > 90", "It is only tried.", (0, 1))
+    rows = history(*({"voucher_amount": float(number * number % 100)} for number in range(5_000)))
+
+    def tally() -> pa.Table:
+        with (
+            engine.opened() as within,
+            engine.judged(rows, RuleBook((few_kept,)), segments, within=within) as part,
+        ):
+            return part.tally()
+
+    at_once = tally()
+    monkeypatch.setattr(engine, "BATCH_ROWS", 100)
+    monkeypatch.setattr(engine, "FEW_OUTCOMES", 10)
+    assert tally().equals(at_once)
+    assert sum(at_once["rows"].to_pylist()) == 5_000
