@@ -1,6 +1,7 @@
 """`python -m benchmarks [NAME …]`: runs them in turn, all but LONG when none is named, and prints their tables."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,6 +33,7 @@ def main() -> int:
         parser.error(f"there is no {', '.join(sorted(unknown))}, only {', '.join(BENCHMARKS)}")
     if min(options.rows or [1]) < 1:
         parser.error("--rows takes numbers from 1 upwards")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))  # so that no server stays behind
     try:
         for name in options.names or [name for name in BENCHMARKS if name not in LONG]:
             BENCHMARKS[name](options)

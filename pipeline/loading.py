@@ -15,9 +15,10 @@ from pipeline.crew import crew
 from pipeline.database import Database
 from pipeline.progress import progress
 from pipeline.rules import UNREADABLE, RuleBook
+from pipeline.s3 import SourceError
 from pipeline.segments import SegmentBook
 from pipeline.settings import Settings, database_url, memory
-from pipeline.source import Part, SourceError
+from pipeline.source import Part
 
 log = logging.getLogger("pipeline")
 

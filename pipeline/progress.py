@@ -15,6 +15,8 @@ log = logging.getLogger("pipeline")
 
 EVERY = 10  # seconds
 
+tqdm.set_lock(threading.RLock())  # its own is shared with other processes, and left behind by one that is killed
+
 
 class Progress:
     """Parts done, and `unit`s (rows, or bytes) of `total`; threads may share it."""

@@ -17,6 +17,7 @@ from pipeline.audit import audit as audited
 from pipeline.changes import changes
 from pipeline.database import Database
 from pipeline.rules import RULES_FILE, RuleBook
+from pipeline.s3 import SourceError
 from pipeline.segments import SEGMENTS_FILE, SegmentBook
 from pipeline.settings import Settings
 
@@ -36,7 +37,7 @@ def plan(settings: Settings) -> str:
     known = {part.uri for part in parts}
     parts += loading.identify(settings, [part for part in found if part.uri not in known])
     if not any(part.rows for part in parts):
-        raise source.SourceError(f"{settings.source} has no rows; point VOUCHER_SOURCE at a history")
+        raise SourceError(f"{settings.source} has no rows; point VOUCHER_SOURCE at a history")
     _warn_of_twins(parts)
     run_id = _identity([part.sha256 for part in parts], rules, segments, settings.today)
     planned = store.Run(run_id, settings.source, rules.hash, segments.hash, settings.today)

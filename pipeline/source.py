@@ -3,47 +3,30 @@
 `run.py` lists the parts when it plans a run, and fetches them again, unchanged, when it loads them.
 """
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from glob import glob
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from urllib.parse import urlsplit
 
-import boto3
-import botocore.exceptions
 import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
-from botocore import UNSIGNED
-from botocore.client import Config
 from fsspec.utils import glob_translate
 
-from pipeline import SAMPLE_MARK, PipelineError, scratch
+from pipeline import SAMPLE_MARK, s3, scratch
 from pipeline.rules import lacking
+from pipeline.s3 import TIMEOUT, SourceAway, SourceError
 
 CHUNK = 1 << 20  # bytes
-CONNECTIONS = 32  # to S3 at once
 FORMS = "s3://bucket/key, s3://bucket/folder/, https://…, a file or a folder; * and ** stand for any names"
 MAGIC = re.compile(r"[*?[]")
 PARQUET = re.compile(r"\.(parquet|pq)\b[^/]*$", re.IGNORECASE)  # data.parquet.gzip too
 HIDDEN = re.compile(r"/[._]")  # what Spark and others leave beside the parts: _SUCCESS, _temporary/, .crc
-TIMEOUT = (5, 60)  # seconds to connect, seconds between two chunks
-
-
-class SourceError(PipelineError):
-    """A part that isn't there, may not be read, or isn't Parquet."""
-
-
-class SourceAway(SourceError):
-    """The server that holds the source doesn't answer, or asks for patience."""
-
-    passing = True
 
 
 @dataclass(frozen=True)
@@ -104,14 +87,14 @@ def _hidden(name: str, prefix: str) -> bool:
 
 
 def _s3_parts(uri: str, anonymous: bool) -> list[Part]:
-    bucket, key = bucket_and_key(uri)
-    client = s3(anonymous)
-    with s3_errors(uri):
+    bucket, key = s3.bucket_and_key(uri)
+    client = s3.client(anonymous)
+    with s3.errors(uri):
         if not (key.endswith("/") or not key or MAGIC.search(key)):
             head = client.head_object(Bucket=bucket, Key=key)
             return [Part(uri, head["ETag"], head["ContentLength"])]
         prefix = MAGIC.split(key)[0]
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        pages = s3.pages(client, bucket, prefix)
         objects = {each["Key"]: each for page in pages for each in page.get("Contents", [])}
     if prefix == key:
         names = set(_parquet(objects, prefix))
@@ -165,9 +148,9 @@ def fetched(part: Part, anonymous: bool = False) -> Iterator[tuple[Path, str]]:
 
 
 def _fetch_s3(part: Part, path: Path, anonymous: bool) -> str:
-    bucket, key = bucket_and_key(part.uri)
-    with s3_errors(part.uri):
-        body = s3(anonymous).get_object(Bucket=bucket, Key=key, IfMatch=part.etag)["Body"]
+    bucket, key = s3.bucket_and_key(part.uri)
+    with s3.errors(part.uri):
+        body = s3.client(anonymous).get_object(Bucket=bucket, Key=key, IfMatch=part.etag)["Body"]
         with path.open("wb") as file:
             return _copied(body.iter_chunks(CHUNK), file)
 
@@ -197,57 +180,6 @@ def _digest_of_file(uri: str, path: Path) -> str:
     except OSError as error:
         raise SourceError(f"{uri} can't be read: {error.strerror}") from None
     return digest.hexdigest()
-
-
-def bucket_and_key(uri: str) -> tuple[str, str]:
-    """Of s3://bucket/key. Raises SourceError."""
-    split = urlsplit(uri)
-    bucket, key = split.netloc, uri.removeprefix(f"s3://{split.netloc}").removeprefix("/")
-    if not bucket or ("/" not in uri.removeprefix("s3://")):
-        raise SourceError(f"{uri} is not s3://bucket/key")
-    return bucket, key
-
-
-def s3(anonymous: bool = False) -> Any:
-    """A client for what the environment says of AWS, which threads may share: to make one takes 0.1 s."""
-    return _client(anonymous, tuple(sorted(each for each in os.environ.items() if each[0].startswith("AWS_"))))
-
-
-@lru_cache(maxsize=8)
-def _client(anonymous: bool, _environment: tuple[tuple[str, str], ...]) -> Any:
-    config = Config(
-        connect_timeout=TIMEOUT[0],
-        read_timeout=TIMEOUT[1],
-        retries={"mode": "standard", "total_max_attempts": 3},
-        max_pool_connections=CONNECTIONS,
-        signature_version=UNSIGNED if anonymous else None,
-    )
-    return boto3.session.Session().client("s3", config=config)
-
-
-@contextmanager
-def s3_errors(uri: str, setting: str = "VOUCHER_SOURCE") -> Iterator[None]:
-    """What boto3 says as SourceError or SourceAway, naming `uri`, the setting that it comes from, and the way out."""
-    try:
-        yield
-    except botocore.exceptions.ClientError as error:
-        status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
-        said = error.response["Error"].get("Code", "") or status
-        ways_out = {
-            404: f"no such object; set {setting} to one that exists, or to a folder's name with a / at its end",
-            403: "access denied; check the AWS credentials, or set VOUCHER_S3_ANONYMOUS=1 for a public bucket",
-            412: "changed since the run was planned; run again",
-        }
-        kind = SourceAway if status >= 500 or status == 429 else SourceError
-        raise kind(f"{uri}: {ways_out.get(status, f'S3 answered {said}')}") from None
-    except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
-        raise SourceError(
-            f"{uri}: {error}; set AWS credentials, or VOUCHER_S3_ANONYMOUS=1 for a public bucket"
-        ) from None
-    except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError) as error:
-        raise SourceAway(f"{uri}: S3 does not answer ({error}); check AWS_ENDPOINT_URL_S3 and the network") from None
-    except botocore.exceptions.BotoCoreError as error:
-        raise SourceError(f"{uri}: {error}") from None
 
 
 @contextmanager

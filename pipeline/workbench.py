@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline import engine, source
 from pipeline.rules import COLUMNS, RULES_FILE, Rule, RuleBook, lacking
+from pipeline.s3 import SourceError
 from pipeline.segments import SegmentBook
 
 ALL = "all countries"
@@ -39,7 +40,7 @@ class Workbench:
             with source.fetched(part, anonymous) as (path, _):
                 tables.append(pq.read_table(path))
             if fault := lacking(tables[-1].column_names):
-                raise source.SourceError(f"{part.uri}: {fault}")
+                raise SourceError(f"{part.uri}: {fault}")
         return cls(_together(tables))
 
     @classmethod

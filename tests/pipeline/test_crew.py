@@ -22,9 +22,9 @@ from pipeline import PipelineError, engine, loading, run, store
 from pipeline.crew import CrewAway
 from pipeline.database import Database
 from pipeline.rules import RuleBook
+from pipeline.s3 import SourceError
 from pipeline.segments import SegmentBook
 from pipeline.settings import Settings
-from pipeline.source import SourceError
 from tests.conftest import PIPELINE, ROLES_PASSWORD, ROOT, as_role
 from tests.pipeline.conftest import history
 from tests.proofs.dask import Cluster

@@ -11,8 +11,8 @@ import pytest
 from pipeline import engine, run, store
 from pipeline.database import Database, DatabaseError
 from pipeline.rules import Rule, RuleBook
+from pipeline.s3 import SourceError
 from pipeline.settings import Settings, SettingsError
-from pipeline.source import SourceError
 from tests.conftest import Bucket
 from tests.pipeline.conftest import history
 

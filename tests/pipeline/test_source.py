@@ -15,8 +15,9 @@ import pytest
 
 from dev.ports import free_port
 from pipeline import run
+from pipeline.s3 import SourceAway, SourceError
 from pipeline.settings import Settings
-from pipeline.source import SourceAway, SourceError, fetched, identified, parts
+from pipeline.source import fetched, identified, parts
 from tests.conftest import Bucket
 from tests.pipeline.conftest import history
 

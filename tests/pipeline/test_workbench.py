@@ -11,8 +11,8 @@ import pytest
 from dev.parts import EDITIONS, edition
 from pipeline import run
 from pipeline.rules import RuleBook, RuleError
+from pipeline.s3 import SourceError
 from pipeline.settings import Settings
-from pipeline.source import SourceError
 from pipeline.workbench import ALL, Workbench, changed
 from tests.conftest import Bucket
 from tests.pipeline.conftest import history

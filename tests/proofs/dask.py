@@ -134,11 +134,11 @@ class Cluster:
         port, names = free_port(), [f"worker-{number}" for number in range(workers)]
         cluster = cls(Processes(folder), f"tcp://127.0.0.1:{port}", names)
         bare = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT)}
+        bare["DASK_TEMPORARY_DIRECTORY"] = str(folder)
         try:
             cluster._start("scheduler", bare, f"--port={port}")
             for name in names:
-                own = (cluster.address, "--nthreads=1", "--nworkers=1", f"--local-directory={folder}")
-                cluster._start(name, bare | environ, *own)
+                cluster._start(name, bare | environ, cluster.address, "--nthreads=1", "--nworkers=1")
             with distributed.Client(cluster.address, timeout=30, set_as_default=False) as client:
                 if workers:
                     client.wait_for_workers(workers, timeout=30)
