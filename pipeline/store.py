@@ -56,9 +56,11 @@ def plan(database: Database, run: Run, parts: Sequence[Part], rules: Sequence[Ru
                 WHERE run.status = 'rejected' OR (run.status = 'loading' AND run.finished_at IS NULL)""",
             (run.run_id, run.source, run.rules_hash, run.segments_hash, run.today),
         )
+        part_ids = _record(cursor, parts)
         if not _is_loaded(cursor, run.run_id):
             cursor.execute("DELETE FROM voucher.run_part WHERE run_id = %s", (run.run_id,))
-            _insert_parts(cursor, run.run_id, parts)
+            of_run = [(run.run_id, part_id, run.run_id) for part_id in part_ids]
+            execute_values(cursor, "INSERT INTO voucher.run_part VALUES %s", of_run, page_size=PAGE)
         execute_values(
             cursor,
             """INSERT INTO voucher.rule (run_id, position, name, drop_when, because, share_low, share_high)
@@ -222,8 +224,9 @@ def _is_loaded(cursor: Any, run_id: str) -> bool:
     return bool(row and row.loaded)
 
 
-def _insert_parts(cursor: Any, run_id: str, parts: Sequence[Part]) -> None:
-    ids = execute_values(
+def _record(cursor: Any, parts: Sequence[Part]) -> list[int]:
+    """Put what was found when the parts were read on record; their part_ids."""
+    recorded = execute_values(
         cursor,
         """INSERT INTO voucher.part (uri, etag, size, sha256, synthetic, rows) VALUES %s
         ON CONFLICT (uri, etag, size) DO UPDATE SET (sha256, synthetic, rows) =
@@ -233,8 +236,7 @@ def _insert_parts(cursor: Any, run_id: str, parts: Sequence[Part]) -> None:
         page_size=PAGE,
         fetch=True,
     )
-    of_run = [(run_id, row.part_id, run_id) for row in ids]
-    execute_values(cursor, "INSERT INTO voucher.run_part VALUES %s", of_run, page_size=PAGE)
+    return [row.part_id for row in recorded]
 
 
 def _as_bytes(tally: pa.Table) -> bytes:

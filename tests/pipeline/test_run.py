@@ -7,12 +7,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from boto3.s3.transfer import TransferConfig
 
 from pipeline import engine, run, store
 from pipeline.database import Database, DatabaseError
 from pipeline.rules import Rule, RuleBook
 from pipeline.s3 import SourceError
 from pipeline.settings import Settings, SettingsError
+from pipeline.source import parts
 from tests.conftest import Bucket
 from tests.pipeline.conftest import history
 
@@ -61,6 +63,21 @@ def test_the_identity_of_the_source_is_on_record(
     ((found, etag, size, digest),) = query("SELECT uri, etag, size, sha256 FROM voucher.part")
     head = bucket.client.head_object(Bucket=bucket.name, Key="history.parquet")
     assert (found, etag, size, len(digest)) == (uri, head["ETag"], path.stat().st_size, 64)
+
+
+def test_an_object_that_was_stored_anew_is_read_once_more(
+    settings: Make, written: Written, query: Query, bucket: Bucket
+) -> None:
+    """The same bytes under another ETag are the same run, and the next one knows that ETag too."""
+    path, once = written(FEW), TransferConfig(multipart_threshold=1)
+    uri = bucket.put("history.parquet", path)
+    first = run.run(settings(uri), "test")
+    bucket.client.upload_file(str(path), bucket.name, "history.parquet", Config=once)
+    database = Database(settings(uri).database_url)
+    assert store.recorded(database, parts(uri)) == []
+    assert run.run(settings(uri), "test") == first
+    assert [part.uri for part in store.recorded(database, parts(uri))] == [uri]
+    assert query("SELECT count(*) FROM voucher.run_part") == [(1,)]
 
 
 def test_running_again_changes_nothing(settings: Make, written: Written, query: Query) -> None:
