@@ -110,8 +110,6 @@ def begin(database: Database, run_id: str, rows_uri: str = "") -> int:
             "UPDATE voucher.run SET finished_at = NULL, rows_uri = %(rows_uri)s WHERE run_id = %(run_id)s",
             {"rows_uri": rows_uri or None, "run_id": run_id},
         )
-        if not rows_uri:
-            cursor.execute("SELECT voucher.open_partition(%s)", (run_id,))
         cursor.execute(
             """UPDATE voucher.run_part SET loaded_by = coalesce((
                 SELECT loaded_part.loaded_by
@@ -126,11 +124,14 @@ def begin(database: Database, run_id: str, rows_uri: str = "") -> int:
             (run_id,),
         )
         cursor.execute(
-            """SELECT count(*) AS reused FROM voucher.run_part WHERE run_id = %s
-                AND part_id NOT IN (SELECT part_id FROM voucher.unloaded_part WHERE run_id = %s)""",
-            (run_id, run_id),
+            """SELECT count(*) AS parts, count(unloaded_part.part_id) AS unread
+            FROM voucher.run_part LEFT JOIN voucher.unloaded_part USING (run_id, part_id) WHERE run_id = %s""",
+            (run_id,),
         )
-        return int(cursor.fetchone().reused)
+        counted = cursor.fetchone()
+        if counted.unread and not rows_uri:
+            cursor.execute("SELECT voucher.open_partition(%s)", (run_id,))
+        return int(counted.parts - counted.unread)
 
 
 def unloaded(database: Database, run_id: str) -> list[tuple[int, Part]]:

@@ -80,6 +80,17 @@ def test_an_object_that_was_stored_anew_is_read_once_more(
     assert query("SELECT count(*) FROM voucher.run_part") == [(1,)]
 
 
+def test_a_run_of_known_parts_writes_no_rows(settings: Make, written: Written, query: Query) -> None:
+    """Its rows are those that the earlier run wrote: it has no partition of its own, and prune has nothing to drop."""
+    few = written(FEW, "first.parquet")
+    written(OTHER, "second.parquet")
+    earlier = run.run(settings(few.parent), "test")
+    later = run.run(settings(few), "test")
+    assert query("SELECT loaded_by FROM voucher.run_part JOIN voucher.current_run USING (run_id)") == [(earlier,)]
+    assert query("SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid") == [(f"assignment_{earlier}",)]
+    assert query("SELECT rows_kept FROM voucher.run WHERE run_id = %s", later) == [(3,)]
+
+
 def test_running_again_changes_nothing(settings: Make, written: Written, query: Query) -> None:
     """The same input is the same run: no second run, no doubled row, only `checked_at` moves."""
     path = written(FEW)
