@@ -1,14 +1,13 @@
 """Runs the SQL of rules and segments over parts of the history, in this process, by DuckDB.
 
-Called by `run.py` for the pipeline and by `workbench.py` for the notebooks, so that both count the same.
+Called by `loading` for the pipeline and by `workbench` for the notebooks, so that both count the same; `results` adds
+up what was counted.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
-from itertools import chain
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -17,7 +16,7 @@ import pyarrow.compute as pc
 
 from pipeline import PipelineError, scratch
 from pipeline.rules import COLUMNS, RuleBook, lacking
-from pipeline.segments import ADDED_UP, ANSWERS, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, SegmentBook
+from pipeline.segments import ADDED_UP, SegmentBook
 
 DuckDB = duckdb.DuckDBPyConnection
 BATCH_ROWS = 100_000
@@ -25,28 +24,7 @@ FEW_OUTCOMES = 100_000  # of batches, not yet added up
 
 
 class EngineError(PipelineError):
-    """A part that can't be read to its end, or lacks a column."""
-
-
-@dataclass(frozen=True)
-class Results:
-    """What a run publishes beside its cleaned rows.
-
-    rows_in, rows_kept: of all parts; data_from, data_to: first and last timestamp (UTC) of the kept rows, None
-    without any; tables: Arrow tables by their name in the schema `voucher`, without the column run_id.
-    """
-
-    rows_in: int
-    rows_kept: int
-    data_from: datetime | None
-    data_to: datetime | None
-    tables: dict[str, pa.Table]
-
-    def by_rule(self) -> list[tuple[str, int, int]]:
-        """Each rule's name, matches and drops, all countries together, most matches first."""
-        counted = self.tables["rule_outcome"].group_by("rule").aggregate([("matched", "sum"), ("dropped", "sum")])
-        rows = counted.sort_by([("matched_sum", "descending"), ("rule", "ascending")]).to_pylist()
-        return [(row["rule"], row["matched_sum"], row["dropped_sum"]) for row in rows]
+    """A part that can't be read to its end, or lacks a column; or too little memory."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +123,7 @@ def judged(
     EngineError when a column is missing, or the part can't be read to its end.
     """
     found = None
-    with _session(within, today) as reading, _session(within, today) as counting:
+    with session(within, today) as reading, session(within, today) as counting:
         try:
             raw = part if isinstance(part, pa.Table) else reading.read_parquet(str(part))
             reading.register("part", raw)
@@ -158,63 +136,19 @@ def judged(
             broken = error if isinstance(error, duckdb.Error) else found.fault if found else None
             if not broken:
                 raise
-            said = str(broken).splitlines()[0]
-            raise EngineError(f"{name or part} can't be read: {said}; replace the file") from error
+            raise failed(broken, str(name or part)) from error
 
 
-def results(
-    tallies: Iterable[pa.Table], rules: RuleBook, segments: SegmentBook, limits: Limits | None = None
-) -> Results:
-    """Add up the tallies of all parts, one at least, and pick each segment's most used amount."""
-    with opened(limits) as within, _session(within) as connection:
-        connection.register("every", _one_after_the_other(iter(tallies)))
-        connection.execute("CREATE TABLE tallies AS FROM every")
-        connection.execute("CREATE TABLE spelled AS SELECT country_code, sum(rows)::BIGINT FROM tallies GROUP BY ALL")
-        connection.register("spelling", _spellings(connection.table("spelled").fetchall()))
-        kinds = ", ".join(f'"{kind.name}"' for kind in segments.kinds)
-        reasons = ", ".join(f'"{rule.name}"' for rule in rules.every)
-        connection.execute(f"""
-            CREATE TABLE tally AS SELECT * EXCLUDE (matched) REPLACE (spelling.common AS country_code),
-                {", ".join(rules.flags())}, {rules.dropped_by()}
-                FROM tallies LEFT JOIN spelling USING (country_code);
-            CREATE TABLE defined AS {segments.defined()};
-            CREATE TEMP VIEW placed AS {PLACED.format(kinds=kinds)};
-            CREATE TEMP VIEW votes AS {VOTES};
-        """)
-        tables = {
-            "rule_outcome": OUTCOMES.format(rules=reasons),
-            "unplaced": UNPLACED,
-            "segment_vote": VOTES,
-            "segment": ANSWERS,
-        }
-        totals = connection.sql(TOTALS).to_arrow_table().to_pylist()[0]
-        return Results(**totals, tables={name: connection.sql(sql).to_arrow_table() for name, sql in tables.items()})
-
-
-def _one_after_the_other(tallies: Iterator[pa.Table]) -> pa.RecordBatchReader:
-    first = next(tallies)
-    batches = (batch for tally in chain([first], tallies) for batch in tally.to_batches())
-    return pa.RecordBatchReader.from_batches(first.schema, batches)
-
-
-def _spellings(counted: list[tuple[str | None, int]]) -> pa.Table:
-    """Each spelling of a country beside the most frequent one of those that differ from it in case or white space."""
-    spellings: dict[str, Counter[str]] = {}
-    for spelling, rows in counted:
-        if spelling is not None:
-            spellings.setdefault(spelling.strip().casefold(), Counter())[spelling] += rows
-    common = {
-        spelling: min(alike, key=lambda each: (-alike[each], each)).strip()
-        for alike in spellings.values()
-        for spelling in alike
-    }
-    return pa.table(
-        {"country_code": pa.array(common.keys(), pa.string()), "common": pa.array(common.values(), pa.string())}
-    )
+def failed(error: duckdb.Error, of: str) -> EngineError:
+    """What DuckDB said, and the way out."""
+    said = str(error).splitlines()[0].rstrip(".")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return EngineError(f"{of}: {said}; set VOUCHER_MEMORY_MIB higher, or TMPDIR to a folder on a larger disk")
+    return EngineError(f"{of} can't be read: {said}; replace the file")
 
 
 @contextmanager
-def _session(within: DuckDB, today: date | None = None) -> Iterator[DuckDB]:
+def session(within: DuckDB, today: date | None = None) -> Iterator[DuckDB]:
     """A connection of one's own, with views that no other sees."""
     with within.cursor() as session:
         session.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")

@@ -14,6 +14,7 @@ from pipeline import PipelineError, engine, source, store
 from pipeline.crew import crew
 from pipeline.database import Database
 from pipeline.progress import progress
+from pipeline.results import add_up
 from pipeline.rules import UNREADABLE, RuleBook
 from pipeline.s3 import SourceError
 from pipeline.segments import SegmentBook
@@ -67,7 +68,7 @@ def load(settings: Settings, database: Database, run: store.Run, rules: RuleBook
     if parts := store.unloaded(database, run.run_id):
         _load(settings, run, rules, segments, parts)
     limits = engine.Limits(settings.memory - BASE_MEMORY, threads=2)
-    results = engine.results(store.tallies(database, run.run_id), rules, segments, limits)
+    results = add_up(store.tallies(database, run.run_id), rules, segments, limits)
     store.finish(database, run.run_id, results)
     log.info("load: %s rows in, %s kept", f"{results.rows_in:,}", f"{results.rows_kept:,}")
     for name, matched, dropped in results.by_rule():

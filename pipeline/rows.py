@@ -16,9 +16,14 @@ FOLDER = "loaded_by="
 SETTING = "VOUCHER_ROWS"
 
 
+def address(prefix: str, run_id: str, part_id: int) -> str:
+    """Of the file for a part that a run loads."""
+    return f"{prefix}{FOLDER}{run_id}/{part_id}.parquet"
+
+
 def write(prefix: str, run_id: str, part_id: int, kept: pa.RecordBatchReader) -> tuple[str, int]:
     """Write a part's rows, as a whole or not at all; the file's address, and how many they are. Raises SourceError."""
-    uri = f"{prefix}{FOLDER}{run_id}/{part_id}.parquet"
+    uri = address(prefix, run_id, part_id)
     bucket, key = s3.bucket_and_key(uri)
     with scratch.folder() as folder:
         path = Path(folder, "rows.parquet")

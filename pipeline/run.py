@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from tabulate import tabulate
 
-from pipeline import PipelineError, loading, publication, source, store
+from pipeline import PipelineError, loading, publication, rows, source, store
 from pipeline.audit import audit as audited
 from pipeline.changes import changes
 from pipeline.database import Database
@@ -32,6 +32,11 @@ def plan(settings: Settings) -> str:
     """Find the parts, identify them, and put the run on record; its run_id. The same input gives the same run_id."""
     rules, segments = RuleBook.load(RULES_FILE), SegmentBook.load(SEGMENTS_FILE)
     database = Database(settings.database_url)
+    if settings.rows and source.takes_in(settings.source, rows.address(settings.rows, "", 1)):
+        raise SourceError(
+            f"VOUCHER_ROWS, {settings.rows}, lies within VOUCHER_SOURCE, {settings.source}: the next run would take "
+            "cleaned rows for history; set it to a prefix elsewhere"
+        )
     found = source.parts(settings.source, settings.anonymous)
     parts = store.recorded(database, found)
     known = {part.uri for part in parts}
@@ -43,10 +48,10 @@ def plan(settings: Settings) -> str:
     planned = store.Run(run_id, settings.source, rules.hash, segments.hash, settings.today)
     with database.alone() as database:
         status = store.plan(database, planned, parts, rules.every)
-    size, rows, read = sum(part.size for part in parts), sum(part.rows for part in parts), len(parts) - len(known)
+    size, count, read = sum(part.size for part in parts), sum(part.rows for part in parts), len(parts) - len(known)
     log.info("plan: run %s (%s) of %s", run_id, status, settings.source)
     log.info(
-        "plan: parts: %s, of which %s are new; %s bytes, %s rows", *(f"{n:,}" for n in (len(parts), read, size, rows))
+        "plan: parts: %s, of which %s are new; %s bytes, %s rows", *(f"{n:,}" for n in (len(parts), read, size, count))
     )
     return run_id
 

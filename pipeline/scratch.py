@@ -2,6 +2,7 @@
 `engine`.
 """
 
+import errno
 import fcntl
 import shutil
 import tempfile
@@ -10,18 +11,31 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from pipeline import PipelineError
+
 PREFIX = "voucher-step-"
+
+
+class NoRoom(PipelineError):
+    """The disk of the temporary files is full."""
 
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """An empty folder while the context lasts. Those that killed processes left behind are deleted first."""
+    """An empty folder while the context lasts. Those that killed processes left behind are deleted first.
+
+    Raises NoRoom where what is written there does not fit.
+    """
     for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         _delete_unless_used(left)
     path, lock = _locked()
     with lock:  # the system lets go of it when this process ends, however it ends
         try:
             yield path
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise NoRoom(f"no room is left in {path.parent}; set TMPDIR to a folder on a larger disk") from None
         finally:
             shutil.rmtree(path)
 

@@ -67,7 +67,8 @@ def parts(uri: str, anonymous: bool = False) -> list[Part]:
 
 def _files(path: Path) -> Iterable[Path]:
     if path.is_dir():
-        return map(Path, _parquet(map(str, path.rglob("*")), f"{path}/"))
+        names = map(str, path.rglob("*"))
+        return [Path(name) for name in names if PARQUET.search(name) and not _hidden(name, f"{path}/")]
     if path.is_file():
         return [path]
     if MAGIC.search(str(path)):
@@ -77,8 +78,23 @@ def _files(path: Path) -> Iterable[Path]:
     raise SourceError(f"{path}: no such file; set VOUCHER_SOURCE to {FORMS}")
 
 
-def _parquet(names: Iterable[str], prefix: str) -> Iterator[str]:
-    return (name for name in names if PARQUET.search(name) and not _hidden(name, prefix))
+def takes_in(uri: str, other: str) -> bool:
+    """Whether the parts that `uri` names would take in an object at `other`, both in S3."""
+    if not uri.startswith("s3://"):
+        return False
+    (bucket, key), (other_bucket, name) = s3.bucket_and_key(uri), s3.bucket_and_key(other)
+    return bucket == other_bucket and _names_many(key) and bool(_fitting([name], key))
+
+
+def _names_many(key: str) -> bool:
+    return key.endswith("/") or not key or bool(MAGIC.search(key))
+
+
+def _fitting(names: Iterable[str], key: str) -> list[str]:
+    """Of these, the names that a prefix or a pattern means."""
+    prefix = MAGIC.split(key)[0]
+    fits = PARQUET.search if prefix == key else re.compile(glob_translate(key)).match
+    return [name for name in names if name.startswith(prefix) and fits(name) and not _hidden(name, prefix)]
 
 
 def _hidden(name: str, prefix: str) -> bool:
@@ -90,17 +106,12 @@ def _s3_parts(uri: str, anonymous: bool) -> list[Part]:
     bucket, key = s3.bucket_and_key(uri)
     client = s3.client(anonymous)
     with s3.errors(uri):
-        if not (key.endswith("/") or not key or MAGIC.search(key)):
+        if not _names_many(key):
             head = client.head_object(Bucket=bucket, Key=key)
             return [Part(uri, head["ETag"], head["ContentLength"])]
-        prefix = MAGIC.split(key)[0]
-        pages = s3.pages(client, bucket, prefix)
+        pages = s3.pages(client, bucket, MAGIC.split(key)[0])
         objects = {each["Key"]: each for page in pages for each in page.get("Contents", [])}
-    if prefix == key:
-        names = set(_parquet(objects, prefix))
-    else:
-        fits = re.compile(glob_translate(key))
-        names = {name for name in objects if fits.match(name) and not _hidden(name, prefix)}
+    names = _fitting(objects, key)
     return [Part(f"s3://{bucket}/{name}", objects[name]["ETag"], objects[name]["Size"]) for name in names]
 
 

@@ -12,7 +12,8 @@ from psycopg2.extras import execute_values
 
 from pipeline import copying, rows
 from pipeline.database import Database, DatabaseError
-from pipeline.engine import Judged, Results
+from pipeline.engine import Judged
+from pipeline.results import Results
 from pipeline.rules import Rule
 from pipeline.source import Part
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import engine, source
+from pipeline.results import Results, add_up
 from pipeline.rules import COLUMNS, RULES_FILE, Rule, RuleBook, lacking
 from pipeline.s3 import SourceError
 from pipeline.segments import SegmentBook
@@ -135,8 +136,8 @@ class Workbench:
         with engine.opened() as within, engine.judged(self.history, rules, self.segments, within=within) as judged:
             return judged.tally()
 
-    def _results(self, rules: RuleBook) -> engine.Results:
-        return engine.results([self._tally(rules)], rules, self.segments)
+    def _results(self, rules: RuleBook) -> Results:
+        return add_up([self._tally(rules)], rules, self.segments)
 
 
 def _rows_that_match(tally: pd.DataFrame, bits: int) -> int:

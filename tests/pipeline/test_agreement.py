@@ -12,6 +12,7 @@ from psycopg2.extras import execute_values
 
 from dev.postgres import Postgres
 from pipeline import engine
+from pipeline.results import Results, add_up
 from pipeline.rules import COLUMNS, Rule, RuleBook
 from pipeline.segments import SegmentBook
 
@@ -58,10 +59,10 @@ def table(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in COLUMNS})
 
 
-def results(rows: list[dict[str, Any]], rules: RuleBook) -> engine.Results:
+def results(rows: list[dict[str, Any]], rules: RuleBook) -> Results:
     segments = SegmentBook.load()
     with engine.opened() as within, engine.judged(table(rows), rules, segments, within=within) as part:
-        return engine.results([part.tally()], rules, segments)
+        return add_up([part.tally()], rules, segments)
 
 
 @LENIENT

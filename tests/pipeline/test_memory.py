@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from pipeline import engine
+from pipeline.results import add_up
+from pipeline.rules import RuleBook
+from pipeline.segments import SegmentBook
 from tests.conftest import ROOT
+from tests.pipeline.conftest import history
 
 LIMIT = 768  # MiB, the least there is
 ROWS = 3_000_000
@@ -31,3 +37,19 @@ def test_a_large_part_is_loaded_within_the_limit(sample_file: Path, tmp_path: Pa
     assert ended.returncode == 0, ended.stderr
     assert f"load: {ROWS:,} rows in" in ended.stdout
     assert float(ended.stdout.splitlines()[-1]) < LIMIT
+
+
+def test_too_little_memory_is_named_with_the_way_out() -> None:
+    """Neither is a part called broken because of it, nor do the counts end in a traceback."""
+    rows, rules, segments = history(*[{}] * 5000), RuleBook.load(), SegmentBook.load()
+    little = engine.Limits(memory=1, threads=1)
+    with (
+        pytest.raises(engine.EngineError, match=r"monday\.parquet: .*; set VOUCHER_MEMORY_MIB higher, or TMPDIR"),
+        engine.opened(little) as within,
+        engine.judged(rows, rules, segments, within=within, name="monday.parquet") as part,
+    ):
+        part.tally()
+    with engine.opened() as within, engine.judged(rows, rules, segments, within=within) as part:
+        tally = part.tally()
+    with pytest.raises(engine.EngineError, match=r"the counts of all parts: .*; set VOUCHER_MEMORY_MIB higher"):
+        add_up([tally] * 50_000, rules, segments, little)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import engine
+from pipeline.results import add_up
 from pipeline.rules import UNREADABLE, Rule, RuleBook, RuleError
 from pipeline.segments import SegmentBook
 from tests.pipeline.conftest import history
@@ -137,7 +138,7 @@ def test_a_missing_country_is_named(raw: str | None) -> None:
 def judged(book: RuleBook, *rows: dict[str, Any]) -> dict[str, tuple[int, int]]:
     segments = SegmentBook.load()
     with engine.opened() as within, engine.judged(history(*rows), book, segments, within=within) as part:
-        results = engine.results([part.tally()], book, segments)
+        results = add_up([part.tally()], book, segments)
     return {name: (matched, dropped) for name, matched, dropped in results.by_rule() if name not in UNREADABLE}
 
 

@@ -46,3 +46,12 @@ def test_the_folder_of_a_killed_step_is_deleted_by_the_next(temporary: Path) -> 
         with scratch.folder() as second:
             assert {first, second} == set(temporary.iterdir())
     assert not list(temporary.iterdir())
+
+
+def test_a_full_disk_is_named_with_the_way_out(temporary: Path) -> None:
+    """What was written until then is deleted; another error stays what it is."""
+    with pytest.raises(scratch.NoRoom, match=f"no room is left in {temporary}; set TMPDIR"), scratch.folder():
+        Path("/dev/full").write_bytes(b"rows")
+    with pytest.raises(FileNotFoundError), scratch.folder() as folder:
+        (folder / "none").read_bytes()
+    assert not list(temporary.iterdir())

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import engine
+from pipeline.results import Results, add_up
 from pipeline.rules import Rule, RuleBook
 from pipeline.segments import SegmentBook, SegmentError
 from tests.pipeline.conftest import history
@@ -17,21 +18,21 @@ NONE = RuleBook(())
 KINDS = ("frequent_segment", "recency_segment")
 
 
-def counted(*rows: dict[str, Any], today: date | None = None, rules: RuleBook = NONE) -> engine.Results:
+def counted(*rows: dict[str, Any], today: date | None = None, rules: RuleBook = NONE) -> Results:
     segments = SegmentBook.load()
     with engine.opened() as within, engine.judged(history(*rows), rules, segments, today=today, within=within) as part:
-        return engine.results([part.tally()], rules, segments)
+        return add_up([part.tally()], rules, segments)
 
 
-def votes(results: engine.Results, kind: str) -> list[str]:
+def votes(results: Results, kind: str) -> list[str]:
     return [row["segment"] for row in results.tables["segment_vote"].to_pylist() if row["segment_name"] == kind]
 
 
-def unplaced(results: engine.Results, kind: str) -> int:
+def unplaced(results: Results, kind: str) -> int:
     return sum(row["rows"] for row in results.tables["unplaced"].to_pylist() if row["segment_name"] == kind)
 
 
-def answer(results: engine.Results, kind: str, segment: str, country: str = "Peru") -> dict[str, Any]:
+def answer(results: Results, kind: str, segment: str, country: str = "Peru") -> dict[str, Any]:
     (row,) = (
         row
         for row in results.tables["segment"].to_pylist()
@@ -163,7 +164,7 @@ def test_parts_add_up() -> None:
         {"total_orders": str(orders), "voucher_amount": float(amount)} for orders in range(40) for amount in (1, 2, 2)
     ]
     with engine.opened() as within, engine.judged(history(*rows), NONE, segments, within=within) as part:
-        whole = engine.results([part.tally()], NONE, segments)
+        whole = add_up([part.tally()], NONE, segments)
     tallies = []
     for number, some in enumerate((rows[:7], rows[7:50], rows[50:])):
         typed = [row | {"total_orders": int(row["total_orders"])} for row in some] if number == 1 else some
@@ -172,7 +173,7 @@ def test_parts_add_up() -> None:
             engine.judged(history(*typed, voucher_amount=pa.float32()), NONE, segments, within=within) as part,
         ):
             tallies.append(part.tally())
-    split = engine.results(tallies, NONE, segments)
+    split = add_up(tallies, NONE, segments)
     assert (split.rows_in, split.rows_kept, split.data_from) == (whole.rows_in, whole.rows_kept, whole.data_from)
     for name, table in whole.tables.items():
         assert sorted(map(str, split.tables[name].to_pylist())) == sorted(map(str, table.to_pylist()))

@@ -198,6 +198,28 @@ def test_an_address_that_fits_nothing_is_named(bucket: Bucket, tmp_path: Path, w
         parts(uri)
 
 
+@pytest.mark.parametrize(
+    ("uri", "rows", "refused"),
+    [
+        ("s3://history/", "s3://history/cleaned/", True),
+        ("s3://history/days/", "s3://history/days/cleaned/", True),
+        ("s3://history/days/", "s3://history/cleaned/", False),
+        ("s3://history/days/", "s3://history/_cleaned/", False),
+        ("s3://history/days/", "s3://other/days/", False),
+        ("s3://history/**/*.parquet", "s3://history/cleaned/", True),
+        ("s3://history/*.parquet", "s3://history/cleaned/", False),
+        ("s3://history/days.parquet", "s3://history/cleaned/", False),
+    ],
+)
+def test_cleaned_rows_may_not_lie_where_the_history_is_looked_for(
+    settings: Callable[..., Settings], bucket: Bucket, uri: str, rows: str, refused: bool
+) -> None:
+    """The next run would take them for history; nothing is read then."""
+    with pytest.raises(SourceError) as error:
+        run.plan(settings(uri.replace("history", bucket.name), rows=rows.replace("history", bucket.name)))
+    assert str(error.value).startswith("VOUCHER_ROWS, ") == refused
+
+
 def test_more_keys_than_one_answer_holds(bucket: Bucket) -> None:
     """S3 lists a thousand at a time."""
     client = bucket.client

@@ -1,0 +1,95 @@
+"""Adds up what was counted in the parts of a run, and picks each segment's most used amount. Called by `loading` and
+`workbench`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.engine import DuckDB, Limits, failed, opened, session
+from pipeline.rules import RuleBook
+from pipeline.segments import ANSWERS, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, SegmentBook
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run publishes beside its cleaned rows.
+
+    rows_in, rows_kept: of all parts; data_from, data_to: first and last timestamp (UTC) of the kept rows, None
+    without any; tables: Arrow tables by their name in the schema `voucher`, without the column run_id.
+    """
+
+    rows_in: int
+    rows_kept: int
+    data_from: datetime | None
+    data_to: datetime | None
+    tables: dict[str, pa.Table]
+
+    def by_rule(self) -> list[tuple[str, int, int]]:
+        """Each rule's name, matches and drops, all countries together, most matches first."""
+        counted = self.tables["rule_outcome"].group_by("rule").aggregate([("matched", "sum"), ("dropped", "sum")])
+        rows = counted.sort_by([("matched_sum", "descending"), ("rule", "ascending")]).to_pylist()
+        return [(row["rule"], row["matched_sum"], row["dropped_sum"]) for row in rows]
+
+
+def add_up(
+    tallies: Iterable[pa.Table], rules: RuleBook, segments: SegmentBook, limits: Limits | None = None
+) -> Results:
+    """Add up the tallies of all parts, one at least, and pick each segment's most used amount. Raises EngineError."""
+    try:
+        with opened(limits) as within, session(within) as connection:
+            return _results(connection, tallies, rules, segments)
+    except duckdb.OutOfMemoryException as error:
+        raise failed(error, "the counts of all parts") from None
+
+
+def _results(connection: DuckDB, tallies: Iterable[pa.Table], rules: RuleBook, segments: SegmentBook) -> Results:
+    connection.register("every", _one_after_the_other(iter(tallies)))
+    connection.execute("CREATE TABLE tallies AS FROM every")
+    connection.execute("CREATE TABLE spelled AS SELECT country_code, sum(rows)::BIGINT FROM tallies GROUP BY ALL")
+    connection.register("spelling", _spellings(connection.table("spelled").fetchall()))
+    kinds = ", ".join(f'"{kind.name}"' for kind in segments.kinds)
+    reasons = ", ".join(f'"{rule.name}"' for rule in rules.every)
+    connection.execute(f"""
+        CREATE TABLE tally AS SELECT * EXCLUDE (matched) REPLACE (spelling.common AS country_code),
+            {", ".join(rules.flags())}, {rules.dropped_by()}
+            FROM tallies LEFT JOIN spelling USING (country_code);
+        CREATE TABLE defined AS {segments.defined()};
+        CREATE TEMP VIEW placed AS {PLACED.format(kinds=kinds)};
+        CREATE TEMP VIEW votes AS {VOTES};
+    """)
+    tables = {
+        "rule_outcome": OUTCOMES.format(rules=reasons),
+        "unplaced": UNPLACED,
+        "segment_vote": VOTES,
+        "segment": ANSWERS,
+    }
+    totals = connection.sql(TOTALS).to_arrow_table().to_pylist()[0]
+    return Results(**totals, tables={name: connection.sql(sql).to_arrow_table() for name, sql in tables.items()})
+
+
+def _one_after_the_other(tallies: Iterator[pa.Table]) -> pa.RecordBatchReader:
+    first = next(tallies)
+    batches = (batch for tally in chain([first], tallies) for batch in tally.to_batches())
+    return pa.RecordBatchReader.from_batches(first.schema, batches)
+
+
+def _spellings(counted: list[tuple[str | None, int]]) -> pa.Table:
+    """Each spelling of a country beside the most frequent one of those that differ from it in case or white space."""
+    spellings: dict[str, Counter[str]] = {}
+    for spelling, rows in counted:
+        if spelling is not None:
+            spellings.setdefault(spelling.strip().casefold(), Counter())[spelling] += rows
+    common = {
+        spelling: min(alike, key=lambda each: (-alike[each], each)).strip()
+        for alike in spellings.values()
+        for spelling in alike
+    }
+    return pa.table(
+        {"country_code": pa.array(common.keys(), pa.string()), "common": pa.array(common.values(), pa.string())}
+    )
