@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import growth, pipeline, service
+from benchmarks import estimate, growth, pipeline, service
 from dev.processes import StackError
 from pipeline import PipelineError
 
@@ -15,8 +15,9 @@ BENCHMARKS: Mapping[str, Callable[[Any], None]] = {
     "service": lambda options: service.run(options.source, options.quick),
     "pipeline": lambda options: pipeline.run(options.source, options.quick),
     "growth": lambda options: growth.run(options.rows, options.quick),
+    "estimate": lambda options: estimate.run(options.quick),
 }
-LONG = {"growth"}  # half an hour, and tens of GB
+LONG = ("growth", "estimate")  # a quarter of an hour, and tens of GB; two minutes
 
 
 def main() -> int:

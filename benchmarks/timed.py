@@ -72,18 +72,21 @@ class Loaded:
 
 
 @contextmanager
-def pipeline(stage: Stage, source: str, warm_up: str) -> Iterator[Loaded]:
-    """Publish the history at `source` into a database of its own; `warm_up` is a small one, run before elsewhere."""
+def pipeline(stage: Stage, source: str, warm_up: str, rows: str = "") -> Iterator[Loaded]:
+    """Publish the history at `source` into a database of its own; `warm_up` is a small one, run before elsewhere.
+
+    rows is where cleaned rows go as Parquet, '' for Postgres.
+    """
     with _child(stage) as there, stage.database() as name:
         with stage.database() as elsewhere:
             there.call(run.run, Settings(warm_up, stage.postgres.url(elsewhere)), ACTOR, force="a warm-up")
         with _watched(stage, there) as most:
-            steps = there.call(_by_step, Settings(source, stage.postgres.url(name)))
+            steps = there.call(_by_step, Settings(source, stage.postgres.url(name), rows=rows))
         with closing(psycopg2.connect(stage.postgres.url(name))) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT rows_in, rows_kept FROM voucher.run JOIN voucher.current_run USING (run_id)")
-            [(rows, kept)] = cursor.fetchall()
+            [(total, kept)] = cursor.fetchall()
             answers = _answers(cursor, "voucher.segment JOIN voucher.current_run USING (run_id)")
-        yield Loaded(Timed(rows, steps, most["Postgres"], most["process"]), name, kept, answers)
+        yield Loaded(Timed(total, steps, most["Postgres"], most["process"]), name, kept, answers)
 
 
 def limit(stage: Stage, loaded: Loaded) -> Timed:

@@ -67,6 +67,17 @@ def test_the_pipeline_is_measured_beside_its_references(sample_file: Path) -> No
         assert name in starts, ended.stdout
 
 
+def test_what_the_estimate_takes_is_measured() -> None:
+    """A line for each figure of the table in docs/growing.md that is of ten million rows."""
+    command = [sys.executable, "-m", "benchmarks", "estimate", "--quick"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    page = (ROOT / "docs" / "growing.md").read_text().replace("*", "")
+    named = re.findall(r"^(.*?)  +[\d.]+(?: µs| bytes|%) *$", ended.stdout, re.MULTILINE)
+    assert len(named) == 7, ended.stdout
+    assert [name for name in named if f"| {name} |" not in page] == []
+
+
 def test_growth_is_measured_size_by_size(tmp_path: Path) -> None:
     """Each size has its line, as soon as it is measured and in the end; three things are judged, and drawn."""
     command = [sys.executable, "-m", "benchmarks", "growth", "--quick"]

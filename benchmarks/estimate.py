@@ -1,0 +1,85 @@
+"""What the estimate of docs/growing.md takes from 10 million rows: the time of a row that isn't written, of one whose
+kept rows go to Postgres or to S3, and the bytes of each. Called by `python -m benchmarks estimate`.
+"""
+
+from collections.abc import Mapping
+from contextlib import closing
+from functools import partial
+from time import perf_counter
+
+import psycopg2
+
+from benchmarks.child import child
+from benchmarks.report import show
+from benchmarks.stage import Stage, stage, thinned
+from benchmarks.timed import pipeline
+from dev.parts import PART_ROWS, write_parts
+from dev.s3 import BUCKET
+from pipeline import engine, source
+from pipeline.crew import crew
+from pipeline.loading import BASE_MEMORY
+from pipeline.rules import RuleBook
+from pipeline.segments import SegmentBook
+from pipeline.settings import DEFAULT_MEMORY
+
+ROWS, FEW = 10_000_000, 40_000
+CLEANED = f"s3://{BUCKET}/cleaned/"
+PARTITIONS = """SELECT sum(pg_total_relation_size(inhrelid))::bigint FROM pg_inherits
+    WHERE inhparent = 'voucher.assignment'::regclass"""
+
+
+def run(quick: bool) -> None:
+    """Print the table. Raises StackError or PipelineError when something fails."""
+    rows = FEW if quick else ROWS
+    with stage() as here:
+        parts = write_parts(here.folder / "parts", rows, -(-rows // PART_ROWS))
+        small = thinned(parts[0], 1000, here.folder / "warm-up.parquet")
+        warm_up = here.s3.put(BUCKET, small.name, small)
+        with here.stored(parts, "history") as history:
+            figures = _figures(here, history, warm_up, rows, sum(part.stat().st_size for part in parts))
+    show([{"figure": name, "measured": value} for name, value in figures.items()])
+
+
+def _figures(here: Stage, history: str, warm_up: str, rows: int, size: int) -> Mapping[str, str]:
+    with child(here.s3.environment, here.folder / "judging.log") as there:
+        there.call(judge, warm_up)
+        judging = there.call(judge, history)
+    with pipeline(here, history, warm_up) as loaded:
+        kept, loading = loaded.kept, loaded.timed
+        with closing(psycopg2.connect(here.postgres.admin_url(loaded.database))) as connection:
+            cursor = connection.cursor()
+            cursor.execute(PARTITIONS)
+            [(in_postgres,)] = cursor.fetchall()
+    with pipeline(here, history, warm_up, rows=CLEANED) as loaded:
+        storing = loaded.timed
+        pages = here.s3.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="cleaned/")
+        in_s3 = sum(each["Size"] for page in pages for each in page["Contents"])
+    return {
+        "r: read, judge and count a row": f"{judging / rows * 1e6:.2f} µs",
+        "w: the same, and load it into Postgres if it is kept": f"{loading.micros:.2f} µs",
+        "s: the same as r, and write it to S3 as Parquet if it is kept": f"{storing.micros:.2f} µs",
+        "h: a row of history as Parquet": f"{size / rows:.1f} bytes",
+        "g: a kept row in Postgres": f"{in_postgres / kept:.0f} bytes",
+        "q: a kept row as Parquet": f"{in_s3 / kept:.1f} bytes",
+        "share of rows that are kept": f"{kept / rows:.1%}",
+    }
+
+
+def judge(history: str) -> float:
+    """Seconds in which all parts are fetched, identified and, fetched once more, counted, as `load` does it. In the
+    child.
+    """
+    began = perf_counter()
+    memory = DEFAULT_MEMORY - BASE_MEMORY
+    parts = source.parts(history)
+    with crew("", memory) as workers, engine.opened(engine.Limits(memory, workers.size)) as within:
+        for step in (source.identified, partial(_count, within, RuleBook.load(), SegmentBook.load())):
+            for _, found in workers.each(step, parts):
+                if isinstance(found, Exception):
+                    raise found
+    return perf_counter() - began
+
+
+def _count(within: engine.DuckDB, rules: RuleBook, segments: SegmentBook, part: source.Part) -> None:
+    with source.fetched(part) as (path, _), engine.judged(path, rules, segments, within=within) as judged:
+        judged.tally()
