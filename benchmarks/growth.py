@@ -110,12 +110,13 @@ def _measured(here: Stage, parts: list[Path], warm_up: str, times: int) -> Size:
 
 
 def _fixed(smallest: Size, next_one: Size) -> str:
-    """What a run costs that doesn't grow with its rows, and where the smallest one's time went."""
-    fixed = smallest.ours.seconds - smallest.ours.rows * next_one.ours.micros / 1e6
-    steps = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in smallest.ours.steps.items())
+    """What a run costs that doesn't grow with its rows, step by step."""
+    share = smallest.ours.rows / next_one.ours.rows
+    of_steps = {name: seconds - share * next_one.ours.steps[name] for name, seconds in smallest.ours.steps.items()}
+    steps = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in of_steps.items())
     return (
-        f"Fixed cost: {fixed:.2f} s, the time of {smallest.ours.rows:,} rows less what so many rows take where there "
-        f"are {next_one.ours.rows:,}.\nThe steps of the {smallest.ours.rows:,}: {steps}."
+        f"Fixed cost: {sum(of_steps.values()):.2f} s, the time of {smallest.ours.rows:,} rows less what so many rows "
+        f"take where there are {next_one.ours.rows:,}.\nOf it: {steps}."
     )
 
 

@@ -48,7 +48,7 @@ def write_parts(
     sizes = [rows // parts + (number < rows % parts) for number in range(parts)]
     editions = list(EDITIONS) if mixed else ["later"]
     paths = []
-    with tqdm(total=rows, unit=" rows", unit_scale=True, desc=folder.name) as progress:
+    with tqdm(total=rows, unit=" rows", unit_scale=True, desc=folder.name, disable=None) as progress:
         for number, part in enumerate(_sliced(_samples(seed, rows, processes or os.cpu_count() or 1), sizes)):
             paths.append(folder / f"part-{number:05}.parquet")
             table = edition(part, editions[number % len(editions)]).replace_schema_metadata(dict([SAMPLE_MARK]))
