@@ -45,16 +45,6 @@ def scrub() -> None:
 scrub()
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than processors, as much of the time is waiting for a server or a browser."""
-    return min(4, (os.cpu_count() or 1) + 1)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files right in this folder start whole stacks: those that take longest are begun first, and don't end last."""
-    items.sort(key=lambda item: item.path.parent != ROOT / "tests")
-
-
 def as_role(database: str, role: str, password: str = ROLES_PASSWORD) -> str:
     """The database's URL for another role than its owner."""
     return re.sub("//.*@", f"//{role}:{password}@", database)
