@@ -160,7 +160,10 @@ class Stack:
     def fingerprints(self) -> dict[str, str]:
         """By process: what it must have been started with. One that was not is started anew."""
         api = [self.environment.get(name) for name in (API, "VOUCHER_ENV", *API_SETTINGS)]
-        code = [path.read_text() for kind in ("*.py", "*.html") for path in sorted((ROOT / "app").rglob(kind))]
+        folders = (ROOT / "app", ROOT / "shared")
+        code = [
+            path.read_text() for each in folders for kind in ("*.py", "*.html") for path in sorted(each.rglob(kind))
+        ]
         given = self.environment_with("PIPELINE_DATABASE_URL")
         airflow = {name: value for name, value in given.items() if name.startswith(OURS)}
         wanted = {"api": _hash(api, code, self.api.port), **dict.fromkeys(PARTS, _hash(airflow))}

@@ -6,6 +6,7 @@ COPY docker/airflow.lock /opt/voucher/
 RUN pip install --no-cache-dir --no-deps --only-binary=:all: --require-hashes -r /opt/voucher/airflow.lock \
     && python -m compileall -q -j 0 /home/airflow/.local/lib
 COPY docker/airflow_setup.py docker/healthy.py /opt/voucher/
+COPY shared /opt/voucher/shared
 COPY pipeline /opt/voucher/pipeline
 # The order of the containers is docker-compose.yml's: the entry point need not look for the database, which takes 5 s.
 ENV PYTHONPATH=/opt/voucher CONNECTION_CHECK_MAX_COUNT=0

@@ -8,9 +8,10 @@ FROM python:3.12-slim
 COPY --from=packages /venv /venv
 WORKDIR /opt/voucher
 COPY setup.cfg ./
+COPY shared shared
 COPY app app
 # Compiled now: nothing can be written where it runs, and each start would compile anew.
-RUN python -m compileall -q app
+RUN python -m compileall -q app shared
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
 # A number, so that an orchestrator sees that it isn't root; an account of that name is not needed.
 USER 10001:10001

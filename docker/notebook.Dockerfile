@@ -6,6 +6,7 @@ RUN python -m venv --without-pip /venv \
 WORKDIR /opt/voucher
 COPY docker/notebook.sh /
 COPY dev dev
+COPY shared shared
 COPY pipeline pipeline
 COPY notebooks notebooks
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/opt/voucher PYTHONUNBUFFERED=1 HOME=/tmp

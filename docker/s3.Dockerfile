@@ -4,6 +4,7 @@ COPY docker/s3.lock /
 RUN python -m venv --without-pip /venv \
     && pip --python /venv/bin/python install --no-cache-dir --no-deps --only-binary=:all: --require-hashes -r /s3.lock
 WORKDIR /opt/voucher
+COPY shared shared
 COPY pipeline pipeline
 COPY dev dev
 # What makes and writes the sample is not needed to serve it.

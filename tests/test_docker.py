@@ -98,7 +98,9 @@ def test_default_secrets_are_marked_and_stand_in_compose_alone() -> None:
     assert len(secrets) == 9
     assert {name for name, value in secrets.items() if FIRST_LOOK not in value} == {"AIRFLOW_PASSWORD"}
     assert APP_MARK == FIRST_LOOK
-    python = [path.read_text() for folder in ("app", "pipeline", "docker") for path in (ROOT / folder).rglob("*.py")]
+    python = [
+        path.read_text() for folder in ("app", "pipeline", "shared", "docker") for path in (ROOT / folder).rglob("*.py")
+    ]
     typed = {value for value in secrets.values() if len(value) > len(FIRST_LOOK)}
     assert not [value for value in typed for text in python if value in text]
 

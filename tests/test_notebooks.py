@@ -40,7 +40,7 @@ EDITS = [
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the notebooks need, without the rule file."""
     folder = tmp_path_factory.mktemp("copy")
-    for name in ("pipeline", "dev", "notebooks"):
+    for name in ("pipeline", "shared", "dev", "notebooks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / RULES).unlink()
     return folder

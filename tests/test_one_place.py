@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 FILES = sorted(
     path
-    for folder in ("pipeline", "app")
+    for folder in ("pipeline", "app", "shared")
     for path in (ROOT / folder).rglob("*")
     if path.suffix in {".py", ".sql", ".html", ".js"} and "__pycache__" not in path.parts
 )

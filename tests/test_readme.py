@@ -95,7 +95,7 @@ def test_every_block_is_executed_here_or_named() -> None:
 def test_the_table_has_every_setting() -> None:
     """Each variable that the product reads, and no other."""
     setting = r"VOUCHER_[A-Z0-9_]+|TODAY|[A-Z]*_?DATABASE_URL"
-    files = [path for folder in ("app", "pipeline") for path in (ROOT / folder).rglob("*.py")]
+    files = [path for folder in ("app", "pipeline", "shared") for path in (ROOT / folder).rglob("*.py")]
     read = {name for path in files for name in re.findall(rf'"({setting})"', path.read_text())}
     rows = re.findall(r"^\| (`[A-Z].*?`) \|", README, re.MULTILINE)
     assert {name for row in rows for name in re.findall(rf"`({setting})`", row)} == read

@@ -53,7 +53,7 @@ def test_the_api_has_no_compiler_and_only_its_packages(project: Project) -> None
     """What isn't there can't be used against it."""
     look = f"for name in {BUILDERS} pip; do command -v $name | grep -v ^/usr/local/bin/pip || true; done; ls; python -c 'import duckdb' 2>&1 | tail -1"
     assert project.compose("exec", "-T", "api", "sh", "-c", look).split("\n")[:-1] == [
-        "app", "setup.cfg", "ModuleNotFoundError: No module named 'duckdb'",
+        "app", "setup.cfg", "shared", "ModuleNotFoundError: No module named 'duckdb'",
     ]  # fmt: skip
 
 

@@ -146,6 +146,7 @@ def test_tables_missing(pipeline_database: str, written: Callable[..., Path], co
 def test_broken_rules(tmp_path: Path, written: Callable[..., Path], command: Command) -> None:
     """A rule file that can't be used is named with the rule and the fault."""
     shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "shared", tmp_path / "shared")
     rules = tmp_path / "pipeline" / "rules.toml"
     rules.write_text(rules.read_text().replace("total_orders IS NULL", "total_order IS NULL"))
     result = command("run", "--source", str(written(GOOD)), PYTHONPATH=str(tmp_path), PYTHONSAFEPATH="1")

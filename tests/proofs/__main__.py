@@ -30,7 +30,7 @@ PROOFS = {
     "soak": soak,
 }
 KEPT = ROOT / ".local" / "proofs"
-CODE = ("pipeline", "app", "dev", "tests/proofs", "requirements.lock")
+CODE = ("pipeline", "app", "shared", "dev", "tests/proofs", "requirements.lock")
 
 
 def code() -> str:
