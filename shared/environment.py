@@ -1,0 +1,121 @@
+"""Environment variables, read alike by the pipeline, the service and `dev`: what unset, yes and a number are.
+
+`VARIABLES` lists every variable of the product; `warnings` names those that look like one and are none.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+YES, NO = {"1", "true", "yes", "y", "on"}, {"0", "false", "no", "n", "off"}
+SHOWN = 40  # characters of a value that a message repeats
+# Kubernetes describes each service of a namespace to its containers: VOUCHER_API_PORT_8000_TCP for voucher-api.
+OF_KUBERNETES = re.compile(r".+_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
+
+
+class SettingsError(ValueError):
+    """A variable is missing or cannot be read; the message names it and what to do, and shows no secret."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of the environment and who reads it: pipeline, api, notebook; or only compose, or the tests."""
+
+    name: str
+    readers: tuple[str, ...]
+
+
+VARIABLES = (
+    Variable("VOUCHER_SOURCE", ("pipeline", "notebook")),
+    Variable("VOUCHER_ROWS", ("pipeline",)),
+    Variable("VOUCHER_MEMORY_MIB", ("pipeline",)),
+    Variable("VOUCHER_DASK", ("pipeline",)),
+    Variable("VOUCHER_S3_ANONYMOUS", ("pipeline", "notebook")),
+    Variable("DATABASE_URL", ("pipeline", "api")),
+    Variable("PIPELINE_DATABASE_URL", ("pipeline",)),
+    Variable("API_DATABASE_URL", ("pipeline", "api")),
+    Variable("TODAY", ("pipeline",)),
+    Variable("VOUCHER_KEEP_RUNS", ("pipeline",)),
+    Variable("VOUCHER_RETRY_SECONDS", ("pipeline",)),
+    Variable("VOUCHER_MAX_AGE_HOURS", ("api",)),
+    Variable("VOUCHER_API_KEYS", ("api",)),
+    Variable("VOUCHER_CORS_ORIGINS", ("api",)),
+    Variable("VOUCHER_AIRFLOW_URL", ("api",)),
+    Variable("VOUCHER_WORKERS", ("api",)),
+    Variable("VOUCHER_ENV", ("pipeline", "api", "notebook")),
+    Variable("VOUCHER_OWNER_PASSWORD", ("compose",)),
+    Variable("VOUCHER_PIPELINE_PASSWORD", ("compose",)),
+    Variable("VOUCHER_API_PASSWORD", ("compose",)),
+    Variable("VOUCHER_REAL_DATA", ("tests",)),
+    Variable("VOUCHER_API_KEY", ("client",)),  # in the command that the page shows
+)
+NAMES = frozenset(variable.name for variable in VARIABLES)
+SETTINGS = [each.name for each in VARIABLES if not {"tests", "client"} & {*each.readers}]
+
+
+def text(environ: Mapping[str, str], name: str) -> str:
+    """Return the value without outer white space and without the quotes of an env file; '' when it is unset."""
+    value = environ.get(name, "").strip()
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1].strip()
+    return value
+
+
+def yes_no(environ: Mapping[str, str], name: str) -> bool:
+    """Return whether the variable says yes; unset says no. Raises SettingsError."""
+    value = text(environ, name)
+    if value and value.lower() not in YES | NO:
+        raise SettingsError(f"{name} is {_shown(value)}, but must be 1 or 0 (or true, false, yes, no, on, off).")
+    return value.lower() in YES
+
+
+def whole(environ: Mapping[str, str], name: str, default: int, least: int, most: int | None = None) -> int:
+    """Return a whole number from `least` to `most`, both included. Raises SettingsError."""
+    value = text(environ, name)
+    if not value:
+        return default
+    number = int(value) if re.fullmatch(r"[0-9]{1,18}", value) else -1
+    if number < least or (most is not None and number > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise SettingsError(f"{name} is {_shown(value)}, but must be a whole number {bounds}; unset, it is {default}.")
+    return number
+
+
+def hours(environ: Mapping[str, str], name: str, default: float) -> float:
+    """Return a number of hours above 0. Raises SettingsError."""
+    value = text(environ, name)
+    if not value:
+        return default
+    try:
+        number = float(value) if value.isascii() and "_" not in value else math.nan
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise SettingsError(
+            f"{name} is {_shown(value)}, but must be a number of hours above 0; unset, it is {default}."
+        )
+    return number
+
+
+def is_production(environ: Mapping[str, str]) -> bool:
+    """Return whether VOUCHER_ENV says that nothing of a first look may be used."""
+    return text(environ, "VOUCHER_ENV").lower() == "production"
+
+
+def warnings(environ: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each variable that is named or set like a setting, and yet changes nothing."""
+    found = []
+    for name in sorted(environ):
+        if not name.startswith("VOUCHER_") or name in NAMES or OF_KUBERNETES.fullmatch(name):
+            continue
+        (nearest,) = get_close_matches(name, SETTINGS, n=1, cutoff=0)
+        found.append(f"{name} is set, but there is no such setting; did you mean {nearest}?")
+    if (mode := text(environ, "VOUCHER_ENV")) and not is_production(environ):
+        found.append(f"VOUCHER_ENV is {_shown(mode)}, which changes nothing; only 'production' does")
+    return found
+
+
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= SHOWN else f"{value[:SHOWN]}…")
