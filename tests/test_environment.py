@@ -106,6 +106,6 @@ def test_the_list_has_every_variable() -> None:
     python = [path for folder in ("app", "pipeline", "shared") for path in (ROOT / folder).rglob("*.py")]
     python.remove(ROOT / "shared" / "environment.py")
     others = [*(ROOT / "app" / "templates").rglob("*.html"), ROOT / "docker-compose.yml", ROOT / "tests/conftest.py"]
-    found = {each for path in python for each in re.findall(rf'"({name})"', path.read_text())}
+    found = {each for path in python for each in re.findall(rf'["$]({name})\b', path.read_text())}
     found |= {each for path in others for each in re.findall(rf"\b({name})\b", path.read_text())}
     assert {each for each in found if not each.endswith("_")} - {"AIRFLOW_DATABASE_URL"} == environment.NAMES
