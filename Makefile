@@ -11,26 +11,23 @@ help:  ## This list
 	@echo "make TARGET, where TARGET is one of"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-13s%s\n", $$1, $$2 }'
 
-up: $(READY)  ## Start all of it on this machine and answer the README's customer; change ports by API_PORT, AIRFLOW_PORT, POSTGRES_PORT, S3_PORT
+up: $(READY)  ## Start all of it on this machine and answer the README's customer; VOUCHER_SOURCE=… is your own history, remembered; ports: API_PORT, AIRFLOW_PORT, POSTGRES_PORT, S3_PORT
 	@$(BIN)/python -m dev up
 
 down: $(if $(wildcard .local),| $(BIN)/python)  ## Stop all that `make up` started
 	@[ ! -d .local ] || $(BIN)/python -m dev down
 
-status: | $(BIN)/python  ## What runs, where, since when, and what is published
+status: | $(BIN)/python  ## What runs, where, since when, from which history, and what is published
 	@$(BIN)/python -m dev status
 
 logs: | $(BIN)/python  ## Follow the logs of all parts
 	@$(BIN)/python -m dev logs
 
-notebook: $(READY)  ## Open the notebooks in Jupyter
-	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.allow_root=True \
-		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate notebooks $(ARGS)
+notebook: $(READY)  ## Open the notebooks in Jupyter, on the history that `make up` uses
+	@$(BIN)/python -m dev notebook $(ARGS)
 
-rules: $(READY)  ## Run the notebook that writes pipeline/rules.toml, and README's tables
-	@$(BIN)/jupyter nbconvert --log-level=WARN --to notebook --execute --ExecutePreprocessor.record_timing=False --inplace \
-		notebooks/02_cleaning_rules.ipynb
-	@$(BIN)/cog -r -P --verbosity=1 README.md
+rules: $(READY)  ## Run the notebook that writes pipeline/rules.toml, on the same history, and README's tables
+	@$(BIN)/python -m dev rules
 
 # What the browser tests take from npm. Without npm they skip, and so they do where it reaches no registry.
 AXE := tests/browser/node_modules/.package-lock.json

@@ -1,29 +1,42 @@
-"""The commands behind `make up`, `down`, `status`, `logs` and `clean`: `python -m dev COMMAND`."""
+"""The commands behind `make up`, `down`, `status`, `logs`, `notebook`, `rules` and `clean`: `python -m dev COMMAND`."""
 
 import argparse
 import fcntl
 import os
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 
-from dev.processes import StackError
-from dev.stack import LOCAL, ROOT, STOP_ORDER, Stack
-from dev.up import say, step, up
+try:
+    from dev.notebooks import notebook, rules
+    from dev.processes import StackError
+    from dev.report import status
+    from dev.stack import LOCAL, ROOT, STOP_ORDER, Stack
+    from dev.up import say, step, up
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"{error.name} is missing: the environment {sys.prefix} is not complete. Run `make up`, which completes it; if "
+        "you did, delete that folder first."
+    )
 
 STATE = ROOT / ".local"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dev", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "status", "logs", "clean"])
-    command = parser.parse_args().command
+    parser.add_argument("command", choices=["up", "down", "status", "logs", "notebook", "rules", "clean"])
+    options, more = parser.parse_known_args()
+    if more and options.command != "notebook":
+        parser.error(f"{options.command} takes no arguments: {' '.join(more)}")
+    commands: dict[str, Callable[[Stack], None]] = {
+        **{"up": _up, "down": _down, "status": _status, "logs": _logs, "clean": _clean, "rules": rules},
+        "notebook": lambda stack: notebook(stack, more),
+    }
     stack = Stack(STATE, dict(os.environ))
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = LOCAL  # this process talks to no one else
     try:
-        {"up": _up, "down": _down, "status": _status, "logs": _logs, "clean": _clean}[command](stack)
+        commands[options.command](stack)
     except StackError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -73,17 +86,8 @@ def _logs(_: Stack) -> None:
 
 
 def _status(stack: Stack) -> None:
-    healthy = {"api": stack.api.healthy, "s3": stack.s3.healthy, "postgres": stack.postgres.healthy}
-    print(f"{'part':<20}{'process':<10}{'port':<8}{'up since':<22}state")
-    for name in chain(*STOP_ORDER):
-        process = stack.processes.running(name)
-        if not process:
-            print(f"{name:<20}{'-':<10}{'-':<8}{'-':<22}down")
-            continue
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(process.since))
-        state = "healthy" if healthy.get(name, stack.airflow.healthy)() else "not healthy"
-        print(f"{name:<20}{process.pid:<10}{process.port or '-':<8}{since:<22}{state}")
-    print(f"published run: {stack.api.run_id() or 'none, or the API is away'}")
+    for line in status(stack):
+        print(line)
 
 
 if __name__ == "__main__":

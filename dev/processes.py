@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from shared import files
+
 
 class StackError(Exception):
     """What went wrong and what to do about it, for a person at a terminal."""
@@ -133,7 +135,7 @@ class Processes:
             )
         process = Process(name, child.pid, born(child.pid) or "", time.time(), settings, port)
         _children.append(child)
-        self._path(name).write_text(json.dumps(asdict(process)))
+        files.replace(self._path(name), json.dumps(asdict(process)))
         return process
 
     def stop(self, name: str, first: signal.Signals = signal.SIGTERM) -> bool:

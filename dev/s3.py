@@ -4,6 +4,7 @@ It holds its objects in memory, so it is filled again at each start.
 """
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,10 @@ class S3:
         )
 
     def create(self, bucket: str) -> None:
-        self.client().create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        """Make a bucket, unless it is there."""
+        client = self.client()
+        with suppress(client.exceptions.BucketAlreadyOwnedByYou):
+            client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
 
     def put(self, bucket: str, key: str, content: Path | bytes) -> str:
         """Store a file or bytes; its address."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -55,13 +56,18 @@ class Service:
         except requests.RequestException:
             return False
 
-    def run_id(self) -> str | None:
-        """The run that the API answers from; None while it has none, or is away."""
+    def health(self) -> dict[str, Any] | None:
+        """What /readyz says; None while the API is away."""
         try:
-            found: str | None = requests.get(f"{self.url}/readyz", timeout=5).json()["run_id"]
+            found: dict[str, Any] = requests.get(f"{self.url}/readyz", timeout=5).json()
         except (requests.RequestException, ValueError):
             return None
         return found
+
+    def run_id(self) -> str | None:
+        """The run that the API answers from; None while it has none, or is away."""
+        health = self.health()
+        return str(health["run_id"]) if health and health["run_id"] else None
 
     def ask(self) -> tuple[str, str]:
         """The answer to the README's customer, of the largest country where the source has no Peru; that country."""

@@ -11,19 +11,18 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import psycopg2
-
 from dev import s3
 from dev.airflow import PARTS, Airflow
+from dev.memory import API, DATABASE, DATABASES, KEPT_OF_AWS, OURS, SOURCE, Memory, without
 from dev.ports import taken, twins
 from dev.postgres import Postgres
 from dev.processes import Processes, StackError
 from dev.service import Service
+from shared import files
 
 ROOT = Path(__file__).parent.parent
 DAG = "Voucher_Select"
@@ -36,13 +35,10 @@ PORTS = {
 }
 STOP_ORDER = (("airflow-scheduler", "airflow-dags", "api"), ("airflow-api", "s3"), ("postgres",))
 SECRETS = {"postgres": 16, "owner": 16, "pipeline": 16, "api": 16, "airflow": 64}  # lengths in bytes
-API = "API_DATABASE_URL"
-DATABASES = ("DATABASE_URL", "PIPELINE_DATABASE_URL", API)
 API_SETTINGS = (
     *("VOUCHER_MAX_AGE_HOURS", "VOUCHER_API_KEYS", "VOUCHER_CORS_ORIGINS", "VOUCHER_WORKERS"),
     "VOUCHER_AIRFLOW_URL",
 )
-OURS = (*DATABASES, "VOUCHER_", "AWS_", "AIRFLOW", "TODAY")
 NOT_FOR_CHILDREN = ("AIRFLOW", "MAKE", "MFLAGS", "PYTHONDONTWRITEBYTECODE", "TODAY")
 
 
@@ -77,8 +73,13 @@ class Stack:
         kept = json.loads(path.read_text()) if path.exists() else {}
         if missing := {name: secrets.token_hex(size) for name, size in SECRETS.items() if name not in kept}:
             self.state.mkdir(parents=True, exist_ok=True)
-            _write_private(path, json.dumps(kept | missing))
+            files.replace(path, json.dumps(kept | missing), 0o600)
         return dict(kept | missing)
+
+    @cached_property
+    def memory(self) -> Memory:
+        known = self.secrets.values() if self.state.exists() else ()  # looking at a stack makes none
+        return Memory(self.state / "env", self.given, tuple(known))
 
     @cached_property
     def postgres(self) -> Postgres:
@@ -94,29 +95,28 @@ class Stack:
 
     @cached_property
     def api(self) -> Service:
-        return Service(self.state, self.ports["API_PORT"], self.given.get("VOUCHER_API_KEYS", "").split(",")[0].strip())
+        keys = self.memory.settings.get("VOUCHER_API_KEYS", "").split(",")
+        return Service(self.state, self.ports["API_PORT"], keys[0].strip())
 
     @property
     def own_postgres(self) -> bool:
-        """False when the caller names another. Who has sourced .local/env names ours."""
-        url = self.given.get("DATABASE_URL", "")
+        """Whether the stack has a Postgres of its own: the caller names no other."""
+        url = self.memory.settings.get(DATABASE, "")
         return not url or self.secrets["owner"] in url
 
     @property
     def own_s3(self) -> bool:
-        """False when the caller names a source elsewhere. Another object in the stand-in, with its keys, is not."""
-        return not self.given.get("VOUCHER_SOURCE") or self.given.get("AWS_SECRET_ACCESS_KEY") == s3.SECRET_KEY
+        """Whether the source lies in the S3 stand-in, which is started then."""
+        return self.memory.in_stand_in
 
     @cached_property
     def settings(self) -> dict[str, str]:
         """The product's settings, as .local/env shows them."""
         local = ",".join(filter(None, (LOCAL, self.given.get("NO_PROXY") or self.given.get("no_proxy"))))
         return {
-            **{name: value for name, value in self.given.items() if name.startswith(("VOUCHER_", "TODAY")) and value},
-            "VOUCHER_SOURCE": self.given.get("VOUCHER_SOURCE") or s3.SOURCE,
-            **({"VOUCHER_S3_ANONYMOUS": "0"} if self.own_s3 else {}),
+            **{name: value for name, value in self.memory.settings.items() if name.startswith(("VOUCHER_", "TODAY"))},
             **self._databases,
-            **(self.s3.environment if self.own_s3 else {}),
+            **self.of_source(*KEPT_OF_AWS),
             **self.airflow.environment,
             "VOUCHER_AIRFLOW_URL": self.airflow.url,  # always the stack's own, whatever port it had before
             "FLASK_APP": "app",
@@ -127,9 +127,10 @@ class Stack:
     def _databases(self) -> dict[str, str]:
         """The database's addresses, one a role."""
         if not self.own_postgres:
-            return {name: self.given.get(name) or self.given["DATABASE_URL"] for name in DATABASES}
+            settings = self.memory.settings
+            return {name: settings.get(name) or settings[DATABASE] for name in DATABASES}
         return {
-            "DATABASE_URL": self.postgres.url(),
+            DATABASE: self.postgres.url(),
             "PIPELINE_DATABASE_URL": self.postgres.url(user="voucher_pipeline", password=self.secrets["pipeline"]),
             API: self.postgres.url(user="voucher_api", password=self.secrets["api"]),
         }
@@ -137,10 +138,20 @@ class Stack:
     @cached_property
     def environment(self) -> dict[str, str]:
         """What a command of the owner gets."""
-        drop = (*NOT_FOR_CHILDREN, *(("AWS_",) if self.own_s3 else ()))
-        base = {name: value for name, value in self.given.items() if not name.startswith(drop)}
+        return {**self.bare_environment, **self.settings, **self.of_source("AWS_")}
+
+    @cached_property
+    def bare_environment(self) -> dict[str, str]:
+        """The caller's environment without any product's settings, and with the stack's programs on its path."""
+        base = without(self.given, (*OURS, *NOT_FOR_CHILDREN))
         path = f"{Path(sys.executable).parent}{os.pathsep}{base.get('PATH', os.defpath)}"
-        return {**base, **self.settings, "PATH": path}
+        return {**base, "PATH": path}
+
+    def of_source(self, *aws: str) -> dict[str, str]:
+        """What it takes to read the source; of another S3, the settings whose names begin so."""
+        if self.own_s3:
+            return {SOURCE: self.memory.source, "VOUCHER_S3_ANONYMOUS": "0", **self.s3.environment}
+        return self.memory.of_source(*aws)
 
     def environment_with(self, database: str | None = None) -> dict[str, str]:
         """What a process of the stack gets: of the database's addresses only its own, if any; the API its keys."""
@@ -149,12 +160,8 @@ class Stack:
 
     def write_env(self) -> None:
         """Write .local/env, which a shell sources to use the command lines against the running stack."""
-        lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(self.settings.items())]
-        lines += [
-            f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"',
-            "unset PYTHONDONTWRITEBYTECODE",
-        ]
-        _write_private(self.state / "env", "\n".join(["# Written by `make up`. Source it: . .local/env", *lines, ""]))
+        programs = f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"'
+        self.memory.write(self.settings, programs, "unset PYTHONDONTWRITEBYTECODE")
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
@@ -165,7 +172,7 @@ class Stack:
             path.read_text() for each in folders for kind in ("*.py", "*.html") for path in sorted(each.rglob(kind))
         ]
         given = self.environment_with("PIPELINE_DATABASE_URL")
-        airflow = {name: value for name, value in given.items() if name.startswith(OURS)}
+        airflow = {name: value for name, value in given.items() if name.startswith((*OURS, "AIRFLOW"))}
         wanted = {"api": _hash(api, code, self.api.port), **dict.fromkeys(PARTS, _hash(airflow))}
         wanted |= {"postgres": self.postgres.settings} if self.own_postgres else {}
         return wanted | ({"s3": self.s3.settings} if self.own_s3 else {})
@@ -187,12 +194,22 @@ class Stack:
         names = ("VOUCHER_SOURCE", "DATABASE_URL", "TODAY", "AWS_ENDPOINT_URL_S3")
         return _hash([self.environment.get(name) for name in names], files)
 
-    def published(self) -> str | None:
-        """The run that the database says is published."""
-        with closing(psycopg2.connect(self.settings["DATABASE_URL"])) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT run_id FROM voucher.current_run")
-            found = cursor.fetchone()
-        return found[0] if found else None
+    def check_source(self) -> None:
+        """Raise StackError when the history cannot be found."""
+        ended = subprocess.run(
+            module("dev.history"), env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        if ended.returncode:
+            raise StackError(f"{ended.stderr.strip()}\nThe source is {self.memory.told_source}.")
+
+    @property
+    def has_run(self) -> bool:
+        """Whether a run would find what the last one found."""
+        last = self.state / "last-run"
+        return last.exists() and last.read_text() == self.rules_fingerprint()
+
+    def note_run(self, fingerprint: str) -> None:
+        files.replace(self.state / "last-run", fingerprint)
 
     def sample(self) -> Path:
         """The synthetic history, written anew when its recipe has changed."""
@@ -200,7 +217,7 @@ class Stack:
         wanted = _hash([(ROOT / "dev" / name).read_text() for name in ("sample.py", "published_figures.json")])
         if not path.exists() or not recipe.exists() or recipe.read_text() != wanted:
             command(module("dev.sample", str(path)), self.environment)
-            recipe.write_text(wanted)
+            files.replace(recipe, wanted)
         return path
 
     def stop(self, wanted: Collection[str]) -> Iterator[str]:
@@ -228,12 +245,6 @@ def command(argv: list[str], env: Mapping[str, str]) -> None:
     if ended.returncode:
         tail = "\n".join(f"    {line}" for line in (ended.stdout + ended.stderr).splitlines()[-8:])
         raise StackError(f"`python {' '.join(argv[1:])}` failed:\n{tail}")
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.touch(0o600)
-    path.chmod(0o600)
-    path.write_text(text)
 
 
 def _hash(*values: object) -> str:

@@ -9,10 +9,15 @@ from itertools import chain
 
 from dev import s3
 from dev.airflow import Client
+from dev.memory import DATABASE
 from dev.processes import StackError, until
+from dev.published import published
+from dev.report import addresses, answers
 from dev.stack import DAG, STOP_ORDER, Stack, command, module
+from shared import environment
 
 RUN_SECONDS = 3600
+BACK_TO_SAMPLE = "make up VOUCHER_SOURCE=sample"  # on record as the reason why invented data replaced a history
 ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
 _printing = threading.Lock()
 
@@ -32,9 +37,13 @@ def step(text: str) -> Iterator[None]:
 def up(stack: Stack) -> None:
     """Start what does not run, have the rules applied when they or their source changed, and show an answer."""
     began = time.monotonic()
+    _tell_settings(stack)
     list(stack.stop([name for name in chain(*STOP_ORDER) if not stack.processes.running(name)]))  # what dead ones left
     stack.check_ports()
-    if outdated := stack.outdated():
+    outdated = stack.outdated()
+    if outdated or not (stack.has_run and stack.processes.running("airflow-scheduler")):
+        _look(stack)
+    if outdated:
         with step(f"settings have changed: {', '.join(outdated)} stopped"):
             list(stack.stop(outdated))
     stack.write_env()
@@ -45,9 +54,34 @@ def up(stack: Stack) -> None:
             each.result()
         for each in (pool.submit(_airflow, stack), pool.submit(_api, stack)):
             each.result()
-    _run(stack)
+    try:
+        _run(stack)
+    except StackError as error:
+        raise StackError(f"{error}\n\n{answers(stack)}\n{addresses(stack)}") from None
     say("up", time.monotonic() - began)
     _answer(stack)
+
+
+def _tell_settings(stack: Stack) -> None:
+    """Say what is in force though the caller did not give it, and what the caller gave in vain."""
+    for warning in environment.warnings(stack.given):
+        say(f"  warning: {warning}")
+    stack.memory.check_keys()
+    say(f"  source: {stack.memory.told_source}")
+    if others := stack.memory.told_others:
+        say(f"  remembered as well: {others}; one that is given empty is forgotten: make up NAME=")
+
+
+def _look(stack: Stack) -> None:
+    """Find the history before anything is stopped. Raises StackError when a run needs it."""
+    if stack.own_s3:
+        return
+    try:
+        stack.check_source()
+    except StackError as error:
+        if not stack.has_run:
+            raise
+        say(f"  warning: {error} What was published from it still answers.")
 
 
 def _database(stack: Stack) -> None:
@@ -60,14 +94,14 @@ def _database(stack: Stack) -> None:
 
 def _source(stack: Stack) -> None:
     if not stack.own_s3:
-        say(f"  source: {stack.settings['VOUCHER_SOURCE']}")
         return
     with step(f"S3 stand-in on {stack.s3.endpoint}"):
         stack.s3.start(stack.environment_with())
     if not stack.s3.holds(s3.BUCKET, s3.KEY):
         with step(f"synthetic sample in {s3.SOURCE}"):
+            sample = stack.sample()
             stack.s3.create(s3.BUCKET)
-            stack.s3.put(s3.BUCKET, s3.KEY, stack.sample())
+            stack.s3.put(s3.BUCKET, s3.KEY, sample)
 
 
 def _airflow_database(stack: Stack) -> None:
@@ -87,7 +121,7 @@ def _api(stack: Stack) -> None:
 
 def _run(stack: Stack) -> None:
     """Have the DAG switched on, and one run of it succeed with what is in force now."""
-    last, wanted = stack.state / "last-run", stack.rules_fingerprint()
+    wanted, answering = stack.rules_fingerprint(), published(stack.settings[DATABASE])
     client = Client(stack.airflow.url, DAG)
     with step(f"{DAG} is known to Airflow and switched on"):
         if not until(client.known, 90, every=0.5):
@@ -95,12 +129,15 @@ def _run(stack: Stack) -> None:
         earlier = {run["dag_run_id"] for run in client.runs()}
         paused = client.paused()
         client.pause(False)
-    if last.exists() and last.read_text() == wanted and stack.published():
+    back = bool(stack.memory.asks_for_sample and answering and not answering.sample)
+    if stack.has_run and answering and not back:
         return
-    run_id = (_switched_on(client, earlier) if paused else None) or client.trigger()
+    run_id = (_switched_on(client, earlier) if paused and not back else None) or client.trigger(
+        {"force": BACK_TO_SAMPLE} if back else {}
+    )
     with step(f"{DAG} ran: {run_id}"):
         _wait(stack, client, run_id)
-    last.write_text(wanted)
+    stack.note_run(wanted)
 
 
 def _switched_on(client: Client, earlier: set[str]) -> str | None:
@@ -137,13 +174,16 @@ def _wait(stack: Stack, client: Client, run_id: str) -> None:
 
 
 def _answer(stack: Stack) -> None:
-    if not until(lambda: stack.api.run_id() == stack.published(), 30):
+    if not until(lambda: _answers_from_published(stack), 30):
         raise StackError(f"{stack.api.url}/readyz does not name the published run. {stack.processes.tail('api')}")
     country, answer = stack.api.ask()
-    say(f"""
-Page and API  {stack.api.url}          documentation: {stack.api.url}/redoc/
-Airflow       {stack.airflow.url}          login: airflow / airflow
-Command line  . .local/env
+    say(f"""{addresses(stack)}
 
+{answers(stack)}
 The voucher for the README's customer{"" if country == "Peru" else f" (of {country}: this source has no Peru)"}:
 {answer}""")
+
+
+def _answers_from_published(stack: Stack) -> bool:
+    found = published(stack.settings[DATABASE])
+    return found is not None and found.run_id == stack.api.run_id()

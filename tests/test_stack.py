@@ -162,6 +162,7 @@ def test_given_database_and_source(tmp_path: Path, free: dict[str, str]) -> None
 def test_sourced_env_is_not_from_outside(tmp_path: Path, free: dict[str, str]) -> None:
     """Whoever has sourced .local/env and calls `make up` again gets the embedded parts as before."""
     stack = Stack(tmp_path, free)
+    stack.write_env()
 
     again = Stack(tmp_path, free | stack.settings)
 
@@ -249,7 +250,143 @@ def test_changed_settings(
     assert set(after.outdated()) == parts
 
 
-@pytest.mark.parametrize("changed", [{"TODAY": "2020-05-31"}, {"VOUCHER_SOURCE": "/data/history.parquet"}])
+REAL = {"VOUCHER_SOURCE": "/data/history.parquet"}
+THEIRS = {"VOUCHER_SOURCE": "s3://theirs/2024/*.parquet", "AWS_PROFILE": "work", "VOUCHER_S3_ANONYMOUS": "1"}
+DATABASE = {"DATABASE_URL": "postgresql://me:word@db/voucher", "API_DATABASE_URL": "postgresql://api:word@db/voucher"}
+SAMPLE = {"VOUCHER_SOURCE": "s3://voucher-history/history.parquet", "VOUCHER_S3_ANONYMOUS": "0"}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "source", "others"),
+    [
+        (REAL, {}, REAL["VOUCHER_SOURCE"], {}),
+        (REAL, {"VOUCHER_SOURCE": ""}, REAL["VOUCHER_SOURCE"], {}),
+        (REAL, {"VOUCHER_SOURCE": " "}, REAL["VOUCHER_SOURCE"], {}),
+        (REAL, {"AWS_PROFILE": "work"}, REAL["VOUCHER_SOURCE"], {"AWS_PROFILE": "work"}),
+        (REAL, {"VOUCHER_SOURCE": "/data/other.parquet"}, "/data/other.parquet", {}),
+        (REAL, {"VOUCHER_SOURCE": "sample"}, SAMPLE["VOUCHER_SOURCE"], {"VOUCHER_S3_ANONYMOUS": "0"}),
+        (THEIRS, {}, THEIRS["VOUCHER_SOURCE"], {"AWS_PROFILE": "work", "VOUCHER_S3_ANONYMOUS": "1"}),
+        (THEIRS, THEIRS, THEIRS["VOUCHER_SOURCE"], {"AWS_PROFILE": "work", "VOUCHER_S3_ANONYMOUS": "1"}),
+        (THEIRS, {"VOUCHER_S3_ANONYMOUS": ""}, THEIRS["VOUCHER_SOURCE"], {"AWS_PROFILE": "work"}),
+        (THEIRS, REAL, REAL["VOUCHER_SOURCE"], {}),
+        (THEIRS, {"VOUCHER_SOURCE": "sample"}, SAMPLE["VOUCHER_SOURCE"], {"VOUCHER_S3_ANONYMOUS": "0"}),
+        ({}, {"AWS_PROFILE": "work", "AWS_SECRET_ACCESS_KEY": "x"}, SAMPLE["VOUCHER_SOURCE"], {"AWS_PROFILE": None}),
+        ({"TODAY": "2020-05-31"}, {}, SAMPLE["VOUCHER_SOURCE"], {"TODAY": "2020-05-31"}),
+        ({"TODAY": "2020-05-31"}, {"TODAY": ""}, SAMPLE["VOUCHER_SOURCE"], {"TODAY": None}),
+        ({"TODAY": "2020-05-31"}, REAL, REAL["VOUCHER_SOURCE"], {"TODAY": "2020-05-31"}),
+        (DATABASE, REAL, REAL["VOUCHER_SOURCE"], DATABASE | {"PIPELINE_DATABASE_URL": DATABASE["DATABASE_URL"]}),
+        (DATABASE, {"DATABASE_URL": "postgresql://db/2"}, SAMPLE["VOUCHER_SOURCE"], {"API_DATABASE_URL": "postgresql://db/2"}),
+        ({"VOUCHER_SORCE": "/typo"}, {}, SAMPLE["VOUCHER_SOURCE"], {"VOUCHER_SORCE": None}),
+    ],
+)  # fmt: skip
+def test_settings_are_remembered(
+    tmp_path: Path,
+    free: dict[str, str],
+    first: dict[str, str],
+    then: dict[str, str],
+    source: str,
+    others: dict[str, str | None],
+) -> None:
+    """A setting holds until another is given or it is given empty; the source, until another is; what went with the
+    old source or database goes with it."""
+    Stack(tmp_path, free).write_env()
+    Stack(tmp_path, free | first).write_env()
+
+    after = Stack(tmp_path, free | then)
+
+    assert after.environment["VOUCHER_SOURCE"] == source
+    assert {name: after.environment.get(name) for name in others} == others
+    assert after.own_s3 == (source == SAMPLE["VOUCHER_SOURCE"])
+    after.write_env()
+    assert Stack(tmp_path, free).fingerprints == after.fingerprints
+
+
+def test_a_shell_that_sourced_the_sample_does_not_bring_it_back(tmp_path: Path, free: dict[str, str]) -> None:
+    """What an earlier .local/env exported for the stack's own S3 and Postgres is no choice of the caller."""
+    sample = Stack(tmp_path, free)
+    sample.write_env()
+    Stack(tmp_path, free | REAL | DATABASE).write_env()
+
+    again = Stack(tmp_path, free | sample.settings)
+
+    assert again.environment["VOUCHER_SOURCE"] == REAL["VOUCHER_SOURCE"]
+    assert again.environment["DATABASE_URL"] == DATABASE["DATABASE_URL"]
+    assert not {"AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3"} & again.environment.keys()
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("data/h.parquet", "{cwd}/data/h.parquet"),
+        ("./data/", "{cwd}/data/"),
+        ("../h/*.parquet", "{parent}/h/*.parquet"),
+        ("~/h.parquet", "{home}/h.parquet"),
+        ("https://host/h.parquet?signature=x", "https://host/h.parquet?signature=x"),
+        ("S3://bucket/prefix/", "S3://bucket/prefix/"),
+    ],
+)
+def test_a_source_is_remembered_from_any_folder(
+    tmp_path: Path, free: dict[str, str], monkeypatch: pytest.MonkeyPatch, given: str, kept: str
+) -> None:
+    """A file is remembered with its whole path, an address as it is."""
+    monkeypatch.chdir(tmp_path)
+    Stack(tmp_path, free | {"VOUCHER_SOURCE": given}).write_env()
+    monkeypatch.chdir("/")
+
+    source = Stack(tmp_path, free).environment["VOUCHER_SOURCE"]
+
+    assert source == kept.format(cwd=tmp_path, parent=tmp_path.parent, home=Path.home())
+
+
+def test_keys_of_another_s3_are_not_written_down(tmp_path: Path, free: dict[str, str]) -> None:
+    """They reach the stack's processes and no file; without them the remembered source is refused, naming them."""
+    keys = {"AWS_ACCESS_KEY_ID": "theirs", "AWS_SECRET_ACCESS_KEY": "hunter2"}
+    stack = Stack(tmp_path, free | THEIRS | keys)
+    stack.write_env()
+
+    assert keys.items() <= stack.environment_with("PIPELINE_DATABASE_URL").items()
+    assert "hunter2" not in (tmp_path / "env").read_text()
+    with pytest.raises(StackError, match="AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, which .* does not keep"):
+        Stack(tmp_path, free).memory.check_keys()
+    for enough in (keys, {"AWS_PROFILE": "work"}, THEIRS, {"VOUCHER_SOURCE": "sample"}):
+        Stack(tmp_path, free | enough).memory.check_keys()
+
+
+def test_what_is_told_of_the_source_holds_no_secret(tmp_path: Path, free: dict[str, str]) -> None:
+    """The source in force is named with the way to another, and the other settings by their names only."""
+    signed = {
+        "VOUCHER_SOURCE": "https://u:hunter2@host/x?signature=hunter2",
+        "VOUCHER_API_KEYS": "hunter2hunter2hunter2",
+    }
+    Stack(tmp_path, free | signed | DATABASE).write_env()
+
+    memory = Stack(tmp_path, free).memory
+
+    assert "hunter2" not in memory.told_source + memory.told_others
+    assert f"remembered from {tmp_path}/env; `make up VOUCHER_SOURCE=sample` goes back" in memory.told_source
+    assert memory.told_others == "API_DATABASE_URL, DATABASE_URL, PIPELINE_DATABASE_URL, VOUCHER_API_KEYS"
+
+
+def test_an_env_that_is_no_script_is_named(tmp_path: Path, free: dict[str, str]) -> None:
+    """A file that somebody broke is refused by its name, not taken for an empty one."""
+    (tmp_path / "env").write_text("export VOUCHER_SOURCE='/data/his")
+
+    with pytest.raises(StackError, match=f"{tmp_path}/env is no shell script. Delete it"):
+        _ = Stack(tmp_path, free).settings
+
+
+def test_a_source_that_is_gone_is_named_before_anything_changes(tmp_path: Path, free: dict[str, str]) -> None:
+    """The error has the remembered source and the way back to the sample."""
+    Stack(tmp_path, free | {"VOUCHER_SOURCE": f"{tmp_path}/gone.parquet"}).write_env()
+
+    with pytest.raises(StackError) as raised:
+        Stack(tmp_path, free).check_source()
+
+    assert f"{tmp_path}/gone.parquet: no such file" in str(raised.value)
+    assert "`make up VOUCHER_SOURCE=sample` goes back to the sample" in str(raised.value)
+
+
+@pytest.mark.parametrize("changed", [{"TODAY": "2020-05-31"}, REAL])
 def test_changed_input_asks_for_a_run(tmp_path: Path, free: dict[str, str], changed: dict[str, str]) -> None:
     """Another day or another source makes the last run out of date."""
     assert Stack(tmp_path, free | changed).rules_fingerprint() != Stack(tmp_path, free).rules_fingerprint()
