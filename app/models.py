@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import ForeignKey, MetaData
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import ForeignKey, MetaData, ScalarSelect, func, select
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
@@ -21,7 +21,7 @@ else:
     Model = db.Model
 
 
-SCHEMA_VERSIONS = frozenset({"0003"})  # of migrations after which the tables are as they are named here
+SCHEMA_VERSIONS = frozenset({"0003", "0004"})  # of migrations after which the tables are as they are named here
 
 
 class SchemaVersion(Model):
@@ -93,6 +93,7 @@ class Part(Model):
     etag: Mapped[str]
     size: Mapped[int]
     sha256: Mapped[str]
+    synthetic: Mapped[bool]
 
 
 class RunPart(Model):
@@ -100,6 +101,12 @@ class RunPart(Model):
 
     run_id: Mapped[str] = mapped_column(ForeignKey(Run.run_id), primary_key=True)
     part_id: Mapped[int] = mapped_column(ForeignKey(Part.part_id), primary_key=True)
+
+
+def is_sample(run_id: str | InstrumentedAttribute[str]) -> ScalarSelect[bool]:
+    """Select whether every part of a run is the built-in synthetic sample; false for a run without parts."""
+    parts = select(func.coalesce(func.bool_and(Part.synthetic), False)).join(RunPart)
+    return parts.where(RunPart.run_id == run_id).scalar_subquery()
 
 
 class Rule(Model):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import requests
@@ -166,9 +167,10 @@ class Client:
     def pause(self, paused: bool) -> None:
         self._ask("PATCH", "", json={"is_paused": paused})
 
-    def trigger(self) -> str:
+    def trigger(self, parameters: Mapping[str, object] = MappingProxyType({})) -> str:
         """Start a run; its id."""
-        return str(self._ask("POST", "/dagRuns", json={"logical_date": None})["dag_run_id"])
+        asked = {"logical_date": None, "conf": dict(parameters)}
+        return str(self._ask("POST", "/dagRuns", json=asked)["dag_run_id"])
 
     def runs(self) -> list[dict[str, Any]]:
         """The newest first."""

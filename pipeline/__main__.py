@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from time import monotonic
 from typing import Any
 
 from tabulate import tabulate
@@ -65,9 +64,7 @@ def _reason(text: str) -> str:
 def _run(options: Any) -> None:
     from pipeline.run import run  # noqa: PLC0415  (what a rollback doesn't need takes a second to import)
 
-    started = monotonic()
-    run_id = run(Settings.read(options.source), getpass.getuser(), options.force)
-    log.info("run %s is done, after %.1f s", run_id, monotonic() - started)
+    run(Settings.read(options.source), getpass.getuser(), options.force)
 
 
 def _plan(options: Any) -> None:

@@ -7,7 +7,7 @@ Called by `run.py`. What fails keeps the run from being published; what warns is
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.changes import ANSWERS
+from pipeline.changes import ANSWERS, HASH_JOINS
 from pipeline.database import Database
 
 SHOWN = 5  # faults of a check; the rest are counted
@@ -20,6 +20,14 @@ MEND_RULES = (
 FORCE = (
     "If that is as it should be, publish it all the same: `python -m pipeline run --force REASON`, or the DAG's "
     "parameter force"
+)
+RULES_REMAIN = (
+    "`make rules` writes pipeline/rules.toml again from the notebook. If the rules are meant to be fewer, publish them "
+    "with a reason: `python -m pipeline run --force REASON`, or the DAG's parameter force"
+)
+SAMPLE = (
+    "Set VOUCHER_SOURCE to the history. If the sample is meant to replace it, publish it with a reason: `python -m "
+    "pipeline run --force REASON`, or the DAG's parameter force"
 )
 REPORT = "The tables don't hold what the software wrote, or it is at fault: run again, and report it if it stays"
 
@@ -189,6 +197,40 @@ AUDITS = (
         compares=True,
     ),
     Audit(
+        "sample_stays_out",
+        "no file is the built-in sample, unless the published run has such a file too",
+        SAMPLE,
+        """SELECT format('%%s of %%s files are the built-in sample', count(*) FILTER (WHERE synthetic), count(*))
+        FROM voucher.run_part JOIN voucher.part USING (part_id) WHERE run_id = %(run_id)s
+        HAVING bool_or(synthetic) AND NOT EXISTS (SELECT FROM voucher.run_part JOIN voucher.part USING (part_id)
+            WHERE run_id = %(published)s AND synthetic)""",
+        compares=True,
+    ),
+    Audit(
+        "rules_remain",
+        "at least one rule, and no fewer than the published run has",
+        RULES_REMAIN,
+        """WITH book AS (
+            SELECT count(*) FILTER (WHERE rule.run_id = %(run_id)s) AS rules,
+                count(*) FILTER (WHERE rule.run_id = %(published)s) AS published,
+                string_agg(name, ', ' ORDER BY position) FILTER (WHERE rule.run_id = %(published)s AND name NOT IN
+                    (SELECT name FROM voucher.rule WHERE run_id = %(run_id)s)) AS gone
+            FROM voucher.rule WHERE drop_when IS NOT NULL)
+        SELECT format('%%s rules, %%s in the published run; gone: %%s', rules, published, gone) FROM book
+        WHERE rules < published
+        UNION ALL SELECT 'there is no rule: every row that can be read is kept' FROM book
+        WHERE rules = 0 AND CAST(%(published)s AS text) IS NULL""",
+    ),
+    Audit(
+        "kinds_remain",
+        "every segment kind of the published run is there",
+        FORCE,
+        """SELECT format('there is no %%s any more', segment_name)
+        FROM (SELECT segment_name FROM voucher.segment WHERE run_id = %(published)s
+            EXCEPT SELECT segment_name FROM voucher.segment WHERE run_id = %(run_id)s) AS gone""",
+        compares=True,
+    ),
+    Audit(
         "rows_not_halved",
         "at least half as many rows kept as in the published run",
         FORCE,
@@ -221,6 +263,7 @@ def audit(database: Database, run_id: str, published: str | None) -> list[Outcom
     the built-in sample.
     """
     with database.transaction() as cursor:
+        cursor.execute(HASH_JOINS)
         cursor.execute(
             """SELECT count(*) > 0 AND bool_and(synthetic) AS synthetic
             FROM voucher.run_part JOIN voucher.part USING (part_id) WHERE run_id = %s""",

@@ -8,16 +8,17 @@ from tabulate import tabulate
 
 from pipeline.database import Database
 
-# The answers of run %(run_id)s that differ from those of run %(published)s, which may be NULL. Countries match as in
-# requests: case and outer white space don't count.
-ANSWERS = """SELECT coalesce(new.country_code, old.country_code) AS country, segment_name, segment,
+# The answers of run %(run_id)s beside those of run %(published)s, which may be NULL. Countries match as in requests:
+# case and outer white space don't count.
+COMPARED = """SELECT coalesce(new.country_code, old.country_code) AS country, segment_name, segment,
     old.voucher_amount AS old_amount, old.uses AS old_uses, old.rows AS old_rows,
-    new.voucher_amount AS new_amount, new.uses AS new_uses, new.rows AS new_rows
+    new.voucher_amount AS new_amount, new.uses AS new_uses, new.rows AS new_rows,
+    coalesce(new.position, old.position) AS position
   FROM (SELECT *, lower(country_code) AS country FROM voucher.segment WHERE run_id = %(published)s) AS old
   FULL JOIN (SELECT *, lower(country_code) AS country FROM voucher.segment WHERE run_id = %(run_id)s) AS new
-    USING (country, segment_name, segment)
-  WHERE old.voucher_amount IS DISTINCT FROM new.voucher_amount
-  ORDER BY country, segment_name, coalesce(new.position, old.position)"""
+    USING (country, segment_name, segment)"""
+ANSWERS = f"""SELECT * FROM ({COMPARED}) AS compared WHERE old_amount IS DISTINCT FROM new_amount
+  ORDER BY country, segment_name, position"""  # noqa: S608
 
 RULES = """WITH counted AS (
     SELECT rule.run_id, position, name, drop_when, CAST(sum(matched) AS bigint) AS matched,
@@ -34,6 +35,11 @@ RULES = """WITH counted AS (
   WHERE coalesce(old.matched, 0) + coalesce(new.matched, 0) > 0 OR coalesce(new.drop_when, old.drop_when) IS NOT NULL
   ORDER BY coalesce(new.position, old.position)"""
 
+# What a run has just written has no statistics yet: Postgres would take it for a few rows, and choose joins whose time
+# grows with the square of the countries.
+HASH_JOINS = "SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off"
+
+COUNT = f"SELECT count(*) AS answers FROM ({COMPARED}) AS compared"  # noqa: S608
 TOTALS = """SELECT run_id, source, rows_in, rows_kept, data_from, data_to,
     (SELECT count(*) FROM voucher.segment WHERE segment.run_id = run.run_id) AS answers
   FROM voucher.run WHERE run_id IN (%(published)s, %(run_id)s)"""
@@ -41,19 +47,22 @@ TOTALS = """SELECT run_id, source, rows_in, rows_kept, data_from, data_to,
 
 @dataclass(frozen=True)
 class Changes:
-    """The rows of ANSWERS, RULES and TOTALS for a run and the published one, which is None when there is none."""
+    """The rows of ANSWERS, RULES and TOTALS for a run and the published one, which is None when there is none.
+
+    compared: how many answers there are in either of the two.
+    """
 
     run_id: str
     published: str | None
     answers: list[Any]
     rules: list[Any]
     totals: dict[str, Any]
+    compared: int
 
     @property
     def summary(self) -> str:
         """One line: how many answers differ, of how many."""
-        of = max(run.answers for run in self.totals.values())
-        return f"{len(self.answers)} of {of} answers {'differ' if self.published else 'are new'}"
+        return f"{len(self.answers):,} of {self.compared:,} answers {'differ' if self.published else 'are new'}"
 
     def __str__(self) -> str:
         """The tables that a person reads before publishing."""
@@ -90,11 +99,12 @@ def changes(database: Database, run_id: str, published: str | None) -> Changes:
     """Compare a loaded run with the published one."""
     found = {}
     with database.transaction() as cursor:
-        for name, sql in (("answers", ANSWERS), ("rules", RULES), ("totals", TOTALS)):
+        cursor.execute(HASH_JOINS)
+        for name, sql in (("answers", ANSWERS), ("rules", RULES), ("totals", TOTALS), ("count", COUNT)):
             cursor.execute(sql, {"run_id": run_id, "published": published})
             found[name] = cursor.fetchall()
     totals = {run.run_id: run for run in found["totals"]}
-    return Changes(run_id, published, found["answers"], found["rules"], totals)
+    return Changes(run_id, published, found["answers"], found["rules"], totals, found["count"][0].answers)
 
 
 def _shown(value: Any) -> str:

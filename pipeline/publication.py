@@ -1,6 +1,7 @@
 """Which run readers see: `voucher.current_run` moves in one transaction, and `voucher.publication` keeps every move.
 
-Called by `run.py` and the command line.
+Called by `run.py` and the command line. It moves forward only: from a run to one whose source was looked at later, but
+by force or rollback, each with a reason on record.
 """
 
 from typing import Any
@@ -14,6 +15,10 @@ class Outdated(DatabaseError):
     passing = True
 
 
+class Superseded(DatabaseError):
+    """Readers see a run whose source was looked at later, or that somebody chose since."""
+
+
 def current(database: Database) -> str | None:
     """The run_id that readers see."""
     with database.transaction() as cursor:
@@ -23,15 +28,22 @@ def current(database: Database) -> str | None:
 def publish(database: Database, run_id: str, actor: str, force: str | None = None) -> str | None:
     """Let readers see this run, at once and as a whole; the run_id that they saw before.
 
-    When they see it already, only `checked_at` is set. `force` is the reason to publish a run that failed an audit or
-    was rolled back. Raises DatabaseError when the run may not be published, Outdated when it must be audited again.
+    When they see it already, only `checked_at` and `decided_at` follow its last plan. `force` is the reason to publish
+    a run that failed an audit, was rolled back or is superseded. Raises DatabaseError when the run may not be
+    published, Outdated when it must be audited again, Superseded when readers see a newer one.
     """
     with database.transaction() as cursor:
         cursor.execute("LOCK TABLE voucher.current_run IN EXCLUSIVE MODE")
         previous = _current(cursor)
         if previous == run_id:
-            cursor.execute("UPDATE voucher.current_run SET checked_at = now()")
+            cursor.execute(
+                """UPDATE voucher.current_run SET checked_at = greatest(checked_at, planned_at),
+                    decided_at = greatest(decided_at, planned_at) FROM voucher.run WHERE run.run_id = %s""",
+                (run_id,),
+            )
             return previous
+        if not force and (newer := _newer(cursor, run_id)):
+            raise Superseded(f"run {newer.run_id} was published since run {run_id} was planned; run again")
         cursor.execute(
             """SELECT status, audited, passed, outdated,
                 finished_at IS NULL OR EXISTS (SELECT FROM voucher.unloaded_part
@@ -49,14 +61,16 @@ def publish(database: Database, run_id: str, actor: str, force: str | None = Non
             raise DatabaseError(f"run {run_id} has not passed its audits; `python -m pipeline run` makes it anew")
         if run.unloaded or run.outdated:
             raise Outdated(f"another run took the place of run {run_id} since it was audited; run again")
-        cursor.execute(
-            """INSERT INTO voucher.current_run (run_id, published_at, checked_at) VALUES (%s, now(), now())
-            ON CONFLICT (one_row) DO UPDATE SET (run_id, published_at, checked_at) =
-                (EXCLUDED.run_id, EXCLUDED.published_at, EXCLUDED.checked_at)""",
-            (run_id,),
-        )
         _set_status(cursor, run_id, "published")
-        _record(cursor, run_id, previous, actor=actor, action="force" if force else "publish", reason=force)
+        at = _record(cursor, run_id, previous, actor=actor, action="force" if force else "publish", reason=force)
+        cursor.execute(
+            """INSERT INTO voucher.current_run (run_id, published_at, checked_at, decided_at)
+            SELECT run_id, %(at)s, planned_at, CASE WHEN %(force)s THEN %(at)s ELSE planned_at END
+            FROM voucher.run WHERE run_id = %(run_id)s
+            ON CONFLICT (one_row) DO UPDATE SET (run_id, published_at, checked_at, decided_at) =
+                (EXCLUDED.run_id, EXCLUDED.published_at, EXCLUDED.checked_at, EXCLUDED.decided_at)""",
+            {"run_id": run_id, "at": at, "force": bool(force)},
+        )
         return previous
 
 
@@ -84,11 +98,13 @@ def roll_back(database: Database, run_id: str, actor: str, reason: str) -> str:
                 f"run {run_id} ({run.status}) was never published, so there is no way back to it; "
                 "`python -m pipeline runs` lists those that were"
             )
-        cursor.execute("UPDATE voucher.current_run SET run_id = %s, published_at = now()", (run_id,))
         if run.status != "withdrawn":
             _set_status(cursor, left, "withdrawn")
         _set_status(cursor, run_id, "published")
-        _record(cursor, run_id, left, actor=actor, action="rollback", reason=reason)
+        at = _record(cursor, run_id, left, actor=actor, action="rollback", reason=reason)
+        cursor.execute(
+            "UPDATE voucher.current_run SET run_id = %s, published_at = %s, decided_at = %s", (run_id, at, at)
+        )
         return left
 
 
@@ -101,6 +117,14 @@ def withdrawal(database: Database, run_id: str) -> Any:
             (run_id,),
         )
         return cursor.fetchone()
+
+
+def superseding(database: Database, run_id: str) -> Any:
+    """What readers see where that is newer than the run's last plan: run_id, decided_at (UTC), by which actor; None if
+    the run may be published.
+    """
+    with database.transaction() as cursor:
+        return _newer(cursor, run_id)
 
 
 def reject(database: Database, run_id: str) -> None:
@@ -168,13 +192,26 @@ def _current(cursor: Any) -> str | None:
     return row.run_id if row else None
 
 
+def _newer(cursor: Any, run_id: str) -> Any:
+    cursor.execute(
+        """SELECT current_run.run_id, decided_at,
+            (SELECT actor FROM voucher.publication WHERE at = published_at AND run_id = current_run.run_id) AS actor
+        FROM voucher.current_run, voucher.run
+        WHERE run.run_id = %s AND current_run.run_id <> run.run_id AND planned_at < decided_at""",
+        (run_id,),
+    )
+    return cursor.fetchone()
+
+
 def _set_status(cursor: Any, run_id: str, status: str) -> None:
     cursor.execute("UPDATE voucher.run SET status = %s WHERE run_id = %s", (status, run_id))
 
 
-def _record(cursor: Any, run_id: str, previous: str | None, *, actor: str, action: str, reason: str | None) -> None:
+def _record(cursor: Any, run_id: str, previous: str | None, *, actor: str, action: str, reason: str | None) -> Any:
+    """When it was published: not when the transaction began, which may have waited for another's."""
     cursor.execute(
         """INSERT INTO voucher.publication (run_id, previous_run_id, actor, action, reason)
-        VALUES (%s, %s, %s, %s, %s)""",
+        VALUES (%s, %s, %s, %s, %s) RETURNING at""",
         (run_id, previous, actor, action, reason),
     )
+    return cursor.fetchone().at

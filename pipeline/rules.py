@@ -12,27 +12,16 @@ from pathlib import Path
 import tomlkit
 from pydantic.dataclasses import dataclass
 
-from pipeline import PipelineError, conditions, tomlfile
+from pipeline import PipelineError, columns, conditions, tomlfile
+from pipeline.columns import COLUMNS
+from shared import files
 
 RULES_FILE = Path(__file__).with_name("rules.toml")
 Band = tuple[float, float]
 
-# How each column's text is read: what it must look like in full, of which the parentheses that capture are cast, and
-# the type. DuckDB's TRY_CAST alone would read '12.5' as 13, '1e3' as 1000 and 'infinity' as a time, in silence. Every
-# type a file may use for a column is read by way of its text.
-WHITE = r" \t\n\x0B\f\r"
-TIME = r"([1-9]\d{3}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?)?)"
-READERS = {
-    "timestamp": (TIME, "TIMESTAMPTZ"),
-    "country_code": (rf"([^\x00]*[^\x00{WHITE}])", "VARCHAR"),
-    "first_order_ts": (TIME, "TIMESTAMPTZ"),
-    "last_order_ts": (TIME, "TIMESTAMPTZ"),
-    "total_orders": (r"(\d+)(?:\.0*)?", "INTEGER"),
-    "voucher_amount": (r"(\d+(?:\.\d{1,2}0*)?)", "DECIMAL(12, 2)"),
-}
-COLUMNS = tuple(READERS)
 RESERVED = {
     *COLUMNS,
+    "country_key",
     "matched",
     "dropped_by",
     "unreadable",
@@ -78,9 +67,9 @@ class Rule:
             self.condition()
 
     def condition(self, dialect: str = "duckdb") -> str:
-        """The rule's condition as SQL of `dialect`, rendered from the checked tree."""
+        """Return the rule's condition as SQL of `dialect`, over the typed columns and `country_key`."""
         try:
-            return conditions.parse(self.drop_when or "").sql(dialect, comments=False)
+            return conditions.by_country_key(conditions.parse(self.drop_when or "")).sql(dialect, comments=False)
         except conditions.ConditionError as error:
             raise RuleError(f"rule {self.name}: {error}") from None
 
@@ -116,20 +105,21 @@ class RuleBook:
         return sha256(self.sql("part").encode()).hexdigest()[:16]
 
     def sql(self, source: str) -> str:
-        """A SELECT over the raw rows of `source` (a table or view): the six typed columns; `matched`, whose bits tell
-        which reasons and rules the row matches, 0 for a row that is kept; and `unreadable_row`, of one that can't be
-        read the texts that its columns have.
+        """Return a SELECT over the rows of `source`, a table or view of six text columns, for which the variables of
+        `columns.country_variables` are set: the six typed columns; `matched`, whose bits tell which reasons and rules
+        the row matches, 0 for a row that is kept; and `unreadable_row`, the texts of a row that can't be read.
         """
         bits = " + ".join(f'CASE WHEN "{name}" THEN {bit} ELSE 0 END' for name, bit in self.bits.items())
-        texts = ", ".join(f"{column} := {_trimmed(column)}" for column in COLUMNS)
+        texts = ", ".join(f"{column} := {columns.trimmed(column)}" for column in COLUMNS)
         return f"""WITH texts AS (SELECT
-    {_each(lambda column: f"CAST({column} AS VARCHAR) AS {column}_text")}
+    {_each(lambda column: f"{column} AS {column}_text")}
   FROM {source}
 ), typed AS (SELECT *,
-    {_each(_value)}
+    {_each(columns.typed)},
+    {columns.COUNTRY_KEY}
   FROM texts
 ), readable AS (SELECT *,
-    {_each(_unreadable)},
+    {_each(columns.unreadable)},
     country_code IS NULL AS {MISSING_COUNTRY},
     {" OR ".join(UNREADABLE)} AS unreadable
   FROM typed
@@ -139,6 +129,11 @@ class RuleBook:
 SELECT {", ".join(COLUMNS)}, CAST({bits} AS BIGINT) AS matched,
     CASE WHEN unreadable THEN left(CAST(struct_pack({texts}) AS VARCHAR), 400) END AS unreadable_row
   FROM matching"""
+
+    @property
+    def compares_countries(self) -> bool:
+        """Whether a condition depends on the country."""
+        return any("country_key" in rule.condition() for rule in self.rules)
 
     def flags(self) -> list[str]:
         """SQL for a boolean column for each reason and rule, from `matched`."""
@@ -150,7 +145,7 @@ SELECT {", ".join(COLUMNS)}, CAST({bits} AS BIGINT) AS matched,
         return f"CASE {' '.join(whens)} END AS dropped_by"
 
     def save(self, path: Path = RULES_FILE) -> None:
-        """Write the file that the pipeline reads; the same rules give the same bytes."""
+        """Replace the file that the pipeline reads, as a whole; the same rules give the same bytes."""
         document = tomlkit.document()
         document.add(
             tomlkit.comment("Written by notebooks/02_cleaning_rules.ipynb: change the rules there, then `make rules`.")
@@ -162,7 +157,7 @@ SELECT {", ".join(COLUMNS)}, CAST({bits} AS BIGINT) AS matched,
             entry = {"name": rule.name, "drop_when": rule.drop_when, "because": rule.because, "share": list(rule.share)}
             tables.append(tomlkit.item(entry))
         document.add("rule", tables)
-        path.write_text(tomlkit.dumps(document), encoding="utf-8")
+        files.replace(path, tomlkit.dumps(document))
 
     @classmethod
     def load(cls, path: Path = RULES_FILE) -> "RuleBook":
@@ -193,38 +188,6 @@ class _File(tomlfile.Checked):
 
 def _each(expression: Callable[[str], str]) -> str:
     return ",\n    ".join(expression(column) for column in COLUMNS)
-
-
-def _value(column: str) -> str:
-    """One pass over a text trims, checks and cuts it; DuckDB does it once for each text of a Parquet dictionary."""
-    pattern, kind = READERS[column]
-    found = rf"nullif(regexp_extract({column}_text, '^[{WHITE}]*{pattern}[{WHITE}]*$', 1, 's'), '')"
-    value = f"TRY_CAST({found} AS {kind})"
-    if column == "timestamp":
-        value = f"CASE WHEN {_moment(column)} IS NULL THEN {value} ELSE {_moment(column)} END"
-    return f"{value} AS {column}"
-
-
-def _moment(column: str) -> str:
-    """Of a text in one of two usual forms what `_value` reads, in half the time; of another NULL. No dictionary helps
-    with `timestamp`, of which each is another. With two blanks, strptime would take an hour of one digit.
-    """
-    text, form = f"{column}_text", "%Y-%m-%d %H:%M:%S.%f"
-    read = f"make_timestamptz(epoch_us(try_strptime({text}, '{form}')))"
-    zoned = f"make_timestamptz(epoch_us(try_strptime({text}, '{form}+00:00')))"
-    plain = f"{text} >= '1000' AND NOT contains({text}, '  ')"
-    return f"CASE WHEN {plain} THEN CASE strlen({text}) WHEN 26 THEN {read} WHEN 32 THEN {zoned} END END"
-
-
-def _unreadable(column: str) -> str:
-    blank = (
-        rf"regexp_full_match({column}_text, '[{WHITE}]*{'' if column == 'country_code' else '(nan|NaN)?'}[{WHITE}]*')"
-    )
-    return f"CASE WHEN {column} IS NULL THEN coalesce(NOT {blank}, false) ELSE false END AS unreadable_{column}"
-
-
-def _trimmed(column: str) -> str:
-    return f"nullif(trim({column}_text, E'{WHITE}'), '')"
 
 
 def _match(rule: Rule) -> str:

@@ -1,14 +1,16 @@
 """The main flow: plan, load, audit, publish, prune. The DAG's tasks call these steps; `python -m pipeline run` calls
 them in order.
 
-Each step may be repeated, and may be cut off anywhere: what readers see moves in one transaction of `publish`. One
-step at a time is at work on the tables; others wait.
+Each step may be repeated, late too, and may be cut off anywhere: what readers see moves in one transaction of
+`publish`, and never back to what the source was earlier. One step at a time is at work on the tables; others wait.
 """
 
 import logging
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
+from enum import StrEnum
 from hashlib import sha256
+from time import monotonic
 
 from tabulate import tabulate
 
@@ -20,6 +22,7 @@ from pipeline.rules import RULES_FILE, RuleBook
 from pipeline.s3 import SourceError
 from pipeline.segments import SEGMENTS_FILE, SegmentBook
 from pipeline.settings import Settings
+from shared.addresses import shown
 
 log = logging.getLogger("pipeline")
 
@@ -28,28 +31,38 @@ class RunRejected(PipelineError):
     """The run failed an audit and is not published; what was published before still is."""
 
 
+class Outcome(StrEnum):
+    """What became of a run when it was to be published, as words that follow "run ID"."""
+
+    PUBLISHED = "is published now"
+    CHECKED = "was published already; its source has been checked"
+    WITHDRAWN = "is not published, because it was rolled back from"
+    SUPERSEDED = "is not published, because a newer one is"
+
+
 def plan(settings: Settings) -> str:
     """Find the parts, identify them, and put the run on record; its run_id. The same input gives the same run_id."""
     rules, segments = RuleBook.load(RULES_FILE), SegmentBook.load(SEGMENTS_FILE)
-    database = Database(settings.database_url)
+    database, named = Database(settings.database_url), shown(settings.source)
     if settings.rows and source.takes_in(settings.source, rows.address(settings.rows, "", 1)):
         raise SourceError(
-            f"VOUCHER_ROWS, {settings.rows}, lies within VOUCHER_SOURCE, {settings.source}: the next run would take "
-            "cleaned rows for history; set it to a prefix elsewhere"
+            f"VOUCHER_ROWS, {shown(settings.rows)}, is within VOUCHER_SOURCE, {named}: the next run would take "
+            "cleaned rows for history. Set it to another prefix"
         )
+    looked_at = store.now(database)
     found = source.parts(settings.source, settings.anonymous)
     parts = store.recorded(database, found)
     known = {part.uri for part in parts}
     parts += loading.identify(settings, [part for part in found if part.uri not in known])
     if not any(part.rows for part in parts):
-        raise SourceError(f"{settings.source} has no rows; point VOUCHER_SOURCE at a history")
+        raise SourceError(f"{named} has no rows; point VOUCHER_SOURCE at a history")
     _warn_of_twins(parts)
     run_id = _identity([part.sha256 for part in parts], rules, segments, settings.today)
-    planned = store.Run(run_id, settings.source, rules.hash, segments.hash, settings.today)
+    planned = store.Run(run_id, named, rules.hash, segments.hash, settings.today)
     with database.alone() as database:
-        status = store.plan(database, planned, parts, rules.every)
+        status = store.plan(database, planned, parts, rules.every, looked_at)
     size, count, read = sum(part.size for part in parts), sum(part.rows for part in parts), len(parts) - len(known)
-    log.info("plan: run %s (%s) of %s", run_id, status, settings.source)
+    log.info("plan: run %s (%s) of %s", run_id, status, named)
     log.info(
         "plan: parts: %s, of which %s are new; %s bytes, %s rows", *(f"{n:,}" for n in (len(parts), read, size, count))
     )
@@ -61,7 +74,7 @@ def load(settings: Settings, run_id: str, force: str | None = None) -> None:
     with Database(settings.database_url).alone() as database:
         if store.is_loaded(database, run_id):
             log.info("load: run %s is loaded already", run_id)
-        elif not _stays_withdrawn(database, run_id, force):
+        elif not _stands_aside(database, run_id, force):
             _load(settings, database, run_id)
 
 
@@ -73,19 +86,19 @@ def audit(settings: Settings, run_id: str, force: str | None = None) -> None:
     with Database(settings.database_url).alone() as database:
         if publication.current(database) == run_id:
             log.info("audit: run %s is published already", run_id)
-        elif not _stays_withdrawn(database, run_id, force):
+        elif not _stands_aside(database, run_id, force):
             _load(settings, database, run_id)
             _audit(database, run_id, force)
 
 
-def publish(settings: Settings, run_id: str, actor: str, force: str | None = None) -> None:
-    """Let readers see the run; when they do already, only note that the source was checked.
+def publish(settings: Settings, run_id: str, actor: str, force: str | None = None) -> Outcome:
+    """Let readers see the run; when they do already, only note when its source was checked. Returns what became of it.
 
-    `force` is the reason to publish a run that failed an audit or was rolled back.
+    `force` is the reason to publish a run that failed an audit, was rolled back or is superseded.
     """
     with Database(settings.database_url).alone() as database:
-        if _stays_withdrawn(database, run_id, force):
-            return
+        if aside := _stands_aside(database, run_id, force):
+            return aside
         _load(settings, database, run_id)
         try:
             previous = publication.publish(database, run_id, actor, force)
@@ -94,9 +107,15 @@ def publish(settings: Settings, run_id: str, actor: str, force: str | None = Non
             previous = publication.publish(database, run_id, actor, force)
         if previous == run_id:
             log.info("publish: run %s was published already", run_id)
-            return
+            return Outcome.CHECKED
         log.info("publish: run %s takes over from %s", run_id, previous or "nothing")
         log.info("publish: %s", changes(database, run_id, previous).summary)
+        return Outcome.PUBLISHED
+
+
+def is_superseded(settings: Settings, run_id: str) -> bool:
+    """Whether readers see a run whose source was looked at later than this one's, or that somebody chose since."""
+    return publication.superseding(Database(settings.database_url), run_id) is not None
 
 
 def prune(settings: Settings) -> None:
@@ -116,12 +135,15 @@ def preview(settings: Settings, run_id: str) -> str:
 
 
 def run(settings: Settings, actor: str, force: str | None = None) -> str:
-    """All steps in order; the run's run_id. It is published then, unless it was rolled back from."""
+    """All steps in order; the run's run_id. The last line that is logged says what became of it."""
+    began = monotonic()
     run_id = plan(settings)
-    load(settings, run_id, force)
-    audit(settings, run_id, force)
-    publish(settings, run_id, actor, force)
+    if not (outcome := _stands_aside(Database(settings.database_url), run_id, force)):
+        load(settings, run_id, force)
+        audit(settings, run_id, force)
+        outcome = publish(settings, run_id, actor, force)
     prune(settings)
+    log.info("run %s %s (%.1f s)", run_id, outcome, monotonic() - began)
     return run_id
 
 
@@ -157,15 +179,30 @@ def _audit(database: Database, run_id: str, force: str | None) -> None:
     raise RunRejected(f"run {run_id} is not published: {faults}. {'. '.join(ways_out)}")
 
 
-def _stays_withdrawn(database: Database, run_id: str, force: str | None) -> bool:
-    if force or not (left := publication.withdrawal(database, run_id)):
-        return False
-    log.warning(
-        "run %s was rolled back from at %s by %s (%s), so it isn't published; `python -m pipeline rollback %s --reason "
-        "…` goes forward to it again",
-        *(run_id, f"{left.at:%Y-%m-%d %H:%M:%S} UTC", left.actor, left.reason, run_id),
-    )
-    return True
+def _stands_aside(database: Database, run_id: str, force: str | None) -> Outcome | None:
+    """Say why the run is not to be published, if it isn't: a person's decision, or a newer run, goes before it."""
+    if force:
+        return None
+    if left := publication.withdrawal(database, run_id):
+        log.warning(
+            "run %s was rolled back from at %s by %s (%s), so it is not published. To go forward to it again: "
+            "`python -m pipeline rollback %s --reason …`",
+            *(run_id, _time(left.at), left.actor, left.reason, run_id),
+        )
+        return Outcome.WITHDRAWN
+    if newer := publication.superseding(database, run_id):
+        log.warning(
+            "run %s was planned before run %s, which answers as of %s (by %s), so it is not published. `python -m "
+            "pipeline run` looks at the source again; to return to these answers: `python -m pipeline rollback %s "
+            "--reason …`",
+            *(run_id, newer.run_id, _time(newer.decided_at), newer.actor, run_id),
+        )
+        return Outcome.SUPERSEDED
+    return None
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _warn_of_twins(parts: Sequence[source.Part]) -> None:

@@ -17,8 +17,9 @@ Once a day, and when triggered:
 a check fails, for a reason that goes on record (`force`).
 
 A run that was rolled back from (`python -m pipeline rollback`) is not published again by itself: the tasks are green
-and say so. The rules are written by `notebooks/02_cleaning_rules.ipynb`: change them there. Retries and triggers are
-harmless: nothing is doubled.
+and say so. So is a task of an old run that is cleared or retried late: once a newer run is published, it does nothing
+and says so. To return to older answers, roll back. The rules are written by `notebooks/02_cleaning_rules.ipynb`: change
+them there. Retries and triggers are harmless: nothing is doubled.
 """
 
 import logging
@@ -47,9 +48,12 @@ def attempt(step: Callable[..., Any], *arguments: str | None) -> Any:
         raise AirflowFailException(str(error)) from None
 
 
-def forced() -> str | None:
-    """The reason given to publish all the same."""
-    return (get_current_context()["params"]["force"] or "").strip() or None
+def forced(planned: str) -> str | None:
+    """The reason given to publish all the same. It was given for what was there then: a task that is cleared once a
+    newer run is published has none.
+    """
+    reason = (get_current_context()["params"]["force"] or "").strip() or None
+    return None if reason and attempt(run.is_superseded, planned) else reason
 
 
 @dag(
@@ -83,11 +87,11 @@ def voucher_select() -> None:
 
     @task
     def load(planned: str) -> None:
-        attempt(run.load, planned, forced())
+        attempt(run.load, planned, forced(planned))
 
     @task
     def audit(planned: str) -> None:
-        attempt(run.audit, planned, forced())
+        attempt(run.audit, planned, forced(planned))
 
     @task
     def publish(planned: str) -> None:
@@ -96,7 +100,7 @@ def voucher_select() -> None:
             for line in attempt(run.preview, planned).splitlines():
                 log.info(line)
             raise AirflowSkipException("plan only: nothing is published")
-        attempt(run.publish, planned, context["dag_run"].triggering_user_name or "airflow", forced())
+        attempt(run.publish, planned, context["dag_run"].triggering_user_name or "airflow", forced(planned))
 
     @task
     def prune() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import run
 from pipeline.audit import AUDITS
+from pipeline.changes import HASH_JOINS
 from pipeline.database import Database
 from pipeline.publication import current
 from pipeline.settings import Settings
@@ -44,6 +45,19 @@ FILES = {
 
 # What no file can break is broken between load and audit: the audit, a statement for the run %s, and what is said.
 TAMPERED = {
+    "sample_stays_out": (
+        "UPDATE voucher.part SET synthetic = true FROM voucher.run_part WHERE run_id = %s "
+        "AND run_part.part_id = part.part_id RETURNING 1",
+        r"sample_stays_out: 1 of 1 files are the built-in sample\. Set VOUCHER_SOURCE to the history",
+    ),
+    "rules_remain": (
+        "DELETE FROM voucher.rule WHERE run_id = %s AND name = 'one_order_with_two_dates' RETURNING 1",
+        r"rules_remain: 3 rules, 4 in the published run; gone: one_order_with_two_dates\. `make rules` writes",
+    ),
+    "kinds_remain": (
+        "DELETE FROM voucher.segment WHERE run_id = %s AND segment_name = 'recency_segment' RETURNING 1",
+        r"kinds_remain: there is no recency_segment any more",
+    ),
     "rows_balance": (
         "UPDATE voucher.run SET rows_in = 30 WHERE run_id = %s RETURNING 1",
         r"rows_balance: 30 rows in, 21 kept, 0 dropped\. The tables don't hold what the software wrote",
@@ -187,8 +201,8 @@ def test_the_sample_does_not_take_over_from_real_data_unseen(
     settings: Make, written: Written, sample_file: Path
 ) -> None:
     """The other way round, a forgotten VOUCHER_SOURCE doesn't put invented answers before customers."""
-    run.run(settings(written(history({"timestamp": "2024-01-01"}))), "test")
-    with pytest.raises(run.RunRejected, match="newest_assignment"):
+    run.run(settings(written(history({"timestamp": "2001-01-01"}))), "test")
+    with pytest.raises(run.RunRejected, match="sample_stays_out: 1 of 1 files are the built-in sample"):
         run.run(settings(sample_file), "test")
 
 
@@ -214,12 +228,39 @@ def test_a_run_is_audited_again_when_another_was_published_since(
 ) -> None:
     """What it was compared with is no longer what it would replace, so the comparison is made anew."""
     run.run(settings(written(GOOD)), "test")
+    three = settings(written(pa.concat_tables([GOOD, history({"country_code": "Chile"})]), "three.parquet"))
+    overtaker = run.plan(three)
     slow = settings(written(history(*[{}] * 5, *[LATVIA] * 10), "slow.parquet"))
     run_id = run.plan(slow)
     run.load(slow, run_id)
     run.audit(slow, run_id)
-    three = pa.concat_tables([GOOD, history({"country_code": "Chile"})])
-    overtaker = run.run(settings(written(three, "three.parquet")), "test")
+    for step in (run.load, run.audit):
+        step(three, overtaker)
+    run.publish(three, overtaker, "test")
     with pytest.raises(run.RunRejected, match="countries_remain: Chile has no answer any more"):
         run.publish(slow, run_id, "test")
     assert current(Database(pipeline_database)) == overtaker
+
+
+def work(plan: dict[str, Any]) -> float:
+    """How many rows the nodes of an executed plan gave or threw away, all loops together."""
+    own = plan["Actual Rows"] + sum(count for name, count in plan.items() if name.startswith("Rows Removed by"))
+    return float(own * plan["Actual Loops"] + sum(work(part) for part in plan.get("Plans", [])))
+
+
+def test_audits_grow_with_the_countries_and_no_faster(settings: Make, written: Written, pipeline_database: str) -> None:
+    """With four times as many countries, on tables that were just written, each looks at four times as many rows."""
+    looked_at: dict[str, list[float]] = {check.name: [] for check in AUDITS}
+    for countries in (50, 200):
+        rows = [{"country_code": f"Country {number}"} for number in range(countries)]
+        published, new = (
+            settings(written(history(*rows, {"voucher_amount": each}), f"{each}.parquet")) for each in (1.0, 2.0)
+        )
+        run_ids = {"published": run.run(published, "test", force="a test"), "run_id": run.plan(new)}
+        run.load(new, run_ids["run_id"])
+        with Database(pipeline_database).transaction() as cursor:
+            cursor.execute(HASH_JOINS)
+            for check in AUDITS:
+                cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {check.faults}", run_ids)
+                looked_at[check.name].append(work(cursor.fetchone()[0][0]["Plan"]))
+    assert not {name: rows for name, rows in looked_at.items() if rows[1] > 6 * rows[0] + 100}

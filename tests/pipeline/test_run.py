@@ -208,6 +208,35 @@ def test_rules_that_change_under_way_stop_the_run(
         run.load(config, run_id)
 
 
+@pytest.mark.parametrize("left", [0, 3])
+def test_fewer_rules_are_not_published_unasked(
+    settings: Make, written: Written, query: Query, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, left: int
+) -> None:
+    """A rule file that was emptied or cut short is a valid one: what it gives is published by force alone, once."""
+    config = settings(written(FEW))
+    first = run.run(config, "test")
+    RuleBook(RuleBook.load().rules[:left]).save(tmp_path / "rules.toml")
+    monkeypatch.setattr(run, "RULES_FILE", tmp_path / "rules.toml")
+    with pytest.raises(
+        run.RunRejected, match=rf"rules_remain: {left} rules, 4 in the published run; gone: .*make rules"
+    ):
+        run.run(config, "test")
+    assert query("SELECT run_id FROM voucher.current_run") == [(first,)]
+    shorter = run.run(config, "test", force="the others are obsolete")
+    assert query("SELECT run_id FROM voucher.current_run") == [(shorter,)]
+    assert run.run(settings(written(OTHER, "other.parquet")), "test") != shorter
+
+
+def test_no_rules_are_not_published_unasked(
+    settings: Make, written: Written, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not even when nothing is published yet."""
+    (tmp_path / "rules.toml").touch()
+    monkeypatch.setattr(run, "RULES_FILE", tmp_path / "rules.toml")
+    with pytest.raises(run.RunRejected, match="rules_remain: there is no rule: every row that can be read is kept"):
+        run.run(settings(written(FEW)), "test")
+
+
 def test_a_source_that_changes_under_way_stops_the_run(
     settings: Make, written: Written, query: Query, bucket: Bucket
 ) -> None:

@@ -1,0 +1,70 @@
+"""Files that people and programs rely on are replaced as a whole or not at all."""
+
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dev.processes import until
+from shared import files
+
+WRITE_FOR_EVER = """
+import sys
+from pathlib import Path
+from shared import files
+for number in range(10**9):
+    files.replace(Path(sys.argv[1]), f"{number:012}" * 20_000)
+"""
+
+
+def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
+    """Whenever the process is killed, and whenever the file is read, it is one of the texts, whole."""
+    path = tmp_path / "rules.toml"
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", WRITE_FOR_EVER, path]) as writer:
+            seen = set()
+
+            def changed() -> bool:
+                if path.exists():
+                    seen.add(path.read_text())  # noqa: B023
+                return len(seen) > 3  # noqa: B023
+
+            assert until(changed, 30, every=0.001)
+            writer.send_signal(signal.SIGKILL)
+        seen.add(path.read_text())
+        assert {len(text) for text in seen} == {240_000}
+        assert all(text == text[:12] * 20_000 for text in seen)
+
+
+def test_what_does_not_fit_leaves_the_old_file(tmp_path: Path) -> None:
+    """Without room for the new text, the old one stays, and nothing is left beside it."""
+    path = tmp_path / "rules.toml"
+    path.write_text("old")
+    script = (
+        "import sys; from pathlib import Path; from shared import files; files.replace(Path(sys.argv[1]), 'x' * 9999)"
+    )
+    limits = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))}
+    ended = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, **limits)
+    assert "File too large" in ended.stderr
+    assert path.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["rules.toml"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_mode_and_link_stay(tmp_path: Path, mode: int) -> None:
+    """Who may read the file is as before, and a link to it stays one."""
+    path, link = tmp_path / "rules.toml", tmp_path / "link"
+    path.write_text("old")
+    path.chmod(mode)
+    link.symlink_to(path)
+    files.replace(link, "new")
+    assert (link.is_symlink(), path.read_text(), path.stat().st_mode & 0o777) == (True, "new", mode)
+
+
+def test_a_new_file_has_the_mode_asked_for_from_the_start(tmp_path: Path) -> None:
+    """A secret is readable by nobody else, at no moment."""
+    files.replace(tmp_path / "env", "secret", 0o600)
+    assert (tmp_path / "env").stat().st_mode & 0o777 == 0o600
