@@ -12,6 +12,7 @@ HIDDEN = "…"
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)  # two characters or more: C:/ is a drive of Windows
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)(:\d{1,5})?", re.IGNORECASE)
 LONGEST = 500
+HIDDEN_PATH = re.compile(rf"/{HIDDEN}[0-9a-f]{{8}}")  # one that was shown before stays as it is
 
 
 def shown(address: str) -> str:
@@ -39,7 +40,7 @@ def _of_web(address: str) -> str:
         return HIDDEN
     if not HOST.fullmatch(host) or "@" in f"{path}{parts.query}{parts.fragment}":  # a password that was not encoded
         return HIDDEN
-    digits = sha256(path.encode()).hexdigest()[:8]
+    digits = path[-8:] if HIDDEN_PATH.fullmatch(path) else sha256(path.encode()).hexdigest()[:8]
     return f"{host}/{HIDDEN}{digits}" if path.strip("/") else host
 
 

@@ -288,7 +288,8 @@ def test_settings_are_remembered(
     others: dict[str, str | None],
 ) -> None:
     """A setting holds until another is given or it is given empty; the source, until another is; what went with the
-    old source or database goes with it."""
+    old source or database goes with it.
+    """
     Stack(tmp_path, free).write_env()
     Stack(tmp_path, free | first).write_env()
 
@@ -346,7 +347,7 @@ def test_keys_of_another_s3_are_not_written_down(tmp_path: Path, free: dict[str,
 
     assert keys.items() <= stack.environment_with("PIPELINE_DATABASE_URL").items()
     assert "hunter2" not in (tmp_path / "env").read_text()
-    with pytest.raises(StackError, match="AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, which .* does not keep"):
+    with pytest.raises(StackError, match=r"AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, which .* does not keep"):
         Stack(tmp_path, free).memory.check_keys()
     for enough in (keys, {"AWS_PROFILE": "work"}, THEIRS, {"VOUCHER_SOURCE": "sample"}):
         Stack(tmp_path, free | enough).memory.check_keys()
