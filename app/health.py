@@ -33,6 +33,9 @@ class Health(BaseModel):
     max_age_hours: float = Field(description="Once `checked_at` is as old as this, `freshness` fails.")
     data_to: datetime | None = Field(description="The last timestamp of the history that the run was learned from.")
     data_age_days: float | None = Field(description="How long ago `data_to` is. Shown, and never a failure.")
+    sample: bool | None = Field(
+        description="Whether the answers come from the built-in synthetic sample, which is invented data."
+    )
     version: str = Field(description="Of the API.")
     schema_version: str | None = Field(description="Of the tables. `schema_version` fails when the API knows another.")
 
@@ -91,6 +94,7 @@ def look(published: Published, max_age_hours: float, now: datetime) -> Health:
         max_age_hours=max_age_hours,
         data_to=run.data_to if run else None,
         data_age_days=run.data_age_days(now) if run else None,
+        sample=run.sample if run else None,
         version=VERSION,
         schema_version=published.schema_version,
     )

@@ -18,6 +18,7 @@ from app.published import Published
 from app.reading import DatabaseAwayError
 from app.settings import Settings
 from app.snapshot import Snapshot, UnknownCountryError
+from shared.addresses import shown
 
 # Scripts, styles, images and forms from here alone, and none of them inline.
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -88,6 +89,9 @@ def here(section: str = "", **changed: str) -> str:
     """The page's address, with what differs from where one is."""
     place: dict[str, Any] = {name: request.args[name] for name in PLACE if name in request.args}
     return url_for("pages.index", _anchor=section or None, **(place | changed))
+
+
+blueprint.add_app_template_filter(shown)
 
 
 @blueprint.app_template_filter()

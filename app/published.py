@@ -20,6 +20,7 @@ CURRENT = select(
     models.CurrentRun.published_at,
     models.CurrentRun.checked_at,
     models.Run.data_to,
+    models.Run.source,
 ).join(models.Run)
 SCHEMA_VERSION = select(models.SchemaVersion.version_num)
 SEGMENTS = select(*(getattr(models.Segment, column.name) for column in fields(Segment)))
@@ -35,7 +36,7 @@ class Published:
         self._looking = threading.Lock()  # an older look must not end after a newer one
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="published", daemon=True)
-        self._current: Row[str, date | None, datetime, datetime, datetime | None] | None = None
+        self._current: Row[str, date | None, datetime, datetime, datetime | None, str] | None = None
         self._reached: float | None = None
         self._trouble = ""
         self.snapshot: Snapshot | None = None
@@ -81,8 +82,9 @@ class Published:
         if current is None:
             self.snapshot = None
         else:
+            sample = connection.execute(select(models.is_sample(current.run_id))).scalar_one()
             rows = connection.execute(SEGMENTS.where(models.Segment.run_id == current.run_id))
-            self.snapshot = Snapshot(*current, segments=tuple(Segment(*row) for row in rows))
+            self.snapshot = Snapshot(*current, sample=sample, segments=tuple(Segment(*row) for row in rows))
         self._current = current
         log.info("published run read", run=current and current.run_id)
 

@@ -15,6 +15,7 @@ class Run(BaseModel):
     current: bool = Field(description="Whether it is the one that answers.")
     status: Literal["loading", "rejected", "published", "withdrawn"]
     source: str
+    sample: bool = Field(description="Whether all of the source is the built-in synthetic sample: invented data.")
     today: date | None = Field(description="The day that recency counts to, where TODAY pinned it.")
     rows_in: int | None = Field(description="Rows of the source; null while they are being read.")
     rows_kept: int | None
@@ -78,6 +79,7 @@ RUN = RunDetail(
     current=True,
     status="published",
     source="s3://bucket/history.parquet",
+    sample=False,
     today=None,
     rows_in=1000,
     rows_kept=900,

@@ -75,6 +75,7 @@ RUNS = (
         .where(models.Publication.run_id == models.Run.run_id)
         .scalar_subquery()
         .label("published_at"),
+        models.is_sample(models.Run.run_id).label("sample"),
     )
     .outerjoin(models.CurrentRun, models.CurrentRun.run_id == models.Run.run_id)
     .order_by(models.Run.started_at.desc(), models.Run.run_id.desc())

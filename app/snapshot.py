@@ -89,6 +89,8 @@ class Snapshot:
     published_at: datetime
     checked_at: datetime
     data_to: datetime | None  # the last timestamp of the rows kept; None when none was
+    source: str  # as it is on record; people are shown it by shared.addresses
+    sample: bool  # whether the history is the built-in synthetic sample
     segments: tuple[Segment, ...]
     measures: Mapping[str, str] = field(init=False)  # of each kind, by segment_name
     countries: tuple[str, ...] = field(init=False)  # as stored, most rows first

@@ -62,7 +62,7 @@ function put(fresh) {
   if (same) scrollBy(0, height(same) - place);
   offerCopies();
   const change = page().dataset.run === run ? "This page was updated." : "A new run was published. This page shows it now.";
-  say(page().querySelector(".banner strong")?.textContent ?? change);
+  say(page().querySelector(".banner:not(.sample) strong")?.textContent ?? change);
 }
 
 async function look() {

@@ -58,10 +58,13 @@ class Tables:
         runner_up: tuple[Decimal | int | None, int | None] = (None, None),
         checked_at: datetime | None = None,
         data_to: datetime | None = DATA_TO,
+        source: str = "s3://bucket/key",
+        synthetic: Sequence[bool] = (),
     ) -> None:
         """Write a run and move the pointer to it.
 
         `countries` says how many rows each of their segments has, of which `uses` are of the amount, by default all.
+        `synthetic` has a value for each part: whether it is the built-in sample.
         """
         now = datetime.now(UTC)
         segments = [
@@ -87,9 +90,10 @@ class Tables:
         ]
         with closing(psycopg2.connect(self.database)) as connection, connection, connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO voucher.run (run_id, source, rules_hash, segments_hash, today, data_to, started_at, status)"
-                " VALUES (%s, 's3://bucket/key', 'rules', 'segments', %s, %s, %s, 'published')",
-                (run_id, today, data_to, now),
+                "INSERT INTO voucher.run"
+                " (run_id, source, rules_hash, segments_hash, today, data_to, started_at, planned_at, status)"
+                " VALUES (%s, %s, 'rules', 'segments', %s, %s, %s, %s, 'published')",
+                (run_id, source, today, data_to, now, now),
             )
             execute_values(
                 cursor,
@@ -97,6 +101,12 @@ class Tables:
                 " lower_bound, upper_bound, voucher_amount, uses, rows, runner_up_amount, runner_up_uses, basis, tied)"
                 " VALUES %s",
                 segments,
+            )
+            execute_values(
+                cursor,
+                "WITH part AS (INSERT INTO voucher.part (uri, etag, size, sha256, synthetic) VALUES %s RETURNING part_id)"
+                f" INSERT INTO voucher.run_part SELECT '{run_id}', part_id, '{run_id}' FROM part",
+                [(f"{source}/{place}", run_id, 1, "sha", mark) for place, mark in enumerate(synthetic)],
             )
             self._point(cursor, run_id, checked_at or now)
 
@@ -106,9 +116,9 @@ class Tables:
 
     def _point(self, cursor: Any, run_id: str, checked_at: datetime) -> None:
         cursor.execute(
-            "INSERT INTO voucher.current_run (run_id, published_at, checked_at) VALUES (%s, now(), %s)"
-            " ON CONFLICT (one_row) DO UPDATE SET (run_id, published_at, checked_at) ="
-            " (EXCLUDED.run_id, EXCLUDED.published_at, EXCLUDED.checked_at)",
+            "INSERT INTO voucher.current_run (run_id, published_at, checked_at, decided_at) VALUES (%s, now(), %s, now())"
+            " ON CONFLICT (one_row) DO UPDATE SET (run_id, published_at, checked_at, decided_at) ="
+            " (EXCLUDED.run_id, EXCLUDED.published_at, EXCLUDED.checked_at, EXCLUDED.decided_at)",
             (run_id, checked_at),
         )
 

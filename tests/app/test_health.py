@@ -96,9 +96,26 @@ def test_a_run_without_a_row_has_no_age(publish: Publish, client: FlaskClient) -
 def test_nothing_published_has_no_times(client: FlaskClient) -> None:
     """Null, rather than an epoch; the limit is known all the same."""
     health = client.get("/readyz").json
-    times = ("run_id", "published_at", "checked_at", "data_to", "data_age_days")
+    times = ("run_id", "published_at", "checked_at", "data_to", "data_age_days", "sample")
     assert {health[name] for name in times} == {None}
     assert health["max_age_hours"] == 36
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "sample"),
+    [([True], True), ([True, True], True), ([False], False), ([True, False], False), ([], False)],
+)
+def test_the_synthetic_sample_is_called_one(
+    publish: Publish, tables: Tables, client: FlaskClient, synthetic: list[bool], sample: bool
+) -> None:
+    """By health and by the runs, as long as all parts of the published run are the sample; and no longer."""
+    publish(synthetic=synthetic)
+    assert client.get("/readyz").json["sample"] is sample
+    assert client.get("/runs").json["runs"][0]["sample"] is sample
+    assert client.get(f"/runs/{'a' * 16}").json["sample"] is sample
+    publish("b" * 16, synthetic=[not sample])
+    assert client.get("/readyz").json["sample"] is not sample
+    assert [run["sample"] for run in client.get("/runs").json["runs"]] == [not sample, sample]
 
 
 def test_versions_are_shown(publish: Publish, client: FlaskClient) -> None:

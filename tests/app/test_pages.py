@@ -375,6 +375,25 @@ def test_stale_answers_have_a_banner(publish: Publish, client: FlaskClient) -> N
     assert "why Voucher_Select has not run" in banner
 
 
+@pytest.mark.parametrize("path", ["/", "/?country=Atlantis"])
+def test_sample_data_has_a_banner(publish: Publish, client: FlaskClient, path: str) -> None:
+    """Above all else that the page says, until the answers come from another history."""
+    publish(synthetic=[True])
+    main = words(client.get(path).text.partition("<main")[2].partition("<section")[0])
+    assert "Sample data. These answers come from the built-in synthetic sample. It is invented" in main
+    assert "Source The synthetic sample" in words(client.get(path).text)
+    publish(OTHER, synthetic=[False])
+    assert "Sample data" not in words(client.get(path).text)
+
+
+def test_the_page_names_the_source_and_no_secret_of_it(publish: Publish, client: FlaskClient) -> None:
+    """As addresses are shown: of one that is signed, the server and what tells it from others."""
+    publish(source="https://me:hunter2@example.org/history.parquet?signature=hunter2")
+    page = client.get("/").text
+    assert re.search("Source https://example.org/…[0-9a-f]{8} Source last checked", words(page))
+    assert "hunter2" not in page
+
+
 def test_tables_of_another_version_have_a_banner(publish: Publish, client: FlaskClient, run: CleanedRows) -> None:
     """Something may be missing, so it is said."""
     publish()

@@ -245,6 +245,7 @@ def test_runs_are_listed_newest_first(five: list[str], tables: Tables, client: F
             "current": False,
             "status": "published",
             "source": "s3://bucket/key",
+            "sample": False,
             "today": "2018-07-15",
         },
         **{"rows_in": None, "rows_kept": None, "data_from": None, "data_to": "2018-07-14T21:00:00Z"},
