@@ -13,6 +13,7 @@ import sqlglot
 from sqlglot import exp
 
 from pipeline import PipelineError
+from shared.countries import country_key
 
 # The six typed columns, and what kind of value each holds.
 KINDS = {
@@ -50,6 +51,21 @@ def parse(condition: str) -> exp.Expr:
     except (sqlglot.errors.SqlglotError, RecursionError):
         raise ConditionError(f"the condition {condition[:60]!r} can't be read as SQL; e.g. total_orders < 5") from None
     return tree
+
+
+def by_country_key(tree: exp.Expr) -> exp.Expr:
+    """Return the checked tree with countries compared by their keys: a rule means every spelling of a country, as a
+    request does.
+    """
+    return tree.transform(_key)
+
+
+def _key(node: exp.Expr) -> exp.Expr:
+    if isinstance(node, exp.Column) and node.name == "country_code":
+        return exp.column("country_key")
+    if isinstance(node, exp.Literal) and node.is_string and not isinstance(node.parent, (exp.Cast, exp.Interval)):
+        return exp.Literal.string(country_key(node.this))
+    return node
 
 
 def _refused(node: exp.Expr, why: str) -> ConditionError:

@@ -14,8 +14,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import PipelineError, scratch
-from pipeline.rules import COLUMNS, RuleBook, lacking
+from pipeline import PipelineError, columns, scratch
+from pipeline.columns import COLUMNS
+from pipeline.rules import RuleBook, lacking
 from pipeline.segments import ADDED_UP, SegmentBook
 
 DuckDB = duckdb.DuckDBPyConnection
@@ -126,9 +127,8 @@ def judged(
     with session(within, today) as reading, session(within, today) as counting:
         try:
             raw = part if isinstance(part, pa.Table) else reading.read_parquet(str(part))
-            reading.register("part", raw)
-            if fault := lacking(reading.table("part").columns):
-                raise EngineError(f"{name or part}: {fault}")
+            reading.register("raw", raw)
+            _read_texts(reading, str(name or part), rules)
             reading.execute(f"CREATE TEMP VIEW judged AS {rules.sql('part')}")
             found = Judged(reading, counting, segments, told)
             yield found
@@ -137,6 +137,27 @@ def judged(
             if not broken:
                 raise
             raise failed(broken, str(name or part)) from error
+
+
+def types(raw: duckdb.DuckDBPyRelation) -> dict[str, str]:
+    """Return the DuckDB type of each column."""
+    return dict(zip(raw.columns, map(str, raw.types), strict=True))
+
+
+def _read_texts(reading: DuckDB, name: str, rules: RuleBook) -> None:
+    """Make the view `part` of the texts of `raw`, and the variables that tell how its countries are read.
+
+    Raises EngineError.
+    """
+    found = types(reading.table("raw"))
+    if fault := lacking(found) or columns.unusable(found):
+        raise EngineError(f"{name}: {fault}")
+    reading.execute(f"CREATE TEMP VIEW part AS SELECT {columns.texts(found)} FROM raw")
+    countries = reading.execute("SELECT DISTINCT country_code FROM part WHERE country_code IS NOT NULL").fetchall()
+    variables = columns.country_variables((text for (text,) in countries), keys=rules.compares_countries)
+    for variable, values in variables.items():
+        if values:
+            reading.execute(f"SET VARIABLE {variable} = map(?, ?)", [list(values), list(values.values())])
 
 
 def failed(error: duckdb.Error, of: str) -> EngineError:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from pipeline.engine import DuckDB, Limits, failed, opened, session
 from pipeline.rules import RuleBook
 from pipeline.segments import ANSWERS, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, SegmentBook
+from shared.countries import country_key
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,13 @@ def _one_after_the_other(tallies: Iterator[pa.Table]) -> pa.RecordBatchReader:
 
 
 def _spellings(counted: list[tuple[str | None, int]]) -> pa.Table:
-    """Each spelling of a country beside the most frequent one of those that differ from it in case or white space."""
+    """Return each spelling of a country beside the most frequent one, of those that are equally frequent the first."""
     spellings: dict[str, Counter[str]] = {}
     for spelling, rows in counted:
         if spelling is not None:
-            spellings.setdefault(spelling.strip().casefold(), Counter())[spelling] += rows
+            spellings.setdefault(country_key(spelling), Counter())[spelling] += rows
     common = {
-        spelling: min(alike, key=lambda each: (-alike[each], each)).strip()
+        spelling: min(alike, key=lambda each: (-alike[each], each))
         for alike in spellings.values()
         for spelling in alike
     }

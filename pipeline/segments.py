@@ -12,7 +12,7 @@ from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
 
 from pipeline import PipelineError, tomlfile
-from pipeline.rules import COLUMNS
+from pipeline.columns import COLUMNS
 
 SEGMENTS_FILE = Path(__file__).with_name("segments.toml")
 

@@ -5,7 +5,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pytest
 
@@ -16,16 +15,19 @@ from pipeline.segments import SegmentBook
 from tests.pipeline.conftest import history
 
 NONE = RuleBook(())
+SEGMENTS = SegmentBook.load()
 UTC = dt.UTC
 
 
 def read(value: Any, column: str, type_: pa.DataType | None = None) -> tuple[Any, str | None]:
     """What the pipeline makes of one raw value: the typed value, and the reason to drop its row."""
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone='UTC'")
-        connection.register("part", history({column: value}, **({column: type_} if type_ else {})))
-        table = connection.sql(f"SELECT {column}, {NONE.dropped_by()} FROM ({NONE.sql('part')})").to_arrow_table()
-    return table[column][0].as_py(), table["dropped_by"][0].as_py()
+    raw = history({column: value}, **({column: type_} if type_ else {}))
+    with engine.opened() as within, engine.judged(raw, NONE, SEGMENTS, within=within) as part:
+        kept = part.kept().read_all().to_pylist()
+        [counted] = part.tally().to_pylist()
+    reasons = [name for name, bit in NONE.bits.items() if counted["matched"] & bit]
+    [row] = kept or [counted["dropped_row"]]
+    return row[column], reasons[0] if reasons else None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,141 @@
+"""How the six columns are read: the types that a file may give them, and SQL that makes a typed value of each text.
+
+Called by `rules`, `engine` and `workbench`. Country names are read by `shared.countries`, in Python: a part has few
+different ones, and so they match in files as they do in requests.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from shared.countries import BLANK, country_key, country_name, is_readable
+from shared.times import OFFSET
+
+COLUMNS = ("timestamp", "country_code", "first_order_ts", "last_order_ts", "total_orders", "voucher_amount")
+
+# How a text is read: what it must look like in full, of which the parentheses that capture are cast, and the type.
+# DuckDB's TRY_CAST alone would read '12.5' as 13, '1e3' as 1000 and 'infinity' as a time, in silence. Zero may have a
+# minus sign: floating-point numbers do.
+TIME = (
+    rf"([1-9]\d{{3}}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d{{1,9}})?)?(?: ?(?:Z|UTC|{OFFSET}))?)?)",
+    "TIMESTAMPTZ",
+)
+READERS = {
+    "timestamp": TIME,
+    "first_order_ts": TIME,
+    "last_order_ts": TIME,
+    "total_orders": (r"(-?0+|\d+)(?:\.0*)?", "INTEGER"),
+    "voucher_amount": (r"(-?0+(?:\.0*)?|\d+(?:\.\d{1,2}0*)?)", "DECIMAL(12, 2)"),
+}
+LAST = "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"  # Python has no later year
+
+# What stands for a missing value, as blank text does: what pandas makes of it in a column of numbers or times. "None",
+# "null" and "<NA>" don't: each is one program's word, and may be somebody's mistake.
+MISSING = "nan|NaN"
+MISSING_TIME = "nan|NaN|NaT"
+
+# Types of DuckDB whose values have one text each, with few exceptions (see `_text`).
+NAMES = {"VARCHAR", "BLOB", '"NULL"'} | {
+    f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG", "HUGE")
+}
+NAMES |= {"INTEGER", "UINTEGER"}
+LONG_TIMES = {"TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_S", "TIMESTAMP_MS"}  # which go beyond year 9999
+VALUES = NAMES | LONG_TIMES | {"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "DATE", "FLOAT", "DOUBLE", "DECIMAL"}
+
+
+def unusable(types: Mapping[str, str]) -> str:
+    """Return which column can't be read, given the DuckDB type of each, and what to do; "" if all can be."""
+    for column in COLUMNS:
+        if types[column].partition("(")[0] not in (NAMES if column == "country_code" else VALUES):
+            kind = types[column][:80]
+            return f"column {column} has the type {kind}, of which no {_meaning(column)} can be read. Write it as text"
+    return ""
+
+
+def _meaning(column: str) -> str:
+    if column == "country_code":
+        return "country"
+    return "time" if READERS[column] == TIME else "number"
+
+
+def texts(types: Mapping[str, str]) -> str:
+    """Return a SELECT list of the columns as text, given the DuckDB type of each."""
+    return ", ".join(f"{_text(column, types[column])} AS {column}" for column in COLUMNS)
+
+
+def _text(column: str, kind: str) -> str:
+    """Older writers don't mark text as such: bytes are UTF-8 then. Of others comes a text with a NUL, which no column
+    can be read from. The cast of a time that is too far away would break the whole DuckDB.
+    """
+    text = f"CAST({column} AS VARCHAR)"
+    if kind == "BLOB":
+        return f"coalesce(TRY(decode({column})), chr(0) || {text})"
+    if kind in LONG_TIMES:
+        first, behind = (f"CAST('{day}' AS {kind})" for day in ("0001-01-01", "10000-01-01"))
+        within = f"{column} >= {first} AND {column} < {behind}"
+        return f"CASE WHEN {within} THEN {text} WHEN {column} IS NOT NULL THEN 'not in the years 1 to 9999' END"
+    return text
+
+
+def country_variables(found: Iterable[str], keys: bool) -> dict[str, dict[str, str]]:
+    """Return what the DuckDB variables country_names and country_keys, both maps, must hold for the texts of a part.
+
+    country_names has the name of each text that isn't one itself: "" if it is blank, a NUL if it can't be read.
+    country_keys has the key of each text that can be read; it is empty if no rule needs the `keys`.
+    """
+    names = {text: country_name(text) if is_readable(text) else "\0" for text in found}
+    return {
+        "country_names": {text: name for text, name in names.items() if name != text},
+        "country_keys": {text: country_key(text) for text, name in names.items() if keys and name not in {"", "\0"}},
+    }
+
+
+def typed(column: str) -> str:
+    """Return SQL for the typed value of a column, NULL if its text is blank or can't be read."""
+    return f"{_country() if column == 'country_code' else _value(column)} AS {column}"
+
+
+COUNTRY_KEY = "getvariable('country_keys')[country_code_text] AS country_key"
+
+
+def _country() -> str:
+    name = "coalesce(getvariable('country_names')[country_code_text], country_code_text)"
+    return f"nullif(nullif({name}, ''), chr(0))"
+
+
+def _value(column: str) -> str:
+    """One pass over a text trims, checks and cuts it; DuckDB does it once for each text of a Parquet dictionary."""
+    pattern, kind = READERS[column]
+    found = rf"nullif(regexp_extract({column}_text, '^[{BLANK}]*{pattern}[{BLANK}]*$', 1, 's'), '')"
+    if READERS[column] != TIME:
+        return f"TRY_CAST({found} AS {kind})"
+    # DuckDB reads zones like "+00:00", " UTC" and "Z" at once, and " +00:00", "UTC" and " Z" not at all.
+    again = rf"regexp_replace(replace({found}, 'UTC', 'Z'), ' ([Z+-])', '\1')"
+    value = f"coalesce(TRY_CAST({found} AS {kind}), TRY_CAST({again} AS {kind}))"
+    value = f"CASE WHEN {value} <= {LAST} THEN {value} END"
+    if column == "timestamp":
+        value = f"CASE WHEN {_moment(column)} IS NULL THEN {value} ELSE {_moment(column)} END"
+    return value
+
+
+def _moment(column: str) -> str:
+    """Of a text in one of two usual forms what `_value` reads, in half the time; of another NULL. No dictionary helps
+    with `timestamp`, of which each is another. With two blanks, strptime would take an hour of one digit.
+    """
+    text, form = f"{column}_text", "%Y-%m-%d %H:%M:%S.%f"
+    read = f"make_timestamptz(epoch_us(try_strptime({text}, '{form}')))"
+    zoned = f"make_timestamptz(epoch_us(try_strptime({text}, '{form}+00:00')))"
+    plain = f"{text} >= '1000' AND NOT contains({text}, '  ')"
+    return f"CASE WHEN {plain} THEN CASE strlen({text}) WHEN 26 THEN {read} WHEN 32 THEN {zoned} END END"
+
+
+def unreadable(column: str) -> str:
+    """Return SQL for whether the column has a text that is not blank and can't be read."""
+    if column == "country_code":
+        return f"coalesce(getvariable('country_names')[country_code_text] = chr(0), false) AS unreadable_{column}"
+    missing = MISSING_TIME if READERS[column] == TIME else MISSING
+    blank = f"regexp_full_match({column}_text, '[{BLANK}]*({missing})?[{BLANK}]*')"
+    return f"CASE WHEN {column} IS NULL THEN coalesce(NOT {blank}, false) ELSE false END AS unreadable_{column}"
+
+
+def trimmed(column: str) -> str:
+    """Return SQL for the text as people are shown it."""
+    return f"nullif(regexp_replace({column}_text, '^[{BLANK}]+|[{BLANK}]+$', '', 'g'), '')"
