@@ -4,12 +4,27 @@ import os
 
 from flask import Flask
 
-from app import assignments, docs, fast, health, log, metrics, pages, problems, rules, runs, segments, voucher, vouchers
+from app import (
+    assignments,
+    database,
+    docs,
+    fast,
+    health,
+    log,
+    metrics,
+    pages,
+    problems,
+    rules,
+    runs,
+    segments,
+    voucher,
+    vouchers,
+)
 from app.headers import SecurityHeaders
 from app.keys import ApiKeys
 from app.models import db
 from app.published import Published
-from app.reading import CONNECT, Reader
+from app.reading import Reader
 from app.settings import MAX_BODY_BYTES, Settings
 from app.streams import Places
 
@@ -20,11 +35,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or Settings.from_environment(os.environ)
     app = docs.new_app(__name__)
     app.config.from_mapping(
-        SQLALCHEMY_DATABASE_URI=settings.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS={
-            "pool_pre_ping": True,  # a connection that died with Postgres is replaced, not used
-            "connect_args": CONNECT,
-        },
+        SQLALCHEMY_DATABASE_URI=database.URL,
+        SQLALCHEMY_ENGINE_OPTIONS=database.options(settings.database_url),
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
     )
     app.extensions["settings"] = settings
@@ -39,7 +51,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_api(metrics.blueprint)
     app.register_blueprint(pages.blueprint)
     with app.app_context():
-        published = app.extensions["published"] = Published(db.engine, settings.poll_seconds)
+        engine = database.prepared(db.engine, settings.database_url)
+    published = app.extensions["published"] = Published(engine, settings.database_url, settings.poll_seconds)
     app.extensions["metrics"] = metrics.new_registry(published, settings.max_age_hours)
     app.extensions["tables"] = Reader(settings.database_url, 4, published)
     app.extensions["rows"] = Reader(settings.database_url, settings.downloads, published)

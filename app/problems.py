@@ -67,7 +67,12 @@ def too_many_customers(error: TooManyCustomersError) -> Problem:
     return problem(413, "too-many-customers", "Too many customers", f"{error} Send them in several calls.")
 
 
-def nothing_published(_: NothingPublishedError) -> Problem:
+def nothing_published(error: NothingPublishedError) -> Problem:
+    if error.happened:
+        detail = (
+            f"No run could be read yet: {error.happened}. The log says what to do; this server tries again by itself."
+        )
+        return problem(503, "database-away", "The database is away", detail)
     detail = "No run is published yet. Switch on the DAG Voucher_Select in Airflow; its first run is served at once."
     return problem(503, "nothing-published", "Nothing published yet", detail)
 

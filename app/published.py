@@ -11,6 +11,8 @@ from sqlalchemy.exc import MultipleResultsFound, ProgrammingError, SQLAlchemyErr
 
 from app import models
 from app.snapshot import NothingPublishedError, Segment, Snapshot
+from shared import sqlstates
+from shared.postgres import Address
 
 log = structlog.get_logger()
 
@@ -29,23 +31,25 @@ SEGMENTS = select(*(getattr(models.Segment, column.name) for column in fields(Se
 class Published:
     """Readers take `snapshot` once and work with that; a new run replaces it in one assignment."""
 
-    def __init__(self, engine: Engine, poll_seconds: float) -> None:
+    def __init__(self, engine: Engine, address: Address, poll_seconds: float) -> None:
         # Run and segments are read in one view of the database, so no snapshot mixes two runs.
         self._engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._address = address
         self._poll_seconds = poll_seconds
         self._looking = threading.Lock()  # an older look must not end after a newer one
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="published", daemon=True)
         self._current: Row[str, date | None, datetime, datetime, datetime | None, str] | None = None
         self._reached: float | None = None
-        self._trouble = ""
+        self._trouble = ""  # why the last look failed, for the log: what happened and what to do
+        self._happened = ""  # the same for callers: what happened alone
         self.snapshot: Snapshot | None = None
         self.schema_version: str | None = None  # None when it could not be read, or never was
 
     def require(self) -> Snapshot:
-        """Raises NothingPublishedError."""
+        """Raises NothingPublishedError, which says whether that is known or Postgres could not be asked."""
         if self.snapshot is None:
-            raise NothingPublishedError
+            raise NothingPublishedError(self._happened)
         return self.snapshot
 
     @property
@@ -70,9 +74,11 @@ class Published:
                 self.schema_version = _schema_version(connection)
         except SQLAlchemyError as error:
             self._reached = None
-            self._tell(type(error).__name__)
+            self._happened = sqlstates.happened(error, self._address)
+            self._tell(sqlstates.explain(error, self._address))
         else:
             self._reached = time.monotonic()
+            self._happened = ""
             self._tell("")
 
     def _read(self, connection: Connection) -> None:
@@ -92,7 +98,7 @@ class Published:
         """A line when the database goes away and one when it is back, not one for every look."""
         if trouble != self._trouble:
             run = self.snapshot and self.snapshot.run_id
-            log.warning("database away" if trouble else "database back", error=trouble or None, answering_from_run=run)
+            log.warning("database away" if trouble else "database back", reason=trouble or None, answering_from_run=run)
         self._trouble = trouble
 
     def _follow(self) -> None:

@@ -8,21 +8,15 @@ from typing import Any
 
 import structlog
 from flask import current_app
-from sqlalchemy import Executable, Row, create_engine
-from sqlalchemy.engine import URL
+from sqlalchemy import Executable, Row
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import database
 from app.published import Published
+from shared import sqlstates
+from shared.postgres import Address
 
 log = structlog.get_logger()
-
-CONNECT = {
-    "connect_timeout": 2,
-    "tcp_user_timeout": 2000,
-    "application_name": "voucher-api",
-    # UTC: elsewhere 9999-12-31 may lie in a year that Python lacks.
-    "options": "-c timezone=UTC -c datestyle=ISO -c statement_timeout=10000",
-}
 
 
 class DatabaseAwayError(Exception):
@@ -40,15 +34,14 @@ class UnknownRunError(LookupError):
 class Reader:
     """Reads over at most `connections` connections; who finds none free waits 2 seconds and no longer."""
 
-    def __init__(self, url: URL, connections: int, published: Published) -> None:
+    def __init__(self, address: Address, connections: int, published: Published) -> None:
         self._published = published
-        self._engine = create_engine(
-            url,
+        self._address = address
+        self._engine = database.engine(
+            address,
             pool_size=connections,
             max_overflow=0,
             pool_timeout=2,
-            pool_pre_ping=True,
-            connect_args=CONNECT,
             isolation_level="REPEATABLE READ",  # the statements of one `read` see the same rows
         )
 
@@ -58,9 +51,9 @@ class Reader:
             with self._engine.connect() as connection:
                 return [connection.execute(statement).all() for statement in statements]
         except SQLAlchemyError as error:
-            reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+            reason = sqlstates.explain(error, self._address)
             log.warning("tables cannot be read", error=type(error).__name__, reason=reason)
-            raise DatabaseAwayError from error
+            raise DatabaseAwayError from None
 
     def require(self) -> None:
         """Raises DatabaseAwayError if the last look at the database failed: a request has not to wait for the next."""

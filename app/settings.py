@@ -1,14 +1,15 @@
 """What the app takes from its environment, read once by create_app. Tests pass the values themselves."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import structlog
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+
+from shared import environment
+from shared.environment import FIRST_LOOK, SettingsError, is_production
+from shared.postgres import Address
 
 log = structlog.get_logger()
 
@@ -18,17 +19,12 @@ MAX_BULK_BYTES = 4 * 1024 * 1024  # of /vouchers; 10,000 customers take 2 MB
 SHORTEST_KEY = 16  # characters; `openssl rand -hex 16` makes 32
 KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # what a bearer token may be made of: RFC 6750
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
-FIRST_LOOK = "first-look"  # a part of every password that docker-compose.yml comes with
 WAY_OUT = "`make up` writes .local/env, which sets both: source it by `. .local/env`."
-
-
-class SettingsError(ValueError):
-    """A variable is missing or cannot be read; the message names it and the way out, never the value of a secret."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    database_url: URL
+    database_url: Address
     max_age_hours: float = 36  # a published run checked longer ago than this is not fresh
     poll_seconds: float = 0.25  # a new run has to be served within a second
     downloads: int = 4  # at once in each worker: each takes a thread and up to 6 MB, the kernel's buffer aside
@@ -43,58 +39,37 @@ class Settings:
         """Raises SettingsError."""
         return cls(
             database_url=_database_url(environ),
-            max_age_hours=_hours(environ, "VOUCHER_MAX_AGE_HOURS", 36),
+            max_age_hours=environment.hours(environ, "VOUCHER_MAX_AGE_HOURS", 36),
             api_keys=_keys(environ, "VOUCHER_API_KEYS"),
             cors_origins=_origins(environ, "VOUCHER_CORS_ORIGINS"),
             airflow_url=_web_address(environ, "VOUCHER_AIRFLOW_URL"),
-            workers=_count(environ, "VOUCHER_WORKERS", 2),
+            workers=environment.whole(environ, "VOUCHER_WORKERS", 2, least=1),
         )
 
 
-def database_url(text: str) -> URL:
-    """The URL with the driver that the app brings along; SQLAlchemy 2.1 would choose another. Raises ArgumentError."""
-    return make_url(text).set(drivername="postgresql+psycopg2")
+def database_url(text: str) -> Address:
+    """Read the address of the API's database. Raises SettingsError."""
+    return Address.read(text, "API_DATABASE_URL")
 
 
-def _database_url(environ: Mapping[str, str]) -> URL:
+def _database_url(environ: Mapping[str, str]) -> Address:
     name = "API_DATABASE_URL"
-    if not environ.get(name):
-        if environ.get("VOUCHER_ENV") == "production":
+    if not environment.text(environ, name):
+        if is_production(environ):
             raise SettingsError(
                 f"{name} is not set, and VOUCHER_ENV=production allows no fallback. Set it to the API's role."
             )
-        if not environ.get("DATABASE_URL"):
+        if not environment.text(environ, "DATABASE_URL"):
             raise SettingsError(f"Neither {name} nor DATABASE_URL is set. {WAY_OUT}")
         log.warning(f"{name} is not set: using DATABASE_URL, the role of the owner")
         name = "DATABASE_URL"
     if FIRST_LOOK in environ[name]:
-        if environ.get("VOUCHER_ENV") == "production":
+        if is_production(environ):
             raise SettingsError(
                 f"{name} has the first look's password, which VOUCHER_ENV=production refuses. Set your own."
             )
         log.warning(f"{name} has the first look's password: set your own before others can reach this")
-    try:
-        return database_url(environ[name])
-    except ArgumentError as error:
-        raise SettingsError(f"{name} is not a URL like postgresql://role:password@host:5432/database.") from error
-
-
-def _hours(environ: Mapping[str, str], name: str, default: float) -> float:
-    text = environ.get(name) or str(default)
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = math.nan
-    if not 0 < hours < math.inf:
-        raise SettingsError(f"{name}={text} is not a number of hours above 0. Leave it unset for {default}.")
-    return hours
-
-
-def _count(environ: Mapping[str, str], name: str, default: int) -> int:
-    text = environ.get(name) or str(default)
-    if not (text.isascii() and text.isdecimal() and int(text)):
-        raise SettingsError(f"{name}={text} is not a whole number above 0. Leave it unset for {default}.")
-    return int(text)
+    return Address.read(environ[name], name)
 
 
 def _list(environ: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -15,7 +15,11 @@ from urllib.parse import quote
 
 
 class NothingPublishedError(LookupError):
-    """No run is published, or none could be read since the start."""
+    """No run is published, or none could be read yet: `happened` says why, '' where Postgres said there is none."""
+
+    def __init__(self, happened: str = "") -> None:
+        self.happened = happened
+        super().__init__(happened)
 
 
 class UnknownKindError(LookupError):

@@ -1,6 +1,7 @@
 """The command line, `python -m pipeline COMMAND`: run, plan, runs, rollback, migrate."""
 
 import argparse
+import gc
 import getpass
 import logging
 import os
@@ -12,7 +13,7 @@ from tabulate import tabulate
 
 from pipeline import PipelineError, publication
 from pipeline.database import Database
-from pipeline.settings import Settings, database_url, refuse_first_look
+from pipeline.settings import Settings, address, database_url, owner_url, refuse_first_look, warn
 
 log = logging.getLogger("pipeline")
 
@@ -20,7 +21,7 @@ log = logging.getLogger("pipeline")
 def main(arguments: Sequence[str] | None = None) -> int:
     """0, or 1 after one line on standard error that says what is wrong and what to do."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Output(sys.stdout)])
     for talkative in ("alembic", "botocore"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     commands: Mapping[str, Callable[[Any], None]] = {
@@ -31,11 +32,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "migrate": _migrate,
     }
     try:
+        warn()
         commands[options.command](options)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    else:
+        return 0
+    gc.collect()  # the error's frames hold a DuckDB: left to the end of the process, it would report a leak
+    return 1
+
+
+class _Output(logging.StreamHandler[Any]):
+    """Standard output. Once its reader has gone, as `head` does, the rest goes nowhere and the command goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        else:
+            super().handleError(record)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,13 +72,26 @@ def _parser() -> argparse.ArgumentParser:
 def _reason(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("is empty; say why, for those who read it later")
-    return text.strip()
+    return _printable(text.strip())
+
+
+def _actor() -> str:
+    """Who runs this command. In a container the user may have a number only."""
+    try:
+        return _printable(getpass.getuser())
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def _printable(text: str) -> str:
+    """Bytes that are not UTF-8, which no table can hold, replaced."""
+    return text.encode(errors="replace").decode()
 
 
 def _run(options: Any) -> None:
     from pipeline.run import run  # noqa: PLC0415  (what a rollback doesn't need takes a second to import)
 
-    run(Settings.read(options.source), getpass.getuser(), options.force)
+    run(Settings.read(options.source), _actor(), options.force)
 
 
 def _plan(options: Any) -> None:
@@ -117,7 +144,7 @@ def _runs(options: Any) -> None:
 
 def _rollback(options: Any) -> None:
     database = Database(database_url(os.environ))
-    left = publication.roll_back(database, options.run, getpass.getuser(), options.reason)
+    left = publication.roll_back(database, options.run, _actor(), options.reason)
     log.info("run %s is published again, instead of run %s", options.run, left)
 
 
@@ -126,9 +153,9 @@ def _migrate(_: Any) -> None:
 
     refuse_first_look(os.environ)
     migrate(
-        os.environ.get("DATABASE_URL", ""),
-        pipeline_url=os.environ.get("PIPELINE_DATABASE_URL"),
-        api_url=os.environ.get("API_DATABASE_URL"),
+        owner_url(os.environ),
+        pipeline_url=address(os.environ, "PIPELINE_DATABASE_URL"),
+        api_url=address(os.environ, "API_DATABASE_URL"),
     )
 
 

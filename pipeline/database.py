@@ -1,22 +1,41 @@
 """The pipeline's connections to Postgres, and the driver's errors as ours. Called by all that write tables."""
 
 import logging
+import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from os import dup
 from typing import Any
 
 import psycopg2
 from psycopg2.extras import NamedTupleCursor
 
 from pipeline import PipelineError
+from shared import postgres, sqlstates
+from shared.postgres import Address
 
 log = logging.getLogger("pipeline")
 
-CONNECT_SECONDS = 10
 LOCK_SECONDS = 30  # for a table that another session holds on to; to open or drop a partition all others must let go
 ONE_RUN = 0x766F7563686572  # the advisory lock of the step that is at work: "voucher"
-MISSING = (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName, psycopg2.errors.UndefinedFunction)
+# For each transaction, so that a connection pooler may hand the next one to another server process. Limits of a role or
+# a database are meant for the questions of people, and would end a COPY or the wait for another run.
+SETTINGS = {
+    "timezone": "UTC",
+    "lock_timeout": f"{LOCK_SECONDS}s",
+    "statement_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+WHILE_HELD = (
+    "SET lock_timeout = 0; SET statement_timeout = 0; SET idle_session_timeout = 0; SET tcp_keepalives_idle = 60"
+)
+POOLED = (
+    "{variable} leads to a connection pooler in transaction mode, in which no run can lock out another; use the "
+    "pooler's session mode, or Postgres itself"
+)
 
 
 class DatabaseError(PipelineError):
@@ -24,7 +43,7 @@ class DatabaseError(PipelineError):
 
 
 class DatabaseAway(DatabaseError):
-    """Postgres doesn't answer, or went away."""
+    """Postgres doesn't answer, or went away, or refuses for a reason that passes."""
 
     passing = True
 
@@ -37,12 +56,18 @@ class DatabaseBusy(DatabaseError):
 
 @dataclass(frozen=True)
 class Database:
-    """Where the published tables lie, as the pipeline's own role; url in libpq's form. What `alone` gives has a
-    connection to itself.
+    """Where the published tables lie, as the pipeline's own role. What `alone` gives has a connection to itself, which
+    the server process `pid` serves.
     """
 
-    url: str
+    url: Address | str = field(repr=False)
     held: Any = field(default=None, repr=False)
+    pid: int | None = None
+
+    @cached_property
+    def address(self) -> Address:
+        """The address as it was read. Raises SettingsError of `shared.environment`."""
+        return Address.read(self.url) if isinstance(self.url, str) else self.url
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
@@ -50,27 +75,53 @@ class Database:
 
         Raises DatabaseAway or DatabaseError in place of the driver's errors.
         """
-        with _our_errors(), self._connected() as connection, connection, connection.cursor() as cursor:
+        with self._our_errors(), self._connected() as connection, connection, connection.cursor() as cursor:
+            cursor.execute(f"{postgres.set_local(self.address, connection, SETTINGS)}; SELECT pg_backend_pid()")
+            if self.held and cursor.fetchone()[0] != self.pid:
+                raise self._pooled()
             yield cursor
 
     @contextmanager
     def alone(self) -> Iterator["Database"]:
         """Wait until no other step of a run is at work on these tables, and keep the others waiting in turn.
 
-        The lock is the connection's, so Postgres lets go of it when this process dies.
+        The lock is the connection's, so Postgres lets go of it when this process dies. Raises DatabaseError where a
+        pooler would hand the lock to somebody else.
         """
-        with _our_errors():
-            connection = self._connect("-c lock_timeout=0 -c idle_session_timeout=0 -c tcp_keepalives_idle=60")
+        with self._our_errors():
+            connection = self._connect()
             connection.autocommit = True
             cursor = connection.cursor()
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", (ONE_RUN,))
+            pid = self._own_process(connection, cursor)
+            cursor.execute(f"{WHILE_HELD}; SELECT pg_try_advisory_lock(%s)", (ONE_RUN,))
             if not cursor.fetchone()[0]:
                 log.info("another run is at work on these tables; waiting until its step ends")
                 cursor.execute("SELECT pg_advisory_lock(%s)", (ONE_RUN,))
-            cursor.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
             connection.autocommit = False
         with closing(connection):
-            yield replace(self, held=connection)
+            try:
+                yield replace(self, held=connection, pid=pid)
+            finally:
+                unlocked = _unlock(connection)
+        if not unlocked:
+            raise self._pooled()
+
+    def _own_process(self, connection: Any, cursor: Any) -> int:
+        """The server process behind the connection. Raises DatabaseError when it serves others in between."""
+        cursor.execute("SELECT pg_backend_pid(), inet_client_port()")
+        pid, port = cursor.fetchone()
+        if port == _local_port(connection):
+            return int(pid)
+        with closing(self._connect()) as other, other, other.cursor() as at_the_same_time:
+            at_the_same_time.execute("SELECT pg_backend_pid()")
+            cursor.execute("SELECT pg_backend_pid()")
+            if at_the_same_time.fetchone()[0] == pid or cursor.fetchone()[0] != pid:
+                connection.close()
+                raise self._pooled()
+        return int(pid)
+
+    def _pooled(self) -> DatabaseError:
+        return DatabaseError(POOLED.format(variable=self.address.variable))
 
     @contextmanager
     def _connected(self) -> Iterator[Any]:
@@ -80,44 +131,38 @@ class Database:
             with closing(self._connect()) as connection:
                 yield connection
 
-    def _connect(self, settings: str = "") -> Any:
-        return psycopg2.connect(
-            self.url,
-            connect_timeout=CONNECT_SECONDS,
-            application_name="voucher-pipeline",
-            cursor_factory=NamedTupleCursor,
-            options=f"-c timezone=UTC -c lock_timeout={LOCK_SECONDS}s {settings}",
-        )
+    def _connect(self) -> Any:
+        return postgres.connect(self.address, application_name="voucher-pipeline", cursor_factory=NamedTupleCursor)
+
+    @contextmanager
+    def _our_errors(self) -> Iterator[None]:
+        """Raise the driver's errors as ours: its own words may show what the address holds."""
+        try:
+            yield
+        except psycopg2.Error as error:
+            answer = sqlstates.classify(error)
+            busy = DatabaseBusy if answer.sqlstate == "55P03" else DatabaseAway
+            ours = busy if answer.retryable else DatabaseError
+            raise ours(sqlstates.explain(error, self.address)) from None
+        except UnicodeDecodeError:
+            raise DatabaseError(
+                "a text in the database is not UTF-8: another program wrote it, or the database's ENCODING is not that "
+                "of its texts; correct it, or migrate a database with ENCODING 'UTF8'"
+            ) from None
 
 
-@contextmanager
-def _our_errors() -> Iterator[None]:
-    """What the driver says holds no password."""
-    try:
-        yield
-    except psycopg2.errors.InsufficientPrivilege as error:
-        raise DatabaseError(
-            f"Postgres refused: {_first_line(error)}; `python -m pipeline migrate` lets the role of "
-            "PIPELINE_DATABASE_URL do what it needs"
-        ) from error
-    except MISSING as error:
-        raise DatabaseError(
-            f"Postgres lacks the tables ({_first_line(error)}); `python -m pipeline migrate` makes them"
-        ) from error
-    except psycopg2.errors.LockNotAvailable as error:
-        raise DatabaseBusy(
-            f"another session holds on to a table for more than {LOCK_SECONDS} s (pg_stat_activity shows whose); run "
-            "again when it is done"
-        ) from error
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        # Where a rollback failed because Postgres had died, what the statement before it said tells more.
-        raise DatabaseAway(
-            f"Postgres does not answer ({_first_line(error.__context__ or error)}); "
-            "check PIPELINE_DATABASE_URL, else DATABASE_URL, and that it runs"
-        ) from error
-    except psycopg2.Error as error:
-        raise DatabaseError(f"Postgres refused: {_first_line(error)}") from error
+def _local_port(connection: Any) -> int | None:
+    """The TCP port on this side; None of a Unix socket."""
+    with socket.socket(fileno=dup(connection.fileno())) as own:
+        return own.getsockname()[1] if own.family in (socket.AF_INET, socket.AF_INET6) else None
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _unlock(connection: Any) -> bool:
+    """Let go of the lock; False when it was another server process that had it."""
+    with suppress(psycopg2.Error):  # what went away has let go
+        connection.rollback()
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", (ONE_RUN,))
+            return bool(cursor.fetchone()[0])
+    return True

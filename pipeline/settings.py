@@ -3,16 +3,22 @@
 import logging
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import date
 
 from pipeline import PipelineError
+from shared import environment
+from shared.addresses import shown
+from shared.environment import FIRST_LOOK, is_production
+from shared.postgres import Address
 
 log = logging.getLogger("pipeline")
 
 DEFAULT_MEMORY, LEAST_MEMORY = 1536, 768  # MiB
-FIRST_LOOK = "first-look"  # a part of every password and secret that docker-compose.yml comes with
+DAY = 24 * 60 * 60
+PLAIN_HOST, PLAIN_PLACE = re.compile(r"[\w.-]+:\d+"), re.compile(r"/[\w./-]*|s3://[\w.-]+/?")
 OF_SECRETS = ("DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL", "AIRFLOW")  # how variables with one begin
 
 
@@ -22,20 +28,20 @@ class SettingsError(PipelineError):
 
 @dataclass(frozen=True)
 class Settings:
-    """source: where the history lies (see source.parts); database_url: the pipeline's own (libpq's form);
-    anonymous: read S3 unsigned; today: the pinned reference day or None; keep_runs: of how many published
-    runs the cleaned rows are kept; memory: what a process may take, in MiB; dask: a scheduler's address, '' for none;
-    rows: where cleaned rows go as Parquet, s3://bucket/prefix/, '' for Postgres.
+    """source: where the history lies (see source.parts); database_url: the pipeline's own; anonymous: read S3 unsigned;
+    today: the pinned reference day or None; keep_runs: of how many published runs the cleaned rows are kept; memory:
+    what a process may take, in MiB; dask: a scheduler's address, '' for none; rows: where cleaned rows go as Parquet,
+    s3://bucket/prefix/, '' for Postgres. Addresses may hold secrets, and are left out of its own text.
     """
 
-    source: str
-    database_url: str
+    source: str = field(repr=False)
+    database_url: Address | str = field(repr=False)
     anonymous: bool = False
     today: date | None = None
     keep_runs: int = 5
     memory: int = DEFAULT_MEMORY
-    dask: str = ""
-    rows: str = ""
+    dask: str = field(default="", repr=False)
+    rows: str = field(default="", repr=False)
 
     @classmethod
     def read(cls, source: str | None = None, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -43,46 +49,86 @@ class Settings:
 
         Raises SettingsError naming the variable and the way out.
         """
-        if not (source or environ.get("VOUCHER_SOURCE")):
+        source = (source or "").strip() or environment.text(environ, "VOUCHER_SOURCE")
+        if not source:
             raise SettingsError("VOUCHER_SOURCE is not set; after `make up`, `. .local/env` sets it")
-        return cls(
-            source=source or environ["VOUCHER_SOURCE"],
-            database_url=database_url(environ),
-            anonymous=environ.get("VOUCHER_S3_ANONYMOUS", "") not in {"", "0"},
-            today=_day(environ.get("TODAY", "")),
-            keep_runs=_count(environ, "VOUCHER_KEEP_RUNS", 5, least=1),
-            memory=memory(environ),
-            dask=_dask(environ.get("VOUCHER_DASK", "")),
-            rows=_rows(environ.get("VOUCHER_ROWS", "")),
-        )
+        with _our_errors():
+            return cls(
+                source=source,
+                database_url=database_url(environ),
+                anonymous=environment.yes_no(environ, "VOUCHER_S3_ANONYMOUS"),
+                today=_day(environment.text(environ, "TODAY")),
+                keep_runs=environment.whole(environ, "VOUCHER_KEEP_RUNS", 5, least=1),
+                memory=memory(environ),
+                dask=_dask(environment.text(environ, "VOUCHER_DASK")),
+                rows=_rows(environment.text(environ, "VOUCHER_ROWS")),
+            )
 
 
-def database_url(environ: Mapping[str, str]) -> str:
+def database_url(environ: Mapping[str, str]) -> Address:
     """Where the tables lie, as the pipeline's own role, or, with a warning, as their owner. Raises SettingsError."""
     refuse_first_look(environ)
-    if own := environ.get("PIPELINE_DATABASE_URL"):
+    if own := address(environ, "PIPELINE_DATABASE_URL"):
         return own
-    if environ.get("VOUCHER_ENV") == "production":
+    if is_production(environ):
         raise SettingsError(
             "PIPELINE_DATABASE_URL is not set, which VOUCHER_ENV=production demands; name the pipeline's role"
         )
-    if owner := environ.get("DATABASE_URL", ""):
-        log.warning("PIPELINE_DATABASE_URL is not set: the pipeline works as the owner, by DATABASE_URL")
+    owner = owner_url(environ)
+    log.warning("PIPELINE_DATABASE_URL is not set: the pipeline works as the owner, by DATABASE_URL")
+    return owner
+
+
+def owner_url(environ: Mapping[str, str]) -> Address:
+    """Where the tables lie, as their owner. Raises SettingsError."""
+    if owner := address(environ, "DATABASE_URL"):
         return owner
     raise SettingsError("DATABASE_URL is not set; after `make up`, `. .local/env` sets it")
+
+
+def address(environ: Mapping[str, str], name: str) -> Address | None:
+    """The database's address in a variable; None where it is unset. Raises SettingsError."""
+    with _our_errors():
+        return Address.read(environ[name], name) if environment.text(environ, name) else None
 
 
 def refuse_first_look(environ: Mapping[str, str]) -> None:
     """Raises SettingsError where production would run with a secret that everyone can read; elsewhere it warns."""
     found = (name for name, value in environ.items() if name.startswith(OF_SECRETS) and FIRST_LOOK in value)
     names = ", ".join(sorted(found))
-    if names and environ.get("VOUCHER_ENV") == "production":
+    if names and is_production(environ):
         raise SettingsError(
             f"the first look's password or secret, which everyone knows, is in {names}, and VOUCHER_ENV=production "
             "refuses it; set your own, as .env.example shows"
         )
     if names:
         log.warning("the first look's password or secret is in %s: set your own before others can reach this", names)
+
+
+def warn(environ: Mapping[str, str] = os.environ) -> None:
+    """Warn of variables that look like settings and are none; once, where a command or a DAG run begins."""
+    for warning in environment.warnings(environ):
+        log.warning("%s", warning)
+
+
+def memory(environ: Mapping[str, str] = os.environ) -> int:
+    """How much a process may take, in MiB. Raises SettingsError."""
+    with _our_errors():
+        return environment.whole(environ, "VOUCHER_MEMORY_MIB", DEFAULT_MEMORY, least=LEAST_MEMORY)
+
+
+def retry_seconds(environ: Mapping[str, str] = os.environ) -> int:
+    """How long Airflow waits before it tries a failed task again. Raises SettingsError."""
+    with _our_errors():
+        return environment.whole(environ, "VOUCHER_RETRY_SECONDS", 30, least=0, most=DAY)
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except environment.SettingsError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _day(text: str) -> date | None:
@@ -94,25 +140,22 @@ def _day(text: str) -> date | None:
         ) from None
 
 
-def memory(environ: Mapping[str, str] = os.environ) -> int:
-    """How much a process may take, in MiB. Raises SettingsError."""
-    return _count(environ, "VOUCHER_MEMORY_MIB", DEFAULT_MEMORY, least=LEAST_MEMORY)
-
-
-def _count(environ: Mapping[str, str], name: str, default: int, least: int) -> int:
-    text = environ.get(name) or str(default)
-    if not text.isdecimal() or int(text) < least:
-        raise SettingsError(f"{name} is {text!r}, not a whole number from {least} upwards")
-    return int(text)
-
-
 def _dask(text: str) -> str:
-    if text and not text.startswith(("tcp://", "tls://")):
-        raise SettingsError(f"VOUCHER_DASK is {text!r}, not the address of a scheduler like tcp://scheduler:8786")
+    if text and not (text.startswith(("tcp://", "tls://")) and shown(text) == text.rstrip("/")):
+        raise SettingsError(
+            f"VOUCHER_DASK{_is(text, PLAIN_HOST)} not the address of a scheduler like tcp://scheduler:8786"
+        )
     return text
 
 
 def _rows(text: str) -> str:
-    if text and not re.fullmatch(r"s3://[^/]+/.+", text):
-        raise SettingsError(f"VOUCHER_ROWS is {text!r}, not s3://bucket/prefix/; unset it to keep rows in Postgres")
+    if text and not (re.fullmatch(r"s3://[^/]+/.+", text) and shown(text) == text):
+        raise SettingsError(
+            f"VOUCHER_ROWS{_is(text, PLAIN_PLACE)} not s3://bucket/prefix/; unset it to keep rows in Postgres"
+        )
     return f"{text.rstrip('/')}/" if text else ""
+
+
+def _is(text: str, plain: re.Pattern[str]) -> str:
+    """The value of an address, but only where no part of it can be a secret: one that is mistyped may show anything."""
+    return f" is {text!r}," if plain.fullmatch(text) else " has a value that is"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+FIRST_LOOK = "first-look"  # a part of every password and secret that docker-compose.yml comes with
 YES, NO = {"1", "true", "yes", "y", "on"}, {"0", "false", "no", "n", "off"}
 SHOWN = 40  # characters of a value that a message repeats
 # Kubernetes describes each service of a namespace to its containers: VOUCHER_API_PORT_8000_TCP for voucher-api.

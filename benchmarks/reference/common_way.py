@@ -8,9 +8,7 @@ from typing import Any
 
 import boto3
 import pandas as pd
-from sqlalchemy import create_engine
-
-from app.settings import database_url as by_psycopg2
+from sqlalchemy import create_engine, make_url
 
 FREQUENT = {"0-4": (0, 4), "5-13": (5, 13), "14-37": (14, 37), "38+": (38, None)}
 RECENCY = {
@@ -35,7 +33,7 @@ def run(bucket: str, key: str, database_url: str) -> int:
     placed = cleaned.apply(segments_of, axis=1)
     cleaned["frequent_segment"] = [frequent for frequent, _ in placed]
     cleaned["recency_segment"] = [recency for _, recency in placed]
-    engine = create_engine(by_psycopg2(database_url))
+    engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg2"))
     cleaned.to_sql("cleaned", engine, if_exists="replace", index=False)
     most_used(cleaned).to_sql("segments", engine, if_exists="replace", index=False)
     engine.dispose()

@@ -7,17 +7,16 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.orm import Session
 
-from app.settings import database_url
 from benchmarks.reference import QUERY
 
 NAMES = ("country_code", "segment_name", "total_orders")
 STATEMENT = text(QUERY.format(**{name: f":{name}" for name in NAMES}, last_order_ts="CAST(:last_order_ts AS date)"))
 
 app = FastAPI()
-engine = create_engine(database_url(os.environ["DATABASE_URL"]))
+engine = create_engine(make_url(os.environ["DATABASE_URL"]).set(drivername="postgresql+psycopg2"))
 
 
 class Customer(BaseModel):

@@ -5,43 +5,83 @@ from pathlib import Path
 import psycopg2
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from alembic.util import CommandError
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
 
 from pipeline import PipelineError
 from pipeline.migrations import roles
+from shared import postgres, sqlstates
+from shared.environment import SettingsError
+from shared.postgres import Address
 
 LOCK = 0x766F7563686572  # "voucher": two migrations at once wait for each other
+# For the one transaction that a migration is; a limit of the owner's role must not end it.
+SETTINGS = {
+    "timezone": "UTC",
+    "lock_timeout": "0",
+    "statement_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
 
 
 class MigrationError(PipelineError):
     """The database can't be reached, or refuses."""
 
 
-def migrate(database_url: str, pipeline_url: str | None = None, api_url: str | None = None) -> None:
-    """Bring the database at `database_url` (the owner's, in libpq's form) to the newest schema version, and the roles
-    of the other two URLs to their passwords and privileges; all of it or nothing.
+def migrate(
+    database_url: Address | str, pipeline_url: Address | str | None = None, api_url: Address | str | None = None
+) -> None:
+    """Bring the database at `database_url` (the owner's) to the newest schema version, and the roles of the other two
+    addresses to their passwords and privileges; all of it or nothing.
 
     Raises MigrationError when the database can't be reached or refuses, RoleError when a role can't be used.
     """
     wanted = roles.named(pipeline_url, api_url)
+    owner = _read(database_url)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    try:
-        engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg2"))
-    except ArgumentError:
-        raise MigrationError("DATABASE_URL is not postgresql://user:password@host:port/database") from None
+    engine = create_engine("postgresql+psycopg2://", creator=lambda: postgres.connect(owner))
     try:
         with engine.begin() as connection:
+            driver = connection.connection.dbapi_connection
+            connection.exec_driver_sql(postgres.set_local(owner, driver, SETTINGS))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-            roles.make(connection.connection.cursor(), wanted)
+            roles.make(connection.connection.cursor(), wanted, owner)
     except (DBAPIError, psycopg2.Error) as error:
-        refusal = error.orig if isinstance(error, DBAPIError) else error
-        said = str(refusal).strip().splitlines()[0]
-        if isinstance(refusal, psycopg2.OperationalError):
-            raise MigrationError(f"Postgres does not answer ({said}); check DATABASE_URL and that it runs") from error
-        raise MigrationError(f"Postgres refused: {said}; DATABASE_URL must name the tables' owner") from error
+        refusal = _refusal(error, owner)
+        for role in wanted:
+            refusal = role.address.redacted(refusal)
+        raise MigrationError(refusal) from None
+    except CommandError as error:
+        if "Can't locate revision" not in str(error):
+            raise
+        raise MigrationError(
+            "the tables are of a newer version than this software; use the version that migrated them last, or restore "
+            "a backup from before"
+        ) from None
     finally:
         engine.dispose()
+
+
+def _read(database_url: Address | str) -> Address:
+    try:
+        return Address.read(database_url, "DATABASE_URL") if isinstance(database_url, str) else database_url
+    except SettingsError as error:
+        raise MigrationError(str(error)) from None
+
+
+def _refusal(error: BaseException, owner: Address) -> str:
+    """What happened, and what an administrator can do that the owner may not."""
+    if sqlstates.classify(error).sqlstate != "42501":
+        return sqlstates.explain(error, owner)
+    said = sqlstates.detail(error, owner)
+    if "permission denied for database" in said:
+        return (
+            "the role of DATABASE_URL may not make the schema; let an administrator run CREATE SCHEMA voucher "
+            "AUTHORIZATION role, with that role and in that database, then migrate again"
+        )
+    return f"Postgres refused: {said}; DATABASE_URL must name the role that owns the tables"

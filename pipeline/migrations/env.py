@@ -4,7 +4,9 @@ from alembic import context
 from sqlalchemy import text
 
 connection = context.config.attributes["connection"]
-connection.execute(text("CREATE SCHEMA IF NOT EXISTS voucher"))
+# CREATE SCHEMA IF NOT EXISTS asks for CREATE on the database even where an administrator has made the schema.
+if not connection.scalar(text("SELECT to_regnamespace('voucher') IS NOT NULL")):
+    connection.execute(text("CREATE SCHEMA voucher"))
 context.configure(connection=connection, version_table_schema="voucher", transactional_ddl=True)
 with context.begin_transaction():
     context.run_migrations()

@@ -8,10 +8,11 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from pipeline import PipelineError
+from shared import postgres, sqlstates
+from shared.environment import SettingsError
+from shared.postgres import FORM, Address
 
 log = logging.getLogger("pipeline")
 
@@ -42,43 +43,55 @@ class RoleError(PipelineError):
 
 @dataclass(frozen=True)
 class Role:
-    """A role as the URL in an environment's `variable` names it; `may` lists its privileges beside SELECT."""
+    """A role as an address names it; `may` lists its privileges beside SELECT."""
 
-    variable: str
-    name: str
-    password: str | None
+    address: Address
     may: Mapping[str, str]
 
+    @property
+    def variable(self) -> str:
+        return self.address.variable
 
-def named(pipeline_url: str | None, api_url: str | None) -> list[Role]:
-    """The roles of those URLs that are set. Raises RoleError when one can't be read."""
+    @property
+    def name(self) -> str:
+        return self.address.username
+
+    @property
+    def password(self) -> str | None:
+        return self.address.password
+
+
+def named(pipeline_url: Address | str | None, api_url: Address | str | None) -> list[Role]:
+    """The roles of those addresses that are set. Raises RoleError when one can't be read or names none."""
     roles = []
     for variable, url, may in (("PIPELINE_DATABASE_URL", pipeline_url, PIPELINE), ("API_DATABASE_URL", api_url, API)):
-        if url:
-            try:
-                parsed = make_url(url)
-            except ArgumentError:
-                parsed = None
-            if not parsed or not parsed.username:
-                raise RoleError(f"{variable} is not postgresql://role:password@host:port/database")
-            roles.append(Role(variable, parsed.username, parsed.password, may))
+        if not url:
+            continue
+        try:
+            address = Address.read(url, variable) if isinstance(url, str) else url
+        except SettingsError as error:
+            raise RoleError(str(error)) from None
+        if not address.username:
+            raise RoleError(f"{variable} is not {FORM}: it names no role")
+        roles.append(Role(address, may))
     return roles
 
 
-def make(cursor: Any, roles: Iterable[Role]) -> None:
+def make(cursor: Any, roles: Iterable[Role], owner: Address) -> None:
     """Let each role log in by its password and do what it may, nothing else; the owner itself is left alone.
 
     Raises RoleError when a role may too much already, or when the owner may not make it.
     """
     others = [role for role in roles if role.name != cursor.connection.info.user]
     if len({role.name for role in others}) < len(others):
-        raise RoleError(f"both the pipeline and the API would be {others[0].name!r}; name two roles in their URLs")
+        variables = " and ".join(role.variable for role in others)
+        raise RoleError(f"{variables} name the same role, but the pipeline and the API need one each; name two")
     for role in others:
-        _let_log_in(cursor, role)
+        _let_log_in(cursor, role, owner)
         _grant(cursor, role)
 
 
-def _let_log_in(cursor: Any, role: Role) -> None:
+def _let_log_in(cursor: Any, role: Role, owner: Address) -> None:
     cursor.execute(
         """SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls
             OR pg_has_role(oid, current_user, 'MEMBER') FROM pg_roles WHERE rolname = %s""",
@@ -87,21 +100,21 @@ def _let_log_in(cursor: Any, role: Role) -> None:
     found = cursor.fetchone()
     if found and found[0]:
         raise RoleError(
-            f"{role.variable} names {role.name!r}, which is a superuser, may make roles or databases, or is a member "
-            "of the owner; name a role that may nothing of its own"
+            f"the role of {role.variable} is a superuser, may make roles or databases, or is a member of the owner; "
+            "name a role that may nothing of its own"
         )
     if not found:
         _set_password(cursor, role, "CREATE ROLE {} LOGIN NOINHERIT PASSWORD {}", "does not exist")
-    elif role.password and (refusal := _login_refusal(cursor, role)):
+    elif role.password and (refusal := _login_refusal(role, owner)):
         _set_password(cursor, role, "ALTER ROLE {} LOGIN PASSWORD {}", f"can't log in ({refusal})")
 
 
-def _login_refusal(cursor: Any, role: Role) -> str | None:
+def _login_refusal(role: Role, owner: Address) -> str | None:
     """Why it can't log in by its password where the owner did; None when it can, and so need not be altered."""
     try:
-        psycopg2.connect(cursor.connection.dsn, user=role.name, password=role.password).close()
+        postgres.connect(owner.for_role(role.address)).close()
     except psycopg2.OperationalError as error:
-        return str(error).strip()
+        return sqlstates.happened(error, role.address)
     return None
 
 
@@ -111,13 +124,13 @@ def _set_password(cursor: Any, role: Role, statement: str, why: str) -> None:
     name = sql.Identifier(role.name)
     try:
         cursor.execute(sql.SQL(statement).format(name, sql.Literal(verifier)))
-    except psycopg2.errors.InsufficientPrivilege as error:
-        shown = sql.SQL(statement).format(name, sql.Literal("...")).as_string(cursor)
+    except psycopg2.errors.InsufficientPrivilege:
+        shown = statement.format("role", "'password'")
         raise RoleError(
-            f"{role.variable}: the role {role.name!r} {why}, and {cursor.connection.info.user!r} may not change that; "
-            f"let an administrator run {shown} with the URL's password, then migrate again"
-        ) from error
-    log.info("migrate: the role %s has the password of %s now", role.name, role.variable)
+            f"the role of {role.variable} {why}, and the owner may not change that; let an administrator run {shown} "
+            f"with the role and the password of {role.variable}, then migrate again"
+        ) from None
+    log.info("migrate: the role of %s has its password now", role.variable)
 
 
 def _grant(cursor: Any, role: Role) -> None:
@@ -145,3 +158,9 @@ def _grant(cursor: Any, role: Role) -> None:
     for what, privileges in role.may.items():
         grant = sql.SQL(f"GRANT {privileges} ON {what} TO {{role}}")
         cursor.execute(grant.format(**names))
+    cursor.execute("SELECT has_database_privilege(%s, current_database(), 'CONNECT')", (role.name,))
+    if not cursor.fetchone()[0]:  # Postgres only warns of a GRANT that was not the owner's to make
+        raise RoleError(
+            f"the role of {role.variable} may not connect to the database, and the owner may not change that; let an "
+            "administrator run GRANT CONNECT ON DATABASE for it, then migrate again"
+        )

@@ -233,14 +233,16 @@ def test_an_owner_without_createrole(postgres: Postgres, name: str) -> None:
     postgres.execute("CREATE DATABASE {} OWNER {}", name, name)
     owner, api = postgres.url(name, name, "word"), postgres.url(name, f"{name}_api", "other-word")
     with pytest.raises(
-        RoleError, match=rf"'{name}' may not .* administrator run CREATE ROLE \"{name}_api\""
+        RoleError, match=r"role of API_DATABASE_URL does not exist, .* administrator run CREATE ROLE role LOGIN"
     ) as refusal:
         migrate(owner, api_url=api)
     assert "other-word" not in str(refusal.value)
     assert ask(owner, "SELECT to_regnamespace('voucher')") == [(None,)]
 
     postgres.execute("CREATE ROLE {} LOGIN PASSWORD 'earlier-word'", f"{name}_api")
-    with pytest.raises(RoleError, match=rf"password authentication failed.* ALTER ROLE \"{name}_api\" LOGIN"):
+    with pytest.raises(
+        RoleError, match=r"API_DATABASE_URL can't log in \(Postgres refused the password\).* ALTER ROLE role LOGIN"
+    ):
         migrate(owner, api_url=api)
 
     postgres.execute("ALTER ROLE {} LOGIN PASSWORD 'other-word'", f"{name}_api")
@@ -254,7 +256,7 @@ def test_an_owner_without_createrole(postgres: Postgres, name: str) -> None:
 def test_a_role_that_may_too_much(postgres: Postgres, database: str, name: str, powers: str) -> None:
     """A role with powers of its own is refused by the variable's name, unchanged, and with it the whole migration."""
     postgres.execute(f"CREATE ROLE {{}} LOGIN PASSWORD 'word' {powers}", name)
-    with pytest.raises(RoleError, match=f"API_DATABASE_URL names '{name}', which"):
+    with pytest.raises(RoleError, match="the role of API_DATABASE_URL is a superuser, may"):
         migrate(database, as_role(database, f"{name}_pipeline"), as_role(database, name, "another"))
     assert ask(as_role(database, name, "word"), "SELECT 1") == [(1,)]
     assert not ask(database, "SELECT FROM pg_roles WHERE rolname = %s", f"{name}_pipeline")
@@ -263,7 +265,7 @@ def test_a_role_that_may_too_much(postgres: Postgres, database: str, name: str, 
 def test_one_role_for_both(database: str, name: str) -> None:
     """The pipeline and the API can't share a role, unless it is the owner, for a first look."""
     migrate(database, database, database)
-    with pytest.raises(RoleError, match=f"both the pipeline and the API would be '{name}'"):
+    with pytest.raises(RoleError, match="PIPELINE_DATABASE_URL and API_DATABASE_URL name the same role"):
         migrate(database, as_role(database, name), as_role(database, name))
 
 
@@ -280,7 +282,7 @@ def test_the_command_makes_the_roles(database: str, name: str, command: Callable
     url = as_role(database, name)
     result = command("migrate", API_DATABASE_URL=url)
     assert (result.returncode, result.stderr) == (0, "")
-    assert f"the role {name} has the password of API_DATABASE_URL now" in result.stdout
+    assert "the role of API_DATABASE_URL has its password now" in result.stdout
     assert ask(url, "SELECT count(*) FROM voucher.segment") == [(0,)]
 
 

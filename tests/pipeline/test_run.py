@@ -324,19 +324,22 @@ def test_a_run_that_is_not_on_record_is_named(pipeline_database: str) -> None:
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({"DATABASE_URL": "x"}, "VOUCHER_SOURCE is not set"),
+        ({"DATABASE_URL": "host=x"}, "VOUCHER_SOURCE is not set"),
         ({"VOUCHER_SOURCE": "x"}, "DATABASE_URL is not set"),
         (
-            {"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_ENV": "production"},
+            {"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x", "VOUCHER_ENV": "production"},
             "PIPELINE_DATABASE_URL is not set, which",
         ),
-        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "TODAY": "tomorrow"}, "TODAY is 'tomorrow'"),
-        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_KEEP_RUNS": "0"}, "VOUCHER_KEEP_RUNS is '0'"),
-        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_MEMORY_MIB": "767"}, "VOUCHER_MEMORY_MIB is '767'"),
-        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_MEMORY_MIB": "2G"}, "VOUCHER_MEMORY_MIB is '2G'"),
-        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_DASK": "host:8786"}, "VOUCHER_DASK is 'host:8786'"),
-        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_ROWS": "s3://bucket"}, "VOUCHER_ROWS is 's3://bucket'"),
-        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "x", "VOUCHER_ROWS": "/rows/"}, "VOUCHER_ROWS is '/rows/'"),
+        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x", "TODAY": "tomorrow"}, "TODAY is 'tomorrow'"),
+        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x", "VOUCHER_KEEP_RUNS": "0"}, "VOUCHER_KEEP_RUNS is '0'"),
+        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x", "VOUCHER_MEMORY_MIB": "767"}, "VOUCHER_MEMORY_MIB is '767'"),
+        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x", "VOUCHER_MEMORY_MIB": "2G"}, "VOUCHER_MEMORY_MIB is '2G'"),
+        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x", "VOUCHER_DASK": "host:8786"}, "VOUCHER_DASK is 'host:8786'"),
+        (
+            {"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x", "VOUCHER_ROWS": "s3://bucket"},
+            "VOUCHER_ROWS is 's3://bucket'",
+        ),
+        ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x", "VOUCHER_ROWS": "/rows/"}, "VOUCHER_ROWS is '/rows/'"),
     ],
 )
 def test_a_setting_that_is_missing_or_wrong_is_named(environ: dict[str, str], message: str) -> None:
@@ -347,7 +350,7 @@ def test_a_setting_that_is_missing_or_wrong_is_named(environ: dict[str, str], me
 
 def test_where_and_by_whom_parts_are_loaded_is_set() -> None:
     """Memory in MiB, a scheduler, a prefix that ends in a slash; unset: 1536, this process, Postgres."""
-    least = {"VOUCHER_SOURCE": "x", "DATABASE_URL": "x"}
+    least = {"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x"}
     asked = {"VOUCHER_MEMORY_MIB": "768", "VOUCHER_DASK": "tls://host:8786", "VOUCHER_ROWS": "s3://bucket/rows"}
     found = [Settings.read(environ=environ) for environ in (least, least | asked)]
     assert [(each.memory, each.dask, each.rows) for each in found] == [

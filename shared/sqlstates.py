@@ -1,0 +1,149 @@
+"""What Postgres and its driver answer, told apart by SQLSTATE, and what helps. Read by the pipeline and the service.
+
+The driver has no SQLSTATE while it connects: there, the words of its message decide.
+"""
+
+import re
+from dataclasses import dataclass, replace
+
+import psycopg2
+import sqlalchemy.exc
+
+from shared.postgres import HIDDEN, Address
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of Postgres: an SQLSTATE or the two characters of its class, what it means, and what to do.
+
+    `message` has a place for the server's own words, `remedy` one for the variable that holds the address. `words` are
+    a regular expression for the driver's message while it connects, '' for what happens later only.
+    """
+
+    sqlstate: str
+    message: str
+    retryable: bool
+    remedy: str
+    words: str = ""
+
+
+AWAY = Answer("08", "Postgres does not answer ({detail})", True, "check {variable} and that it runs")
+OTHER = Answer("", "Postgres refused: {detail}", False, "see the log of Postgres")
+FULL = Answer("53", "Postgres has no more of something ({detail})", True, "give the server more of it")
+NO_TABLES = Answer("42P01", "Postgres lacks the tables ({detail})", False, "`python -m pipeline migrate` makes them")
+NO_TEXT = Answer("22P05", "the database cannot hold a text ({detail})", False,
+                 "make a database with ENCODING 'UTF8', or correct the text")  # fmt: skip
+COLLISION = Answer("40001", "two sessions wanted the same rows ({detail})", True, "run again")
+
+# The first that fits counts. Those without an SQLSTATE come from the driver alone.
+ANSWERS = (
+    Answer("57P03", "Postgres is starting or stopping ({detail})", True, "wait until it is up",
+           r"starting up|shutting down|in recovery mode|not (yet )?accepting connections"),
+    Answer("28P01", "Postgres refused the password", False,
+           "correct it in {variable}; docs/operations.md, Rotating secrets, tells how a database gets another",
+           r"password authentication failed|SASL authentication failed|auth failed|no password supplied"),
+    Answer("28", "Postgres does not let the role of {variable} in", False,
+           "check that the role exists and may log in, and pg_hba.conf of the server",
+           r"pg_hba\.conf|not permitted to log in|role .* does not exist|authentication failed|denied for database"),
+    Answer("3D000", "Postgres has no such database as {variable} names", False,
+           "create it, or correct the name behind the last / of the address",
+           r"database .* does not exist|no such database"),
+    replace(FULL, sqlstate="53300", message="Postgres has no connection left ({detail})",
+            remedy="close others, or raise max_connections or the role's CONNECTION LIMIT",
+            words=r"too many (clients|connections)|connection slots|no more connections"),
+    Answer("08P01", "a connection pooler refused a start-up parameter", False,
+           "remove `options` from {variable}, or let the pooler ignore that parameter",
+           r"unsupported startup parameter|command-line options"),
+    Answer("25006", "Postgres takes no writes: it is a replica, or read-only", False, "name the primary in {variable}"),
+    Answer("", "no server of {variable} is what target_session_attrs asks for", True,
+           "name the primary too, or wait until a replica has taken over",
+           r"session is (not )?read-only|hot standby mode"),
+    replace(AWAY, words=r"SSL SYSCALL|SSL connection has been closed|closed the connection|terminating connection"),
+    replace(AWAY, sqlstate="57P"),
+    Answer("", "Postgres and {variable} do not agree on encryption", False,
+           "check sslmode and the certificates that the address names", r"SSL|certificate|GSSAPI|sslmode|sslrootcert"),
+    Answer("", "the driver cannot use a parameter of {variable}", False,
+           "check the names and values behind its ?", r"^invalid|: invalid|could not match|definition of service"),
+    Answer("57014", "Postgres cancelled a statement ({detail})", False,
+           "run again; if this comes back, look for statement_timeout in {variable} and for who cancels"),
+    Answer("53100", "the disk of Postgres is full ({detail})", False, "free space on it, then run again"),
+    replace(FULL, sqlstate="53200", message="Postgres has too little memory ({detail})"),
+    FULL,
+    Answer("54000", "a value is too long for an index of Postgres ({detail})", False,
+           "find the longest country_code of the history, and correct it or drop its rows by a rule"),
+    Answer("54", "a limit of Postgres is exceeded ({detail})", False, "see the log of Postgres"),
+    Answer("55P03", "another session holds on to a table ({detail}; pg_stat_activity shows whose)", True,
+           "run again when it is done"),
+    Answer("42501", "Postgres refused: {detail}", False,
+           "`python -m pipeline migrate` lets the role of {variable} do what it needs"),
+    NO_TABLES,
+    replace(NO_TABLES, sqlstate="3F000"),
+    replace(NO_TABLES, sqlstate="42883"),
+    NO_TEXT,
+    replace(NO_TEXT, sqlstate="22021"),
+    COLLISION,
+    replace(COLLISION, sqlstate="40P01"),
+)  # fmt: skip
+
+DETAILS = (
+    ("Connection refused", "connection refused"),
+    ("timeout expired", "no answer in time"),
+    ("could not translate host name", "unknown host"),
+    ("No such file or directory", "no such socket"),
+    ("No route to host", "no route to the host"),
+    ("Network is unreachable", "the network is unreachable"),
+    ("server closed the connection", "the server closed the connection"),
+    ("starting up", "it is starting up"),
+    ("shutting down", "it is shutting down"),
+    ("in recovery mode", "it is in recovery mode"),
+)
+BYTES = re.compile(r"0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
+
+
+def classify(error: BaseException) -> Answer:
+    """Return the answer that the error is, by its SQLSTATE, else by the driver's words."""
+    error = cause(error)
+    if state := getattr(error, "pgcode", None):
+        fitting = (each for each in ANSWERS if each.sqlstate and state.startswith(each.sqlstate))
+        return next(fitting, OTHER)
+    if isinstance(error, psycopg2.ProgrammingError):  # of this side: no server was asked
+        return OTHER
+    said = str(error)
+    return next((each for each in ANSWERS if each.words and re.search(each.words, said, re.MULTILINE)), AWAY)
+
+
+def explain(error: BaseException, address: Address) -> str:
+    """Return what happened and what to do, in one line with nothing of the address in it."""
+    answer = classify(error)
+    happened = f"{answer.message}; {answer.remedy}"
+    return happened.format(detail=detail(error, address), variable=address.variable)
+
+
+def happened(error: BaseException, address: Address) -> str:
+    """Return what happened alone."""
+    return classify(error).message.format(detail=detail(error, address), variable=address.variable)
+
+
+def detail(error: BaseException, address: Address) -> str:
+    """Return the server's or driver's own words, as far as they can be shown."""
+    error = cause(error)
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if not getattr(error, "pgcode", None):
+        for words, ours in DETAILS:
+            if words in str(error):
+                return ours
+        said = re.sub(r'"[^"]*"', HIDDEN, said)
+    elif coded := BYTES.search(said):
+        text = bytes.fromhex(coded[0].replace("0x", "")).decode(errors="replace")
+        said = f"{said}: {text!r}"
+    return address.redacted(said)
+
+
+def cause(error: BaseException) -> BaseException:
+    """Return the first of the driver's errors that led to this one: a rollback fails because Postgres died before."""
+    found: BaseException | None = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+    first = found or error
+    while found:
+        first = found if isinstance(found, psycopg2.Error) else first
+        found = found.__context__
+    return first
