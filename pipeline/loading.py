@@ -66,7 +66,8 @@ def load(settings: Settings, database: Database, run: store.Run, rules: RuleBook
     if reused:
         log.info("load: %s parts were read before, by the same rules and segments", f"{reused:,}")
     if parts := store.unloaded(database, run.run_id):
-        _load(settings, run, rules, segments, parts)
+        known = [(part_id, source.located(part, settings.source)) for part_id, part in parts]
+        _load(settings, run, rules, segments, known)
     limits = engine.Limits(settings.memory - BASE_MEMORY, threads=2)
     results = add_up(store.tallies(database, run.run_id), rules, segments, limits)
     store.finish(database, run.run_id, results)

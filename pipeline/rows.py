@@ -5,12 +5,13 @@ Called by `store`, and by `run`'s step prune. A file counts once `voucher.loaded
 
 from pathlib import Path
 
-import boto3.exceptions
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import s3, scratch
-from pipeline.s3 import SourceError
+from pipeline.s3 import SourceAway, SourceError
+from pipeline.s3_answers import answer as meaning
+from shared.addresses import shown
 
 FOLDER = "loaded_by="
 SETTING = "VOUCHER_ROWS"
@@ -31,13 +32,8 @@ def write(prefix: str, run_id: str, part_id: int, kept: pa.RecordBatchReader) ->
             for batch in kept:
                 file.write_batch(batch)
         written = pq.read_metadata(path).num_rows
-        try:
-            with s3.errors(uri, SETTING):
-                s3.client().upload_file(str(path), bucket, key)
-        except boto3.exceptions.S3UploadFailedError as error:
-            raise SourceError(
-                f"{uri} can't be written ({error}); check {SETTING} and what the credentials may"
-            ) from None
+        with s3.errors(uri, SETTING), path.open("rb") as file:  # upload_file would hide the code that S3 answers
+            s3.client().upload_fileobj(file, bucket, key)
     return uri, written
 
 
@@ -59,6 +55,6 @@ def delete(prefix: str, run_id: str) -> None:
             keys = [{"Key": each["Key"]} for each in page.get("Contents", [])]
             answer = client.delete_objects(Bucket=bucket, Delete={"Objects": keys}) if keys else {}
             for fault in answer.get("Errors", []):
-                raise SourceError(
-                    f"s3://{bucket}/{fault['Key']} can't be deleted ({fault['Code']}); check what the credentials may"
-                )
+                kind = SourceAway if meaning(fault["Code"], 0).retryable else SourceError
+                name = shown(f"s3://{bucket}/{fault['Key']}")
+                raise kind(f"{name} can't be deleted ({fault['Code']}); check what the credentials may")

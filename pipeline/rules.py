@@ -169,12 +169,21 @@ SELECT {", ".join(COLUMNS)}, CAST({bits} AS BIGINT) AS matched,
             raise RuleError(f"{path}: {error}; `make rules` writes it anew from the notebook") from None
 
 
-def lacking(columns: Iterable[str]) -> str:
-    """What is wrong with a part of the history that has these columns, and what to do; '' when it has all it needs."""
+def lacking(columns: Iterable[str], uri: str = "") -> str:
+    """What is wrong with a part of the history that has these columns, and what to do; '' when it has all it needs.
+
+    Names with anything but ASCII words in them are quoted: a blank or a byte order mark can't be seen otherwise. `uri`
+    tells whether a Hive partition has the column in the name of a folder.
+    """
     there = list(columns)
-    if missing := [column for column in COLUMNS if column not in there]:
-        return f"column {', '.join(missing)} is missing; it has {', '.join(there)}. Write it with all six"
-    return ""
+    missing = [column for column in COLUMNS if column not in there]
+    if not missing:
+        return ""
+    is_missing = "column {} is missing" if len(missing) == 1 else "columns {} are missing"
+    has = ", ".join(name if re.fullmatch(r"\w+", name, re.ASCII) else repr(name) for name in there)
+    in_path = [column for column in missing if f"/{column}=" in uri]
+    hint = f" (only the folder's name has {', '.join(in_path)}, which is not read)" if in_path else ""
+    return f"{is_missing.format(', '.join(missing))}; it has {has or 'none'}{hint}. Write it with all six"
 
 
 class _Unreadable(tomlfile.Checked):

@@ -50,7 +50,7 @@ def plan(settings: Settings) -> str:
             "cleaned rows for history. Set it to another prefix"
         )
     looked_at = store.now(database)
-    found = source.parts(settings.source, settings.anonymous)
+    found = _listed(settings)
     parts = store.recorded(database, found)
     known = {part.uri for part in parts}
     parts += loading.identify(settings, [part for part in found if part.uri not in known])
@@ -203,6 +203,15 @@ def _stands_aside(database: Database, run_id: str, force: str | None) -> Outcome
 
 def _time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _listed(settings: Settings) -> Sequence[source.Part]:
+    listing = source.listed(settings.source, settings.anonymous)
+    if listing.left_out:
+        log.info("plan: %s", listing.left_out)
+    if listing.warning:
+        log.warning("plan: %s", listing.warning)
+    return listing.parts
 
 
 def _warn_of_twins(parts: Sequence[source.Part]) -> None:

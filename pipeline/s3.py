@@ -1,21 +1,33 @@
 """S3 as the environment has it: one client for all threads, and its errors as ours. Called by `source` and `rows`."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3
-import botocore.exceptions
+import botocore.exceptions as boto
 from botocore import UNSIGNED
 from botocore.client import Config
+from botocore.parsers import ResponseParserError
 
 from pipeline import PipelineError
+from pipeline.s3_answers import ANSWERS, answer
+from shared.addresses import shown
+
+__all__ = ["ANSWERS", "SourceAway", "SourceCut", "SourceError", "bucket_and_key", "client", "errors", "head", "pages"]
 
 CONNECTIONS = 32  # at once
 TIMEOUT = (5, 60)  # seconds to connect, seconds between two chunks
+SCHEME = re.compile(r"s3[an]?://", re.IGNORECASE)  # s3a and s3n are what Hadoop and Spark call it
+BUCKET = re.compile(r"[a-z0-9._-]{1,255}", re.IGNORECASE)
+CREDENTIALS = (
+    *(boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError, boto.TokenRetrievalError),
+    *(boto.NoAuthTokenError, boto.MetadataRetrievalError, boto.SSOError),
+)
+CUT = boto.IncompleteReadError, boto.ResponseStreamingError, boto.FlexibleChecksumError, boto.ChecksumError
 
 
 class SourceError(PipelineError):
@@ -28,18 +40,44 @@ class SourceAway(SourceError):
     passing = True
 
 
+class SourceCut(SourceAway):
+    """The bytes of a part ended before their time, or arrived damaged."""
+
+
 def bucket_and_key(uri: str) -> tuple[str, str]:
-    """Of s3://bucket/key. Raises SourceError."""
-    split = urlsplit(uri)
-    bucket, key = split.netloc, uri.removeprefix(f"s3://{split.netloc}").removeprefix("/")
-    if not bucket or ("/" not in uri.removeprefix("s3://")):
-        raise SourceError(f"{uri} is not s3://bucket/key")
+    """Return both of s3://bucket/key. Raises SourceError, also where the address holds credentials."""
+    bucket, slash, key = SCHEME.sub("", uri, count=1).partition("/")
+    if bucket.startswith("arn:"):
+        raise SourceError(
+            f"{shown(uri)}: an ARN can't name a bucket here; use the alias of the access point, which ends in -s3alias"
+        )
+    if "@" in bucket or ":" in bucket:
+        raise SourceError(
+            f"{shown(uri)}: an address in S3 can't hold credentials; write s3://bucket/key, and set AWS_ACCESS_KEY_ID "
+            "and AWS_SECRET_ACCESS_KEY"
+        )
+    if not (SCHEME.match(uri) and slash and bucket):
+        raise SourceError(f"{shown(uri)} is not s3://bucket/key")
+    if not BUCKET.fullmatch(bucket):
+        raise SourceError(
+            f"{shown(uri)}: this is no name of a bucket, which has letters, digits, '.', '-' and '_' only"
+        )
     return bucket, key
 
 
 def client(anonymous: bool = False) -> Any:
-    """A client for what the environment says of AWS, which threads may share: to make one takes 0.1 s."""
-    return _client(anonymous, tuple(sorted(each for each in os.environ.items() if each[0].startswith("AWS_"))))
+    """Return a client for what the environment says of AWS, which threads may share: to make one takes 0.1 s.
+
+    Raises SourceError where that can't be used.
+    """
+    try:
+        return _client(anonymous, tuple(sorted(each for each in os.environ.items() if each[0].startswith("AWS_"))))
+    except (ValueError, boto.BotoCoreError) as error:  # what they say holds addresses as they were written
+        name = "AWS_ENDPOINT_URL_S3" if type(error) is ValueError else f"the AWS settings ({type(error).__name__})"
+        raise SourceError(
+            f"{name} can't be used; check AWS_ENDPOINT_URL_S3 (like https://host:9000), AWS_PROFILE, "
+            "AWS_DEFAULT_REGION and the AWS configuration files"
+        ) from None
 
 
 @lru_cache(maxsize=8)
@@ -54,31 +92,72 @@ def _client(anonymous: bool, _environment: tuple[tuple[str, str], ...]) -> Any:
     return boto3.session.Session().client("s3", config=config)
 
 
-def pages(client: Any, bucket: str, prefix: str, **more: str) -> Iterator[Any]:
+def head(client: Any, bucket: str, key: str) -> dict[str, Any]:
+    """Return what S3 says of an object.
+
+    The answer to a refused HEAD request has no body, and so no code: a GET request of one byte brings the code, or,
+    from a server that knows no HEAD, the object.
+    """
+    try:
+        return dict(client.head_object(Bucket=bucket, Key=key))
+    except boto.ClientError as error:
+        if not error.response["Error"].get("Code", "").isdigit():
+            raise
+    found = client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")
+    found["Body"].close()
+    size = found.get("ContentRange", "").rpartition("/")[2] or found["ContentLength"]
+    return dict(found) | {"ContentLength": int(size)}
+
+
+def pages(client: Any, bucket: str, prefix: str, **more: Any) -> Iterator[Any]:
     """What list_objects_v2 answers, a thousand objects at a time."""
     yield from client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **more)
 
 
 @contextmanager
 def errors(uri: str, setting: str = "VOUCHER_SOURCE") -> Iterator[None]:
-    """What boto3 says as SourceError or SourceAway, naming `uri`, the setting that it comes from, and the way out."""
+    """Raise what boto3 says as SourceError or SourceAway, naming `uri`, the setting that it comes from, and the way
+    out. The texts of boto3 are not repeated: they hold addresses and headers as they were sent.
+    """
     try:
         yield
-    except botocore.exceptions.ClientError as error:
-        status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
-        said = error.response["Error"].get("Code", "") or status
-        ways_out = {
-            404: f"no such object; set {setting} to one that exists, or to a folder's name with a / at its end",
-            403: "access denied; check the AWS credentials, or set VOUCHER_S3_ANONYMOUS=1 for a public bucket",
-            412: "changed since the run was planned; run again",
-        }
-        kind = SourceAway if status >= 500 or status == 429 else SourceError
-        raise kind(f"{uri}: {ways_out.get(status, f'S3 answered {said}')}") from None
-    except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
+    except boto.ClientError as error:
+        raise _answered(error, uri, setting) from None
+    except CREDENTIALS:
         raise SourceError(
-            f"{uri}: {error}; set AWS credentials, or VOUCHER_S3_ANONYMOUS=1 for a public bucket"
+            f"{shown(uri)}: there are no AWS credentials, or not all of them; set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or VOUCHER_S3_ANONYMOUS=1 for a public bucket"
         ) from None
-    except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError) as error:
-        raise SourceAway(f"{uri}: S3 does not answer ({error}); check AWS_ENDPOINT_URL_S3 and the network") from None
-    except botocore.exceptions.BotoCoreError as error:
-        raise SourceError(f"{uri}: {error}") from None
+    except CUT as error:
+        raise SourceCut(
+            f"{shown(uri)}: the bytes from S3 were cut short or damaged ({type(error).__name__}); run again"
+        ) from None
+    except (boto.HTTPClientError, boto.ConnectionError) as error:
+        raise _unreachable(error, uri) from None
+    except (boto.BotoCoreError, ResponseParserError) as error:
+        raise SourceError(
+            f"{shown(uri)}: S3 can't be asked, or what answers is not S3 ({type(error).__name__}); check {setting} and "
+            "AWS_ENDPOINT_URL_S3"
+        ) from None
+
+
+def _answered(error: boto.ClientError, uri: str, setting: str) -> SourceError:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    said = str(error.response.get("Error", {}).get("Code", ""))
+    code = said if re.fullmatch(r"[\w.]{1,64}", said) else str(status)
+    known = answer(code, status)
+    kind = SourceAway if known.retryable else SourceError
+    remedy = known.remedy.replace("{setting}", setting)
+    return kind(f"{shown(uri)}: {known.meaning}; {remedy} (S3 answered {code})")
+
+
+def _unreachable(error: boto.BotoCoreError, uri: str) -> SourceError:
+    if "Invalid header value" in str(error):
+        return SourceError(f"{shown(uri)}: the AWS credentials hold a line break; set them without it")
+    if "certificate verify failed" in str(error).lower():
+        return SourceError(f"{shown(uri)}: the certificate of S3 is not trusted; set AWS_CA_BUNDLE to its authority's")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+    where = f" at {shown(endpoint)}" if endpoint else ""
+    return SourceAway(
+        f"{shown(uri)}: S3 does not answer{where} ({type(error).__name__}); check AWS_ENDPOINT_URL_S3 and the network"
+    )

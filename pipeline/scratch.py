@@ -1,13 +1,14 @@
-"""Folders for what a step needs only while it works: a fetched part, what DuckDB spills. Called by `source` and
-`engine`.
+"""Folders for what a step needs only while it works: a fetched part, what DuckDB spills. Called by `source`, `web`,
+`rows` and `engine`.
 """
 
 import errno
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
@@ -16,8 +17,11 @@ from pipeline import PipelineError
 PREFIX = "voucher-step-"
 
 
+FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
 class NoRoom(PipelineError):
-    """The disk of the temporary files is full."""
+    """The disk of the temporary files is full, or can't be written."""
 
 
 @contextmanager
@@ -26,18 +30,33 @@ def folder() -> Iterator[Path]:
 
     Raises NoRoom where what is written there does not fit.
     """
-    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        _delete_unless_used(left)
-    path, lock = _locked()
+    try:
+        for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+            _delete_unless_used(left)
+        path, lock = _locked()
+    except OSError as error:
+        raise NoRoom(
+            f"no temporary file can be made: {error.strerror}; set TMPDIR to a folder that can be written"
+        ) from None
     with lock:  # the system lets go of it when this process ends, however it ends
         try:
             yield path
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if error.errno not in FULL:
                 raise
             raise NoRoom(f"no room is left in {path.parent}; set TMPDIR to a folder on a larger disk") from None
         finally:
             shutil.rmtree(path)
+
+
+def save(chunks: Iterable[bytes], path: Path) -> str:
+    """Write these bytes to a file; their sha256."""
+    digest = sha256()
+    with path.open("wb") as file:
+        for chunk in chunks:
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
 
 
 def _locked() -> tuple[Path, IO[str]]:

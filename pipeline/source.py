@@ -1,32 +1,34 @@
 """Where the history lies: S3, an https address or files, as a list of Parquet parts with a recorded identity.
 
-`run.py` lists the parts when it plans a run, and fetches them again, unchanged, when it loads them.
+`run.py` lists the parts when it plans a run, and fetches them again, unchanged, when it loads them. Which files are
+parts is decided in `listing`, for S3 and disks alike.
 """
 
+import os
 import re
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from glob import glob
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import IO
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import requests
-from fsspec.utils import glob_translate
 
-from pipeline import SAMPLE_MARK, s3, scratch
+from pipeline import SAMPLE_MARK, folders, listing, s3, scratch, tableformats, web
+from pipeline.buckets import Bucket, Names
+from pipeline.listing import MAGIC
 from pipeline.rules import lacking
-from pipeline.s3 import TIMEOUT, SourceAway, SourceError
+from pipeline.s3 import SourceCut, SourceError
+from shared.addresses import shown
 
 CHUNK = 1 << 20  # bytes
-FORMS = "s3://bucket/key, s3://bucket/folder/, https://…, a file or a folder; * and ** stand for any names"
-MAGIC = re.compile(r"[*?[]")
-PARQUET = re.compile(r"\.(parquet|pq)\b[^/]*$", re.IGNORECASE)  # data.parquet.gzip too
-HIDDEN = re.compile(r"/[._]")  # what Spark and others leave beside the parts: _SUCCESS, _temporary/, .crc
+SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)
+FILE_URL = re.compile(r"file:(//(localhost)?)?/", re.IGNORECASE)
+TRIES, PAUSE = 3, 0.2  # of a body that is cut off; seconds
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class Part:
     """One Parquet file: where it lies, its ETag (of a file, or where the server gives none, made from its sha256
     once read), its size in bytes; once it was read: the sha256 of its bytes, its rows, and whether it is the built-in
     sample.
+
+    `uri` is what is recorded, logged and shown: of a part on the web it is no address that can be fetched. `address`
+    is, and may hold secrets: it is on no record, and does not go to other processes (see `located`).
     """
 
     uri: str
@@ -42,97 +47,77 @@ class Part:
     sha256: str = ""
     synthetic: bool = False
     rows: int = 0
+    address: str = field(default="", repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"address": ""}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What an address names: its parts in order, the sentence on what is left out, and a warning, each '' for none."""
+
+    parts: tuple[Part, ...]
+    left_out: str = ""
+    warning: str = ""
 
 
 def parts(uri: str, anonymous: bool = False) -> list[Part]:
-    """The parts that `uri` names, by their addresses, their bytes not yet read: an object, all Parquet files under a
-    prefix or in a folder (which ends in /), or those that a pattern fits. Raises SourceError, naming `uri` and the way
-    out.
+    """Return the parts that `uri` names (see `listed`)."""
+    return list(listed(uri, anonymous).parts)
+
+
+def listed(uri: str, anonymous: bool = False) -> Listing:
+    """Return what `uri` names, its bytes not yet read: an object, a file or an https address, whatever its name is; or
+    all Parquet files under a prefix or in a folder (which ends in /), or those that a pattern fits (see `listing`).
+
+    Raises SourceError naming `uri` and the way out; also for a table with a log of its own, unless a pattern spells
+    out names of its files.
     """
-    scheme = urlsplit(uri).scheme
-    if scheme == "s3":
-        found = _s3_parts(uri, anonymous)
-    elif scheme in {"http", "https"}:
-        with _http_errors(uri), requests.head(uri, timeout=TIMEOUT, allow_redirects=True) as response:
-            response.raise_for_status()
-            found = [Part(uri, response.headers.get("ETag", ""), int(response.headers.get("Content-Length", 0)))]
-    elif scheme and not Path(uri).exists():
-        raise SourceError(f"{uri}: {scheme}:// is not known; VOUCHER_SOURCE is {FORMS}")
+    scheme = SCHEME.match(uri)
+    name = scheme[1].lower() if scheme else ""
+    if name in {"s3", "s3a", "s3n"}:
+        found = _in_s3(uri, anonymous)
+    elif name in {"http", "https"}:
+        found = Listing((Part(shown(uri), *web.look(uri), address=uri),))
+    elif name and name != "file" and not os.path.lexists(uri):
+        raise SourceError(f"{shown(uri)}: {name}:// is not known; VOUCHER_SOURCE is {folders.FORMS}")
     else:
-        found = [Part(str(path.resolve()), "", path.stat().st_size) for path in _files(Path(uri).expanduser())]
-    if not found:
-        raise SourceError(f"{uri}: there is no Parquet file (*.parquet*); set VOUCHER_SOURCE to {FORMS}")
-    return sorted(found, key=lambda part: part.uri)
-
-
-def _files(path: Path) -> Iterable[Path]:
-    if path.is_dir():
-        names = map(str, path.rglob("*"))
-        return [Path(name) for name in names if PARQUET.search(name) and not _hidden(name, f"{path}/")]
-    if path.is_file():
-        return [path]
-    if MAGIC.search(str(path)):
-        found = map(Path, glob(str(path), recursive=True))  # noqa: PTH207  (a pattern that may begin at the root)
-        prefix = MAGIC.split(str(path))[0]
-        return (file for file in found if file.is_file() and not _hidden(str(file), prefix))
-    raise SourceError(f"{path}: no such file; set VOUCHER_SOURCE to {FORMS}")
+        found = _on_disk(uri)
+    if not found.parts:
+        left_out = f" by name; {found.left_out}" if found.left_out else " (*.parquet)"
+        raise SourceError(f"{shown(uri)}: there is no Parquet file{left_out}; set VOUCHER_SOURCE to {folders.FORMS}")
+    return replace(found, parts=tuple(sorted(found.parts, key=lambda part: part.uri)))
 
 
 def takes_in(uri: str, other: str) -> bool:
-    """Whether the parts that `uri` names would take in an object at `other`, both in S3."""
-    if not uri.startswith("s3://"):
+    """Return whether the parts that `uri` names would take in an object at `other`, both in S3."""
+    if not s3.SCHEME.match(uri):
         return False
     (bucket, key), (other_bucket, name) = s3.bucket_and_key(uri), s3.bucket_and_key(other)
-    return bucket == other_bucket and _names_many(key) and bool(_fitting([name], key))
+    base, pattern = listing.split(key)
+    inside = bucket == other_bucket and _names_many(key) and name.startswith(base)
+    return inside and listing.is_part(name.removeprefix(base), pattern)
 
 
-def _names_many(key: str) -> bool:
-    return key.endswith("/") or not key or bool(MAGIC.search(key))
-
-
-def _fitting(names: Iterable[str], key: str) -> list[str]:
-    """Of these, the names that a prefix or a pattern means."""
-    prefix = MAGIC.split(key)[0]
-    fits = PARQUET.search if prefix == key else re.compile(glob_translate(key)).match
-    return [name for name in names if name.startswith(prefix) and fits(name) and not _hidden(name, prefix)]
-
-
-def _hidden(name: str, prefix: str) -> bool:
-    """Whether what `prefix` doesn't spell out is."""
-    return bool(HIDDEN.search((prefix[-1:] or "/") + name.removeprefix(prefix)))
-
-
-def _s3_parts(uri: str, anonymous: bool) -> list[Part]:
-    bucket, key = s3.bucket_and_key(uri)
-    client = s3.client(anonymous)
-    with s3.errors(uri):
-        if not _names_many(key):
-            head = client.head_object(Bucket=bucket, Key=key)
-            return [Part(uri, head["ETag"], head["ContentLength"])]
-        pages = s3.pages(client, bucket, MAGIC.split(key)[0])
-        objects = {each["Key"]: each for page in pages for each in page.get("Contents", [])}
-    names = _fitting(objects, key)
-    return [Part(f"s3://{bucket}/{name}", objects[name]["ETag"], objects[name]["Size"]) for name in names]
+def located(part: Part, source: str) -> Part:
+    """Return the part with its address, where `source`, as VOUCHER_SOURCE has it, names this part on the web."""
+    return replace(part, address=source) if web.SCHEME.match(source) and shown(source) == part.uri else part
 
 
 def identified(part: Part, anonymous: bool = False) -> Part:
-    """The part with the sha256 of its bytes and its rows, once its Parquet footer was read and has the columns."""
-    with fetched(part, anonymous) as (path, digest):
-        try:
-            footer = pq.read_metadata(path)
-            columns = footer.schema.to_arrow_schema().names
-        except (pa.ArrowInvalid, OSError) as error:
-            start, known = path.open("rb").read(4), path.stat().st_size
-            fault = "is a Parquet file cut short" if start == b"PAR1" else "is not a Parquet file"
-            reason = str(error).splitlines()[0].rstrip(".")
-            raise SourceError(f"{part.uri} {fault} ({known:,} bytes: {reason}); upload it again") from None
-        if fault := lacking(columns):
-            raise SourceError(f"{part.uri}: {fault}")
+    """Return the part with the sha256 of its bytes and its rows, once its Parquet footer was read and has the
+    columns.
+    """
+    with _copied(part, anonymous) as copy:
+        footer = _footer(part.uri, copy.path)
+        if fault := lacking(footer.schema.to_arrow_schema().names, part.uri):
+            raise SourceError(f"{shown(part.uri)}: {fault}")
         return replace(
             part,
-            etag=part.etag or f"sha256:{digest}",
-            size=path.stat().st_size,
-            sha256=digest,
+            etag=copy.etag or f"sha256:{copy.sha256}",
+            size=copy.path.stat().st_size,
+            sha256=copy.sha256,
             synthetic=SAMPLE_MARK in (footer.metadata or {}).items(),
             rows=footer.num_rows,
         )
@@ -144,42 +129,123 @@ def fetched(part: Part, anonymous: bool = False) -> Iterator[tuple[Path, str]]:
 
     Raises SourceError when the part is gone, or is no longer what was planned.
     """
+    with _copied(part, anonymous) as copy:
+        yield copy.path, copy.sha256
+
+
+@dataclass(frozen=True)
+class _Copy:
+    path: Path
+    sha256: str
+    etag: str
+
+
+@contextmanager
+def _copied(part: Part, anonymous: bool) -> Iterator[_Copy]:
     with scratch.folder() as folder:
-        path = folder / "part.parquet"
-        if urlsplit(part.uri).scheme == "s3":
-            digest = _fetch_s3(part, path, anonymous)
-        elif urlsplit(part.uri).scheme in {"http", "https"}:
-            digest = _fetch_http(part, path)
+        path, etag = folder / "part.parquet", part.etag
+        if s3.SCHEME.match(part.uri):
+            digest = _patiently(lambda: _fetch_from_s3(part, path, anonymous))
+        elif web.SCHEME.match(part.uri):
+            address = _address(part)
+            digest, etag = _patiently(lambda: web.fetch(address, path))
         else:
             path.symlink_to(part.uri)
             digest = _digest_of_file(part.uri, path)
         if part.sha256 and digest != part.sha256:
-            raise SourceError(f"{part.uri} changed since the run was planned; run again")
-        yield path, digest
+            raise SourceError(f"{shown(part.uri)} changed since the run was planned; run again")
+        yield _Copy(path, digest, etag)
 
 
-def _fetch_s3(part: Part, path: Path, anonymous: bool) -> str:
+def _patiently(fetch: Callable[[], Any]) -> Any:
+    """What `fetch` gives, tried again where the bytes were cut off: boto3 and requests repeat requests only."""
+    for tried in range(1, TRIES):
+        try:
+            return fetch()
+        except SourceCut:
+            time.sleep(PAUSE * tried)
+    return fetch()
+
+
+def _address(part: Part) -> str:
+    """Of a part on the web. A worker of a cluster knows it by its own environment, as it knows the database."""
+    address = part.address or located(part, os.environ.get("VOUCHER_SOURCE", "").strip()).address
+    if not address:
+        raise SourceError(
+            f"{part.uri}: its whole address is not known here, as it may hold a secret and is on no record; set "
+            "VOUCHER_SOURCE to it, in each worker too"
+        )
+    return address
+
+
+def _fetch_from_s3(part: Part, path: Path, anonymous: bool) -> str:
     bucket, key = s3.bucket_and_key(part.uri)
     with s3.errors(part.uri):
         body = s3.client(anonymous).get_object(Bucket=bucket, Key=key, IfMatch=part.etag)["Body"]
-        with path.open("wb") as file:
-            return _copied(body.iter_chunks(CHUNK), file)
+        return scratch.save(body.iter_chunks(CHUNK), path)
 
 
-def _fetch_http(part: Part, path: Path) -> str:
-    headers = {"If-Match": part.etag} if part.etag.startswith('"') else {}
-    with _http_errors(part.uri), requests.get(part.uri, headers=headers, timeout=TIMEOUT, stream=True) as response:
-        response.raise_for_status()
-        with path.open("wb") as file:
-            return _copied(response.iter_content(CHUNK), file)
+def _in_s3(uri: str, anonymous: bool) -> Listing:
+    bucket, key = s3.bucket_and_key(uri)
+    with s3.errors(uri):
+        place = Bucket(bucket, s3.client(anonymous))
+        if not _names_many(key) or (MAGIC.search(key) and place.literal(key)):
+            entry = place.whole(key)
+            return Listing((Part(f"s3://{bucket}/{key}", entry.etag, entry.size),))
+        base, pattern = listing.split(key)
+        entries = place.entries(base, pattern)
+        chosen = listing.choose(entries, pattern)
+        place.refuse_archived(base, chosen.parts)
+        names = Names(place, base, pattern, entries).beginning
+        kind = tableformats.table(listing.folders(base + part.name for part in chosen.parts), names)
+    found = (Part(f"s3://{bucket}/{base}{part.name}", part.etag, part.size) for part in chosen.parts)
+    return Listing(tuple(found), chosen.left_out, _of_table(uri, kind, pattern))
 
 
-def _copied(chunks: Iterator[bytes], file: IO[bytes]) -> str:
-    digest = sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-        file.write(chunk)
-    return digest.hexdigest()
+def _names_many(key: str) -> bool:
+    return key.endswith("/") or not key or bool(MAGIC.search(key))
+
+
+def _on_disk(uri: str) -> Listing:
+    path = _path(uri)
+    if MAGIC.search(path) and not os.path.lexists(path):
+        base, pattern = listing.split(path)
+    elif folders.is_folder(Path(path)):
+        base, pattern = path, ""
+    else:
+        return Listing((Part(str(Path(path).resolve()), "", folders.size(Path(path))),))
+    chosen = listing.choose(folders.entries(base, pattern), pattern)
+    found = {(real := _real(Path(base, part.name))): Part(real, "", part.size) for part in chosen.parts}
+    places = {Path(base, part.name).parent.resolve() for part in chosen.parts}
+    kind = tableformats.table(filter(None, listing.folders(f"{place}/" for place in places)), folders.names)
+    return Listing(tuple(found.values()), chosen.left_out, _of_table(uri, kind, pattern))
+
+
+def _path(uri: str) -> str:
+    if FILE_URL.match(uri):
+        uri = unquote(FILE_URL.sub("/", uri))
+    elif uri.lower().startswith("file:"):
+        raise SourceError(f"{shown(uri)}: a file on another host can't be read; write file:///path, or the path alone")
+    return os.path.expanduser(uri)  # noqa: PTH111  (Path's ends in a traceback where there is no such user)
+
+
+def _real(path: Path) -> str:
+    """The path without links: a file that several lead to is one part."""
+    real = str(path.resolve())
+    if not real.isprintable() and real.encode(errors="replace") != real.encode(errors="surrogateescape"):
+        raise SourceError(f"{real.encode(errors='surrogateescape')!r}: the name is not UTF-8; rename the file")
+    return real
+
+
+def _of_table(uri: str, kind: str, pattern: str) -> str:
+    """The warning where a pattern chooses among the files of a table. Raises SourceError where it doesn't."""
+    if kind and not listing.names_files(pattern):
+        raise SourceError(
+            f"{shown(uri)} is {kind}, or holds one: its log says which of its files count, and rows that were deleted "
+            "or replaced are in the others. Export a plain copy, or name the live files: one file, or a pattern that "
+            "spells out how their names begin"
+        )
+    return f"{shown(uri)} names files of {kind}; its log is not read: each file that fits counts" if kind else ""
 
 
 def _digest_of_file(uri: str, path: Path) -> str:
@@ -189,19 +255,18 @@ def _digest_of_file(uri: str, path: Path) -> str:
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
     except OSError as error:
-        raise SourceError(f"{uri} can't be read: {error.strerror}") from None
+        raise SourceError(f"{shown(uri)} can't be read: {error.strerror}") from None
     return digest.hexdigest()
 
 
-@contextmanager
-def _http_errors(uri: str) -> Iterator[None]:
+def _footer(uri: str, path: Path) -> pq.FileMetaData:
     try:
-        yield
-    except requests.HTTPError as error:
-        status = error.response.status_code
-        kind = SourceAway if status >= 500 or status == 429 else SourceError
-        raise kind(f"{uri}: the server answered {status} {error.response.reason}; check VOUCHER_SOURCE") from None
-    except requests.RequestException as error:
-        raise SourceAway(
-            f"{uri} can't be fetched ({type(error).__name__}); check the address and the network"
-        ) from None
+        return pq.read_metadata(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        with path.open("rb") as file:
+            start, size = file.read(4), path.stat().st_size
+        if start == b"PARE":
+            raise SourceError(f"{shown(uri)} is encrypted; write it without encryption of its footer") from None
+        fault = "is a Parquet file cut short" if start == b"PAR1" else "is not a Parquet file"
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise SourceError(f"{shown(uri)} {fault} ({size:,} bytes: {reason}); upload it again") from None

@@ -1,0 +1,108 @@
+"""Folders and patterns on disk: the files below a base, links followed. Called by `source`.
+
+What can't be looked into stops the run by its name. Links are followed, of files and of folders alike, and a folder
+that holds itself by way of a link is entered once. A file that several links lead to is one part: `source` counts
+files by their real paths.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.listing import Entry, hidden, is_part, matters, may_hold
+from pipeline.s3 import SourceError
+from shared.addresses import shown
+
+FORMS = "s3://bucket/key, s3://bucket/folder/, https://…, a file or a folder; * and ** stand for any names"
+KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def entries(base: str, pattern: str) -> Iterator[Entry]:
+    """Yield what is in the folder `base` and below it, as far as the pattern asks for it; hidden folders unopened.
+
+    Raises SourceError naming a folder that can't be looked into, a link that leads nowhere, or a part that is no file.
+    """
+    yield from _walk(Path(base), "", pattern, frozenset())
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether it is one, or a link to one. Raises SourceError where there is nothing."""
+    return stat.S_ISDIR(_status(path).st_mode)
+
+
+def size(path: Path) -> int:
+    """Return the size of a file in bytes. Raises SourceError where there is none, or it is something else."""
+    found = _status(path)
+    if not stat.S_ISREG(found.st_mode):
+        what = KINDS.get(stat.S_IFMT(found.st_mode), "no file")
+        raise SourceError(
+            f"{shown(str(path))} is {what}; a part must be a file: remove it, or name the parts by a pattern"
+        )
+    return found.st_size
+
+
+def names(folder: str, beginning: str) -> list[str]:
+    """Return the names in a folder that begin so; of a folder in it that can't be read, that folder's own."""
+    below, slash, start = beginning.rpartition("/")
+    try:
+        found = [child.name for child in Path(folder, below).iterdir()]
+    except PermissionError:
+        return [f"{below}{slash}"]
+    except OSError:
+        return []
+    return [f"{below}{slash}{name}" for name in found if name.startswith(start)]
+
+
+def _walk(base: Path, folder: str, pattern: str, above: frozenset[tuple[int, int]]) -> Iterator[Entry]:
+    path = base / folder
+    itself = _status(path)
+    if (itself.st_dev, itself.st_ino) in above:
+        return
+    above |= {(itself.st_dev, itself.st_ino)}
+    try:
+        with os.scandir(path) as found:
+            children = sorted(found, key=lambda child: child.name)
+    except OSError as error:
+        raise SourceError(
+            f"{shown(str(path))} can't be looked into: {error.strerror}; allow this user to read it, or name the parts "
+            "by a pattern"
+        ) from None
+    for child in children:
+        name = f"{folder}{child.name}"
+        if hidden(f"{name}/", pattern):
+            yield Entry(f"{name}/" if _is_folder(child) else name)
+        elif not matters(name, pattern):
+            continue
+        elif not stat.S_ISDIR(_status(Path(child.path)).st_mode):
+            yield Entry(name, size=size(Path(child.path)) if is_part(name, pattern) else 0)
+        elif may_hold(f"{name}/", pattern):
+            yield from _walk(base, f"{name}/", pattern, above)
+        else:
+            yield Entry(f"{name}/")
+
+
+def _status(path: Path) -> os.stat_result:
+    name = shown(str(path))
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        if path.is_symlink():
+            to = shown(str(path.readlink()))
+            raise SourceError(f"{name} is a link to {to}, which does not exist; correct or remove it") from None
+        raise SourceError(f"{name}: no such file; set VOUCHER_SOURCE to {FORMS}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "this can't be the name of a file"
+        raise SourceError(f"{name} can't be looked into: {reason}; correct or remove it") from None
+
+
+def _is_folder(child: os.DirEntry[str]) -> bool:
+    try:
+        return child.is_dir()
+    except OSError:  # of no interest: it is hidden
+        return False

@@ -1,0 +1,199 @@
+"""Which files are parts of the history: one rule for prefixes and patterns in S3 and for folders and patterns on disk.
+
+Called by `source`, and by `folders` to know where to look. All names are below the base, the folder that the address
+spells out. The rule:
+
+- Of a folder or a prefix, each file that is named as Parquet is a part.
+- Of a pattern, each file that fits it and is named as Parquet; or has a name without a dot, as Athena and Hive write
+  them; or has an ending that the pattern spells out (`*.snappy`), unless that is one of a side-car (`*.bak`). A folder
+  that fits stands for the files in it, by the rule of a folder, if it is named as Parquet, as Spark and Dask write
+  them, or if the pattern ends in "/".
+- A name that begins with "." or "_" is hidden, and all that is in such a folder, unless the address spells that out.
+  A Hive partition (`_day=1`) is not hidden, `lost+found` is. The markers of folders in S3 (`2020/`, `2020_$folder$`)
+  are folders.
+
+What is not a part is left out and named; a hidden folder counts once, whatever is in it. A file that a pattern does not
+fit is not left out: the person who wrote the pattern did not ask for it.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+from fsspec.utils import glob_translate
+
+from shared.addresses import shown
+
+SLASH = re.compile("/")
+MAGIC = re.compile(r"[*?[]")
+CODECS = "gz|gzip|snappy|zst|zstd|br|brotli|lz4|lzo"
+PARQUET = re.compile(rf"\.(parquet|parq|pq)(\.({CODECS}))?$", re.IGNORECASE)
+ENDING = re.compile(
+    rf"(c\d+)?(\.({CODECS}))?(\.p\w*)?(\.({CODECS}))?$", re.IGNORECASE
+)  # Spark's part-…-c000.snappy.parquet
+SIDE_CAR = re.compile(
+    r"(~|\.(bak|backup|old|orig|copy|tmp|temp|part|partial|crdownload|swp|lock|crc|md5|sha\d+|json|dvc|asc|sig|txt))$",
+    re.IGNORECASE,
+)
+HIDDEN = re.compile(r"\.|_(?!.*=)|lost\+found$")
+MARKER = "_$folder$"
+NAMED = 3  # names of what is left out; the rest are counted
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or an object below the base, or a folder, whose name ends in "/"."""
+
+    name: str
+    etag: str = ""
+    size: int = 0
+    archived: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The parts among the entries, in order of their names, and the sentence that names the others, '' for none."""
+
+    parts: tuple[Entry, ...]
+    left_out: str
+
+
+def split(path: str) -> tuple[str, str]:
+    """Return the base and the pattern below it, '' for a folder as a whole, of a path or a key."""
+    spelled_out = MAGIC.split(path)[0]
+    if spelled_out == path:
+        return path, ""
+    base = path[: spelled_out.rfind("/") + 1]
+    segments = [part if part == "**" else re.sub(r"\*+", "*", part) for part in path[len(base) :].split("/")]
+    return base, "/".join(segments)
+
+
+def choose(entries: Iterable[Entry], pattern: str) -> Choice:
+    """Return which entries are parts, and the sentence on those that are not."""
+    parts: list[Entry] = []
+    left_out: dict[str, set[str]] = {"file": set(), "hidden": set(), "folder": set()}
+    for entry in entries:
+        kind, name = _kind(_as_folder(entry.name), pattern)
+        if kind == "part":
+            parts.append(entry)
+        elif kind:
+            left_out[kind].add(name)
+    return Choice(tuple(sorted(parts, key=lambda entry: entry.name)), _sentence(left_out))
+
+
+def names_files(pattern: str) -> bool:
+    """Return whether the pattern spells out more of the files' names than their ending: it chooses among them."""
+    spelled_out = re.sub(r"\[[^\]]*\]|[*?]", "", pattern.rpartition("/")[2])
+    return bool(re.search(r"\w", ENDING.sub("", spelled_out)))
+
+
+def is_part(name: str, pattern: str) -> bool:
+    """Return whether the file is a part."""
+    return _kind(name, pattern)[0] == "part"
+
+
+def matters(name: str, pattern: str) -> bool:
+    """Return whether the pattern asks for the file or the folder of this name, or for something below it."""
+    return bool(pattern and _fit(name, pattern)) or may_hold(f"{name}/", pattern)
+
+
+def hidden(name: str, pattern: str) -> str:
+    """Return the name up to its first hidden component, with "/" after a folder; '' where nothing is hidden."""
+    place = 0
+    for component in name.split("/"):
+        place += len(component) + 1
+        if HIDDEN.match(component) and not _spelled_out(component, pattern):
+            return name[:place]
+    return ""
+
+
+def may_hold(folder: str, pattern: str) -> bool:
+    """Return whether the address asks for anything in the folder, whose name ends in "/", or below it."""
+    if not pattern:
+        return True
+    if (fit := _fit(folder, pattern)) and _is_whole(fit.removesuffix("/"), pattern):
+        return True
+    given, asked = folder.removesuffix("/").split("/"), pattern.rstrip("/").split("/")
+    fixed = asked[: asked.index("**")] if _any_depth(pattern) else asked
+    deep_enough = _any_depth(pattern) or len(given) < len(asked)
+    return deep_enough and all(fnmatchcase(name, wanted) for name, wanted in zip(given, fixed, strict=False))
+
+
+def folders(names: Iterable[str]) -> list[str]:
+    """Return the folders that hold these files, each with a "/" at its end, and those above them; "" is the top."""
+    return sorted(
+        {name[:place] for name in names for place in (0, *(1 + slash.start() for slash in SLASH.finditer(name)))}
+    )
+
+
+def _kind(name: str, pattern: str) -> tuple[str, str]:
+    """What an entry is (part, file, hidden, folder, or '' for nothing of interest), and what it is called then."""
+    if found := hidden(name, pattern):
+        asked_for = may_hold(found, pattern) if found.endswith("/") else not pattern or _fit(found, pattern)
+        return ("hidden" if asked_for else ""), found
+    fit = _fit(name, pattern) if pattern else ""
+    if pattern and not fit:
+        return "", name
+    if fit not in {"", name} and not _is_whole(fit, pattern):
+        return ("" if _any_depth(pattern) else "folder"), f"{fit}/"
+    if name.endswith("/"):
+        return "", name
+    return ("part" if PARQUET.search(name) or (fit == name and _named_by(pattern, name)) else "file"), name
+
+
+def _fit(name: str, pattern: str) -> str:
+    """The name, or the folder above it, that the pattern fits; '' for none. A folder that is taken whole goes first."""
+    if not pattern.endswith("/") and _regex(pattern).match(name):
+        return name
+    above = (name[: found.start()] for found in SLASH.finditer(name))
+    fits = [folder for folder in above if _regex(pattern.rstrip("/")).match(folder)]
+    return next((folder for folder in fits if _is_whole(folder, pattern)), fits[0] if fits else "")
+
+
+def _is_whole(folder: str, pattern: str) -> bool:
+    """Whether a folder that the pattern fits stands for the files in it."""
+    return pattern.endswith("/") or bool(PARQUET.search(folder))
+
+
+def _any_depth(pattern: str) -> bool:
+    return "**" in pattern.split("/")
+
+
+def _named_by(pattern: str, name: str) -> bool:
+    """Whether the pattern means this file although it is not named as Parquet."""
+    last = name.rpartition("/")[2]
+    ending = re.split(r"[*?\]]", pattern)[-1]
+    suffix = last[last.rfind(".") :] if "." in last else ""
+    return not SIDE_CAR.search(last) and ending.endswith(suffix)
+
+
+def _spelled_out(component: str, pattern: str) -> bool:
+    return any(fnmatchcase(component, part) for part in pattern.split("/") if part[:1] in {".", "_"})
+
+
+def _as_folder(name: str) -> str:
+    return name.removesuffix(MARKER) + "/" if name.endswith(MARKER) else name
+
+
+@lru_cache(maxsize=64)
+def _regex(pattern: str) -> re.Pattern[str]:
+    return re.compile(glob_translate(pattern))
+
+
+def _sentence(left_out: dict[str, set[str]]) -> str:
+    words = {
+        "file": ("file that is not Parquet by name", "files that are not Parquet by name"),
+        "folder": ("folder that the pattern fits", "folders that the pattern fits"),
+        "hidden": ("hidden name", "hidden names"),
+    }
+    found = ((len(names), words[kind][len(names) > 1], _few(names)) for kind, names in left_out.items() if names)
+    counted = "; ".join(f"{count:,} {noun} ({few})" for count, noun, few in found)
+    return f"left out: {counted}" if counted else ""
+
+
+def _few(names: set[str]) -> str:
+    first = [shown(name) for name in sorted(names)[:NAMED]]
+    more = [f"and {len(names) - NAMED:,} more"] if len(names) > NAMED else []
+    return ", ".join([*first, *more])

@@ -1,0 +1,117 @@
+"""A part at an https address: its headers and its bytes. Called by `source`.
+
+The address may hold secrets: a signature, a token, a password. Errors name it by `shown`, and never repeat what the
+server or the library says, which may hold it too.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.exceptions import ContentDecodingError, SSLError, TooManyRedirects
+from urllib3.util import Retry
+
+from pipeline import scratch
+from pipeline.s3 import TIMEOUT, SourceAway, SourceCut, SourceError
+from shared.addresses import shown
+
+SCHEME = re.compile(r"https?:", re.IGNORECASE)
+HEADERS = {"Accept-Encoding": "identity"}  # the bytes of the file, not what a server makes of them on the way
+PASSING = {429, 500, 502, 503, 504}
+CHUNK = 1 << 20  # bytes
+
+
+def look(address: str) -> tuple[str, int]:
+    """Return ETag and size of what is at the address, '' and 0 where the server does not say.
+
+    Many servers refuse HEAD, and so do links that are signed for GET: a GET request is asked then, and its bytes are
+    not read. An address with a query has no ETag here: two queries may be two files with one name (see `shown`).
+    """
+    with _session() as session:
+        try:
+            answer = session.head(address, headers=HEADERS, timeout=TIMEOUT, allow_redirects=True)
+        except (requests.RequestException, ValueError):
+            answer = None
+        if not (answer is not None and answer.ok):
+            with _errors(address):
+                answer = session.get(address, headers=HEADERS, timeout=TIMEOUT, stream=True)
+                answer.close()
+                answer.raise_for_status()
+    length = re.match(r"\d+", answer.headers.get("Content-Length", ""))  # two equal ones are joined by a comma
+    return "" if "?" in address else answer.headers.get("ETag", ""), int(length[0]) if length else 0
+
+
+def fetch(address: str, path: Path) -> tuple[str, str]:
+    """Write what is at the address to a file; its sha256 and the ETag that came with the bytes.
+
+    The ETag is no condition: behind a balancer each server may have its own. The sha256 tells whether the bytes are
+    those that were planned.
+    """
+    try:
+        return _fetch(address, path, decoded=True)
+    except ContentDecodingError:  # the file itself is called compressed, as servers do with names like x.parquet.gzip
+        return _fetch(address, path, decoded=False)
+
+
+def _fetch(address: str, path: Path, decoded: bool) -> tuple[str, str]:
+    with _session() as session, _errors(address):
+        answer = session.get(address, headers=HEADERS, timeout=TIMEOUT, stream=True)
+    with answer:
+        with _errors(address):
+            answer.raise_for_status()
+        if not decoded:
+            answer.raw.headers.discard("Content-Encoding")
+        with _errors(address, SourceCut):
+            digest = scratch.save(answer.iter_content(CHUNK), path)
+    return digest, "" if "?" in address else answer.headers.get("ETag", "")
+
+
+def _session() -> requests.Session:
+    """Of which each GET request is tried three times; servers that ask for longer patience are asked by the next try
+    of the step.
+    """
+    retry = Retry(
+        total=2, read=0, backoff_factor=0.2, status_forcelist=PASSING, allowed_methods={"GET"}, raise_on_status=False,
+        respect_retry_after_header=False,
+    )  # fmt: skip
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    return session
+
+
+@contextmanager
+def _errors(address: str, away: type[SourceAway] = SourceAway) -> Iterator[None]:
+    try:
+        yield
+    except ContentDecodingError:
+        raise
+    except requests.HTTPError as error:
+        raise _refused(address, error.response.status_code) from None
+    except TooManyRedirects:
+        raise SourceError(f"{shown(address)} leads from address to address without end; check VOUCHER_SOURCE") from None
+    except SSLError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise SourceError(
+                f"{shown(address)}: the server's certificate is not trusted; set REQUESTS_CA_BUNDLE to its authority's"
+            ) from None
+        raise away(f"{shown(address)} can't be fetched (SSLError); check the address and the network") from None
+    except ValueError:  # what can't be an address; requests.InvalidURL is one too
+        raise SourceError(f"{shown(address)} is no address of a file; check VOUCHER_SOURCE") from None
+    except requests.RequestException as error:
+        raise away(
+            f"{shown(address)} can't be fetched ({type(error).__name__}); check the address and the network"
+        ) from None
+
+
+def _refused(address: str, status: int) -> SourceError:
+    known = {each.value: each.phrase for each in HTTPStatus}
+    kind = SourceAway if status >= 500 or status in PASSING else SourceError
+    remedy = "check VOUCHER_SOURCE"
+    if status in {401, 403, 410}:
+        remedy += ": a signed link or a token in it may have expired"
+    return kind(f"{shown(address)}: the server answered {status} {known.get(status, '')}; {remedy}")
