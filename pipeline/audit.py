@@ -7,7 +7,7 @@ Called by `run.py`. What fails keeps the run from being published; what warns is
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.changes import ANSWERS, HASH_JOINS
+from pipeline.changes import ANSWERS, COUNTRIES, HASH_JOINS, parameters
 from pipeline.database import Database
 
 SHOWN = 5  # faults of a check; the rest are counted
@@ -181,9 +181,11 @@ AUDITS = (
         "countries_remain",
         "every country of the published run is there",
         FORCE,
-        """SELECT format('%%s has no answer any more', country_code)
+        f"""SELECT format('%%s has no answer any more', country_code)
         FROM (SELECT DISTINCT country_code FROM voucher.segment WHERE run_id = %(published)s) AS published
-        WHERE lower(country_code) NOT IN (SELECT lower(country_code) FROM voucher.segment WHERE run_id = %(run_id)s)""",
+            JOIN {COUNTRIES} USING (country_code)
+        WHERE country NOT IN (SELECT country FROM voucher.segment JOIN {COUNTRIES} USING (country_code)
+            WHERE run_id = %(run_id)s)""",  # noqa: S608
         compares=True,
     ),
     Audit(
@@ -271,12 +273,13 @@ def audit(database: Database, run_id: str, published: str | None) -> list[Outcom
         )
         skipped = "nothing is published" if not published else "the published run came from the built-in sample"
         skip = not published or cursor.fetchone().synthetic
+        values = parameters(cursor, run_id, published)
         outcomes = []
         for check in AUDITS:
             if check.compares and skip:
                 outcomes.append(Outcome(check, True, f"skipped: {skipped}", skipped=True))
                 continue
-            cursor.execute(check.faults, {"run_id": run_id, "published": published})
+            cursor.execute(check.faults, values)
             outcomes.append(_outcome(check, sorted(str(row[0]) for row in cursor.fetchall())))
         for outcome in outcomes:
             check = outcome.audit

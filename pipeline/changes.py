@@ -7,16 +7,20 @@ from typing import Any
 from tabulate import tabulate
 
 from pipeline.database import Database
+from shared.countries import country_key
 
-# The answers of run %(run_id)s beside those of run %(published)s, which may be NULL. Countries match as in requests:
-# case and outer white space don't count.
-COMPARED = """SELECT coalesce(new.country_code, old.country_code) AS country, segment_name, segment,
+# Each spelling of a country in either run, with a number that is the same for all spellings of one (see `parameters`).
+# What Postgres' lower() does depends on the database's locale, and the database may lack a letter of the key.
+COUNTRIES = "unnest(%(spellings)s::text[], %(numbers)s::integer[]) AS spelled (country_code, country)"
+
+# The answers of run %(run_id)s beside those of run %(published)s, which may be NULL.
+COMPARED = f"""SELECT coalesce(new.country_code, old.country_code) AS country, segment_name, segment,
     old.voucher_amount AS old_amount, old.uses AS old_uses, old.rows AS old_rows,
     new.voucher_amount AS new_amount, new.uses AS new_uses, new.rows AS new_rows,
     coalesce(new.position, old.position) AS position
-  FROM (SELECT *, lower(country_code) AS country FROM voucher.segment WHERE run_id = %(published)s) AS old
-  FULL JOIN (SELECT *, lower(country_code) AS country FROM voucher.segment WHERE run_id = %(run_id)s) AS new
-    USING (country, segment_name, segment)"""
+  FROM (SELECT * FROM voucher.segment JOIN {COUNTRIES} USING (country_code) WHERE run_id = %(published)s) AS old
+  FULL JOIN (SELECT * FROM voucher.segment JOIN {COUNTRIES} USING (country_code) WHERE run_id = %(run_id)s) AS new
+    USING (country, segment_name, segment)"""  # noqa: S608
 ANSWERS = f"""SELECT * FROM ({COMPARED}) AS compared WHERE old_amount IS DISTINCT FROM new_amount
   ORDER BY country, segment_name, position"""  # noqa: S608
 
@@ -100,11 +104,24 @@ def changes(database: Database, run_id: str, published: str | None) -> Changes:
     found = {}
     with database.transaction() as cursor:
         cursor.execute(HASH_JOINS)
+        values = parameters(cursor, run_id, published)
         for name, sql in (("answers", ANSWERS), ("rules", RULES), ("totals", TOTALS), ("count", COUNT)):
-            cursor.execute(sql, {"run_id": run_id, "published": published})
+            cursor.execute(sql, values)
             found[name] = cursor.fetchall()
     totals = {run.run_id: run for run in found["totals"]}
     return Changes(run_id, published, found["answers"], found["rules"], totals, found["count"][0].answers)
+
+
+def parameters(cursor: Any, run_id: str, published: str | None) -> dict[str, Any]:
+    """Return the parameters of the statements here and in `audit`, which compare two runs."""
+    runs = {"run_id": run_id, "published": published}
+    cursor.execute(
+        "SELECT DISTINCT country_code FROM voucher.segment WHERE run_id IN (%(run_id)s, %(published)s)", runs
+    )
+    spellings = [row.country_code for row in cursor.fetchall()]
+    numbers: dict[str, int] = {}
+    of_keys = [numbers.setdefault(country_key(spelling), len(numbers)) for spelling in spellings]
+    return runs | {"spellings": spellings, "numbers": of_keys}
 
 
 def _shown(value: Any) -> str:

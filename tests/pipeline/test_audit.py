@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import run
 from pipeline.audit import AUDITS
-from pipeline.changes import HASH_JOINS
+from pipeline.changes import HASH_JOINS, parameters
 from pipeline.database import Database
 from pipeline.publication import current
 from pipeline.settings import Settings
@@ -260,7 +260,8 @@ def test_audits_grow_with_the_countries_and_no_faster(settings: Make, written: W
         run.load(new, run_ids["run_id"])
         with Database(pipeline_database).transaction() as cursor:
             cursor.execute(HASH_JOINS)
+            values = parameters(cursor, **run_ids)
             for check in AUDITS:
-                cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {check.faults}", run_ids)
+                cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {check.faults}", values)
                 looked_at[check.name].append(work(cursor.fetchone()[0][0]["Plan"]))
     assert not {name: rows for name, rows in looked_at.items() if rows[1] > 6 * rows[0] + 100}
