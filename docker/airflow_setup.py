@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from pipeline.settings import SettingsError, refuse_first_look
+from shared.environment import is_production
 
 log = logging.getLogger("pipeline")
 
@@ -21,7 +22,7 @@ def main() -> int:
     try:
         refuse_first_look(os.environ)
         if password == user:
-            guessable(os.environ.get("VOUCHER_ENV", ""))
+            guessable("production" if is_production(os.environ) else "")
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Starts Jupyter; its token is JUPYTER_TOKEN, which Jupyter reads by itself.
-case ${VOUCHER_ENV:-}-$JUPYTER_TOKEN in
+case $(printf %s "${VOUCHER_ENV:-}" | tr -d '[:space:]' | tr '[:upper:]' '[:lower:]')-$JUPYTER_TOKEN in
     production-*first-look*)
         echo "error: JUPYTER_TOKEN is the first look's, which VOUCHER_ENV=production refuses; set your own" >&2
         exit 1

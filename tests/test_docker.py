@@ -1,6 +1,7 @@
 """What can be said of docker/ and docker-compose.yml without a Docker engine; `make test-compose` runs them."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from app.settings import SettingsError as AppSettingsError
 from dev.airflow import Airflow
 from docker import airflow_setup
 from pipeline.settings import FIRST_LOOK, SettingsError, refuse_first_look
+from shared.environment import VARIABLES
 from tests.conftest import ROOT
 
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
@@ -91,6 +93,33 @@ def test_every_variable_has_its_example() -> None:
     assert {name: shown[name] for name in defaults} == defaults
 
 
+@pytest.mark.parametrize(
+    ("variable", "services"),
+    [
+        # Airflow takes the delay from the DAG that the DAG processor wrote down, and the task from the one it reads.
+        ("VOUCHER_RETRY_SECONDS", {"airflow-dags", "airflow-scheduler"}),
+        ("VOUCHER_S3_ANONYMOUS", {"airflow-scheduler", "notebook"}),
+        ("VOUCHER_SOURCE", {"airflow-scheduler", "notebook"}),
+        ("AWS_SESSION_TOKEN", {"airflow-scheduler", "notebook"}),
+        ("VOUCHER_ENV", SERVICES.keys() - {"postgres", "s3"}),
+        ("VOUCHER_MEMORY_MIB", {"airflow-scheduler"}),
+        ("TODAY", {"airflow-scheduler"}),
+        ("VOUCHER_MAX_AGE_HOURS", {"api"}),
+        ("VOUCHER_WORKERS", {"api"}),
+    ],
+)
+def test_a_setting_reaches_all_who_read_it(variable: str, services: set[str]) -> None:
+    """One that counts in one container counts in all that need it."""
+    assert services <= {name for name, service in SERVICES.items() if variable in service.get("environment", {})}
+
+
+def test_every_setting_of_the_product_reaches_a_container() -> None:
+    """None can be set only without Docker."""
+    handed_on = {name for service in SERVICES.values() for name in service.get("environment", {})}
+    ours = {each.name for each in VARIABLES if {"pipeline", "api", "notebook"} & {*each.readers}}
+    assert ours <= handed_on
+
+
 def test_default_secrets_are_marked_and_stand_in_compose_alone() -> None:
     """So that production can tell them, whatever they are; Python knows the mark and no secret."""
     _, defaults = resolved(COMPOSE)
@@ -161,6 +190,15 @@ def test_what_is_fetched_and_spilled_goes_to_disk(service: str) -> None:
     folder = SERVICES[service]["environment"]["TMPDIR"]
     assert folder != SERVICES[service]["tmpfs"]
     assert f"scratch:{folder}" in SERVICES[service]["volumes"]
+
+
+@pytest.mark.parametrize("value", ["production", " Production"])
+def test_the_notebook_s_token_is_refused_in_production(value: str) -> None:
+    """However VOUCHER_ENV is written."""
+    environ = {"PATH": "/usr/bin:/bin", "VOUCHER_ENV": value, "JUPYTER_TOKEN": "first-look"}
+    ended = subprocess.run(["sh", ROOT / "docker/notebook.sh"], env=environ, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "JUPYTER_TOKEN is the first look's" in ended.stderr
 
 
 def test_the_images_are_of_one_python() -> None:

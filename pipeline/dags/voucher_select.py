@@ -23,7 +23,6 @@ them there. Retries and triggers are harmless: nothing is doubled.
 """
 
 import logging
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -33,7 +32,7 @@ from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from pipeline import PipelineError, run
-from pipeline.settings import Settings
+from pipeline.settings import Settings, retry_seconds, warn
 
 log = logging.getLogger("pipeline")
 
@@ -62,7 +61,7 @@ def forced(planned: str) -> str | None:
     start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=int(os.environ.get("VOUCHER_RETRY_SECONDS", "30")))},
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=retry_seconds())},
     params={
         "plan_only": Param(
             False,
@@ -83,6 +82,7 @@ def forced(planned: str) -> str | None:
 def voucher_select() -> None:
     @task
     def plan() -> str:
+        warn()
         return str(attempt(run.plan))
 
     @task
