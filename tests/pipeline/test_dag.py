@@ -141,3 +141,33 @@ print([task.task_id for task in dag.topological_sort()])
         "Voucher_Select @daily False 1 True",
         "['plan', 'load', 'audit', 'publish', 'prune']",
     ]
+
+
+DELAYS = """
+import importlib, os, sys
+from pipeline import PipelineError
+from pipeline.dags import voucher_select
+for value in sys.argv[1:]:
+    os.environ["VOUCHER_RETRY_SECONDS"] = value
+    try:
+        print("delay", importlib.reload(voucher_select).dag_object.get_task("plan").retry_delay.total_seconds())
+    except PipelineError as error:
+        print("delay", error)
+"""
+
+
+def test_the_delay_before_a_retry_is_a_setting(airflow_home: dict[str, str]) -> None:
+    """Empty is unset; what is no number of seconds, or longer than a day, is refused by the variable's name."""
+    values = ["", " ", "0", "5", "86400", "86401", "30s", "99999999999999"]
+    result = subprocess.run(
+        [sys.executable, "-c", DELAYS, *values],
+        env=os.environ | airflow_home,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = [line.removeprefix("delay ") for line in result.stdout.splitlines() if line.startswith("delay ")]
+    assert told[:5] == ["30.0", "30.0", "0.0", "5.0", "86400.0"]
+    for value, error in zip(values[5:], told[5:], strict=True):
+        assert f"VOUCHER_RETRY_SECONDS is '{value}', but must be a whole number from 0 to 86400" in error
