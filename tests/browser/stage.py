@@ -18,6 +18,7 @@ from dev.ports import free_port
 from dev.postgres import Postgres
 from dev.processes import Processes
 from dev.service import Service
+from pipeline import SAMPLE_MARK
 from tests.conftest import API, PIPELINE, ROOT, as_role, migrate
 from tests.proofs.data import TYPES
 
@@ -105,12 +106,12 @@ class Stage:
     def stop(self) -> None:
         Processes(self._folder).stop("api")
 
-    def publish(self, name: str) -> str:
-        """Have the pipeline publish one of HISTORIES, as a person would; the run's id."""
+    def publish(self, name: str, sample: bool = False) -> str:
+        """Have the pipeline publish one of HISTORIES, as a person would; the run's id. `sample` marks it as built in."""
         path = self._folder / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         columns = {column: pa.array([row[column] for row in HISTORIES[name]], kind) for column, kind in TYPES.items()}
-        pq.write_table(pa.table(columns), path)
+        pq.write_table(pa.table(columns).replace_schema_metadata(dict([SAMPLE_MARK]) if sample else None), path)
         self._pipeline("run", "--source", str(path))
         return str(self.query("SELECT run_id FROM voucher.current_run"))
 

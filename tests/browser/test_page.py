@@ -189,6 +189,26 @@ def test_the_first_publish_takes_the_place_of_what_to_do(
         assert page.evaluate("window.kept")
 
 
+@pytest.mark.parametrize("options", [{}, DARK, PHONE], ids=["light", "dark", "phone"])
+def test_a_banner_tells_that_the_answers_are_of_the_sample(
+    visit: Visit, stage: Stage, tmp_path: Path, violations: Violations, options: dict[str, Any]
+) -> None:
+    """At the top and in nobody's way, until a history of one's own is published; then the page names that one."""
+    with stage.beside(tmp_path) as beside:
+        beside.publish("before", sample=True)
+        page = visit("/", at=beside, **options)
+        expect(page.locator(".banner")).to_contain_text("Sample data.", timeout=SECONDS)
+        expect(page.locator(".banner")).to_be_in_viewport()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert not violations(page)
+        beside.publish("now")
+        expect(page.get_by_role("status")).to_have_text(
+            "A new run was published. This page shows it now.", timeout=SECONDS
+        )
+        expect(page.locator(".banner")).to_have_count(0)
+        expect(page.locator(".facts")).to_contain_text(f"{tmp_path}/now.parquet")
+
+
 def test_a_banner_tells_that_postgres_is_away_and_goes_with_it(
     visit: Visit, stage: Stage, violations: Violations
 ) -> None:
