@@ -17,7 +17,7 @@ from app.streams import Places, Stream, TooManyDownloadsError
 
 EXAMPLE = (
     "timestamp,country_code,first_order_ts,last_order_ts,total_orders,voucher_amount\r\n"
-    "2018-07-14T21:00:00Z,Peru,2017-05-03T00:00:00Z,2018-05-03T10:30:00.25Z,15,2640\r\n"
+    "2018-07-14T21:00:00.000000Z,Peru,2017-05-03T00:00:00.000000Z,2018-05-03T10:30:00.250000Z,15,2640\r\n"
 )
 HEADERS = {
     **tables.RUN_HEADERS,

@@ -12,8 +12,9 @@ from app import problems
 from app.customer import MEASURED, Customer
 from app.explanation import Explanation
 from app.schemas import example
-from app.snapshot import Snapshot, UnknownCountryError, same
+from app.snapshot import Snapshot, UnknownCountryError
 from app.voucher import answer
+from shared.countries import country_key, is_blank
 
 FORM = ("segment_name", "total_orders", "last_order_ts")  # its fields, but for the country
 DIGITS = re.compile(r"\d{1,18}", re.ASCII)
@@ -31,9 +32,10 @@ class Trial:
 
 def country(run: Snapshot, given: str) -> str:
     """As stored; the one with most rows where none is given. Raises UnknownCountryError."""
-    if not given.strip():
+    if is_blank(given):
         return run.countries[0]
-    found = next((known for known in run.countries if same(known) == same(given)), None)
+    key = country_key(given)
+    found = next((known for known in run.countries if country_key(known) == key), None)
     if found is None:
         raise UnknownCountryError(given, run.countries)
     return found

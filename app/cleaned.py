@@ -13,18 +13,24 @@ from sqlalchemy import select, text
 
 from app import models, rfc4180
 from app.reading import Reader, UnknownRunError
-from app.snapshot import UnknownCountryError, same
+from app.snapshot import UnknownCountryError
+from shared.countries import country_key, country_name
 
 COLUMNS = ("timestamp", "country_code", "first_order_ts", "last_order_ts", "total_orders", "voucher_amount")
 HEADER = rfc4180.line(COLUMNS).encode()
 PAGE = 64  # blocks: half a megabyte, some 5,000 rows
 COUNTED = 4096  # blocks that are counted in one statement, which takes a second or less
 
-# ISO 8601: the session's time zone is UTC and its date style ISO.
-BEFORE = """concat(replace(replace(CAST("timestamp" AS text), ' ', 'T'), '+00', 'Z'), ',')"""
-AFTER = r"""concat(',', replace(replace(CAST(first_order_ts AS text), ' ', 'T'), '+00', 'Z'),
-    ',', replace(replace(CAST(last_order_ts AS text), ' ', 'T'), '+00', 'Z'),
-    ',', total_orders, ',', trim_scale(voucher_amount), chr(13), chr(10))"""
+
+def _time(column: str) -> str:
+    """ISO 8601 in UTC, of one width: pandas and DuckDB choose the format of a column by its first values."""
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+
+
+# What stands in a line before the country and after it: ASCII, so that a byte is a byte in every encoding.
+BEFORE = f"""concat({_time('"timestamp"')}, ',')"""
+AFTER = f"""concat(',', {_time("first_order_ts")}, ',', {_time("last_order_ts")}, ',', total_orders,
+    ',', trim_scale(voucher_amount), chr(13), chr(10))"""
 ROWS = """loaded_by = :loaded_by AND part_id = ANY(:parts)
     AND assignment.ctid >= CAST(:first AS tid) AND assignment.ctid < CAST(:behind AS tid)"""
 
@@ -126,7 +132,8 @@ class Cleaned:
 
     def of(self, country: str) -> "Cleaned":
         """Raises UnknownCountryError."""
-        meant = tuple(spelling for spelling in self.spellings if same(spelling.country_code) == same(country))
+        key = country_key(country)
+        meant = tuple(spelling for spelling in self.spellings if country_key(spelling.country_code) == key)
         if not meant:
             raise UnknownCountryError(country, self.countries)
         return Cleaned(self.run_id, self.partitions, meant)
@@ -137,8 +144,9 @@ class Cleaned:
         rows: Counter[str] = Counter()
         common: dict[str, str] = {}
         for spelling in sorted(self.spellings, key=lambda each: (-each.rows, each.country_code)):
-            rows[same(spelling.country_code)] += spelling.rows
-            common.setdefault(same(spelling.country_code), spelling.country_code.strip())
+            key = country_key(spelling.country_code)
+            rows[key] += spelling.rows
+            common.setdefault(key, country_name(spelling.country_code))
         return [common[country] for country, _ in rows.most_common()]
 
 

@@ -9,8 +9,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from app.settings import MAX_CUSTOMERS
+from shared.countries import is_blank
+from shared.times import OFFSET
 
-ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII)
+ISO = re.compile(rf"\d{{4}}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|{OFFSET})?)?", re.ASCII)
 PLAIN = {"-- ::", "--T::"}  # each third character of 2018-05-03 10:30:00, from the fifth on
 
 
@@ -39,7 +41,7 @@ class BadValuesError(ValueError):
 
 
 def text(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or is_blank(value):
         raise ValueError("must be text, and not blank")
     return value
 
@@ -66,7 +68,9 @@ def utc_day(value: object) -> date | None:
         raise ValueError("must be a day and time that exist, in the years 0001 to 9999") from None
 
 
-TEXT = {"type": "string", "minLength": 1, "pattern": r"\S"}
+# In the schema, blank is what JavaScript takes for it and the zero-width characters; `is_blank` knows some more.
+TEXT = {"type": "string", "minLength": 1, "pattern": r"[^\s\u0085\u00AD\u2800\u200B-\u200F\u2060\uFEFF]"}
+SPELLINGS = "Matches whatever its case, the form of its accents, and white space or invisible characters around it."
 WHOLE_NUMBER = {"type": "integer", "minimum": 0}
 UTC_DAY = {
     "type": "string",
@@ -77,7 +81,7 @@ UTC_DAY = {
 # Of each field: what reads its value, which is None where it was not sent, and the JSON schema of what can be read.
 FIELDS: Mapping[str, tuple[Callable[[object], Any], dict[str, Any]]] = MappingProxyType(
     {
-        "country_code": (text, TEXT | {"description": "Matches whatever its case and outer white space."}),
+        "country_code": (text, TEXT | {"description": SPELLINGS}),
         "segment_name": (text, TEXT | {"description": "The kind of segment to answer from."}),
         "total_orders": (whole_number, WHOLE_NUMBER),
         "last_order_ts": (utc_day, UTC_DAY),

@@ -10,7 +10,8 @@ from app import models, rules
 from app.published import SEGMENTS
 from app.queries import RUN_ID
 from app.reading import reader
-from app.snapshot import Segment, Snapshot, same
+from app.snapshot import Segment, Snapshot
+from shared.countries import country_key
 
 MOST = 20  # publications; /runs has all
 
@@ -105,4 +106,4 @@ def compare(old: str, new: str) -> list[Change] | None:
 
 def _key(row: Segment) -> tuple[str, str, str]:
     """Equal for the same answer of two runs, which may spell its country differently."""
-    return same(row.country_code), row.segment_name, row.segment
+    return country_key(row.country_code), row.segment_name, row.segment

@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from app.customer import TEXT, BadValue, BadValuesError, text
+from app.customer import SPELLINGS, TEXT, BadValue, BadValuesError, text
 
 RUN_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
@@ -40,9 +40,7 @@ Limit = Annotated[
 class OfCountry(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    country: Country | None = Field(
-        None, description="One country only; matches whatever its case and outer white space. Unset: all."
-    )
+    country: Country | None = Field(None, description=f"One country only. {SPELLINGS} Unset: all.")
 
 
 class OfRun(BaseModel):

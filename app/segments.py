@@ -11,7 +11,8 @@ from app.explanation import Evidence
 from app.log import RUN_HEADER
 from app.published import Published
 from app.queries import OfCountry
-from app.snapshot import Snapshot, UnknownCountryError, same
+from app.snapshot import Snapshot, UnknownCountryError
+from shared.countries import country_key
 
 
 class Segments(BaseModel):
@@ -107,8 +108,11 @@ def _csv_answer(run: Snapshot, query: OfCountry) -> Response:
 
 def _rows(run: Snapshot, query: OfCountry) -> list[Evidence]:
     """Raises UnknownCountryError."""
-    found = [row for row in run.segments if query.country is None or same(row.country_code) == same(query.country)]
-    if query.country is not None and not found:
-        raise UnknownCountryError(query.country, run.countries)
+    found = list(run.segments)
+    if query.country is not None:
+        key = country_key(query.country)
+        found = [row for row in run.segments if country_key(row.country_code) == key]
+        if not found:
+            raise UnknownCountryError(query.country, run.countries)
     found.sort(key=lambda row: (row.country_code, row.segment_name, row.position))
     return [Evidence.model_validate(row) for row in found]

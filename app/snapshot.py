@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Literal
 from urllib.parse import quote
 
+from shared.countries import country_key
+
 
 class NothingPublishedError(LookupError):
     """No run is published, or none could be read yet: `happened` says why, '' where Postgres said there is none."""
@@ -101,16 +103,23 @@ class Snapshot:
     _found: dict[tuple[str, str], _Kind] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        found: dict[tuple[str, str], _Kind] = {}
         rows: Counter[str] = Counter()
-        for row in sorted(self.segments, key=lambda row: row.lower_bound):
-            starts, segments = found.setdefault((same(row.country_code), row.segment_name), ([], []))
-            starts.append(row.lower_bound)
-            segments.append(row)
+        for row in self.segments:
             rows[row.country_code] += row.rows
+        # Runs of earlier versions may have one country twice, in two spellings: the one with more rows answers.
+        spellings: dict[str, str] = {}
+        for country in sorted(rows, key=lambda country: (-rows[country], country)):
+            spellings.setdefault(country_key(country), country)
+        keys = {country: key for key, country in spellings.items()}
+        found: dict[tuple[str, str], _Kind] = {}
+        for row in sorted(self.segments, key=lambda row: row.lower_bound):
+            if (key := keys.get(row.country_code)) is not None:
+                starts, segments = found.setdefault((key, row.segment_name), ([], []))
+                starts.append(row.lower_bound)
+                segments.append(row)
         measures = {row.segment_name: row.measure for row in self.segments}
         object.__setattr__(self, "measures", MappingProxyType(dict(sorted(measures.items()))))
-        object.__setattr__(self, "countries", tuple(sorted(rows, key=lambda country: (-rows[country], country))))
+        object.__setattr__(self, "countries", tuple(keys))
         object.__setattr__(self, "_found", found)
 
     @property
@@ -127,7 +136,7 @@ class Snapshot:
 
     def find(self, country_code: str, segment_name: str, measured: int) -> Segment:
         """The segment of a customer. Raises UnknownCountryError, or NoSegmentError where the bounds leave a gap."""
-        kind = self._found.get((same(country_code), segment_name))
+        kind = self._found.get((country_key(country_code), segment_name))
         if kind is None:
             raise UnknownCountryError(country_code, self.countries)
         starts, segments = kind
@@ -141,11 +150,6 @@ class Snapshot:
     def data_age_days(self, now: datetime) -> float | None:
         """How long ago the history ended; None where nothing of it was kept."""
         return None if self.data_to is None else round((now - self.data_to) / timedelta(days=1), 1)
-
-
-def same(country_code: str) -> str:
-    """Equal for spellings of one country that differ in case or outer white space."""
-    return country_code.strip().casefold()
 
 
 def number(amount: Decimal) -> int | float:
