@@ -73,7 +73,7 @@ def split(path: str) -> tuple[str, str]:
 def choose(entries: Iterable[Entry], pattern: str) -> Choice:
     """Return which entries are parts, and the sentence on those that are not."""
     parts: list[Entry] = []
-    left_out: dict[str, set[str]] = {"file": set(), "hidden": set(), "folder": set()}
+    left_out: dict[str, set[str]] = {"file": set(), "folder": set(), "hidden": set()}
     for entry in entries:
         kind, name = _kind(_as_folder(entry.name), pattern)
         if kind == "part":
@@ -131,8 +131,7 @@ def folders(names: Iterable[str]) -> list[str]:
 def _kind(name: str, pattern: str) -> tuple[str, str]:
     """What an entry is (part, file, hidden, folder, or '' for nothing of interest), and what it is called then."""
     if found := hidden(name, pattern):
-        asked_for = may_hold(found, pattern) if found.endswith("/") else not pattern or _fit(found, pattern)
-        return ("hidden" if asked_for else ""), found
+        return ("hidden" if _asks_for(found, pattern) else ""), found
     fit = _fit(name, pattern) if pattern else ""
     if pattern and not fit:
         return "", name
@@ -141,6 +140,14 @@ def _kind(name: str, pattern: str) -> tuple[str, str]:
     if name.endswith("/"):
         return "", name
     return ("part" if PARQUET.search(name) or (fit == name and _named_by(pattern, name)) else "file"), name
+
+
+def _asks_for(name: str, pattern: str) -> bool:
+    """Whether a hidden file or folder would be a part, or hold one, if it were not hidden."""
+    if name.endswith("/") or not pattern:
+        return may_hold(name, pattern)
+    fit = _fit(name, pattern)
+    return bool(fit) and (fit == name or _is_whole(fit, pattern))
 
 
 def _fit(name: str, pattern: str) -> str:
