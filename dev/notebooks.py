@@ -14,7 +14,8 @@ LAB = (
     *("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "notebooks"),
 )
 EXECUTE = (
-    *("--log-level=WARN", "--to", "notebook", "--execute", "--inplace", "--ExecutePreprocessor.record_timing=False"),
+    *("--log-level=WARN", "--to", "notebook", "--execute", "--inplace"),
+    *("--ExecutePreprocessor.record_timing=False", "--ExecutePreprocessor.coalesce_streams=True"),
     # On every start the kernel warns that it listens on 127.0.0.1 without encryption.
     *("--ExecutePreprocessor.extra_arguments=--log-level=40", "notebooks/02_cleaning_rules.ipynb"),
 )
@@ -27,7 +28,7 @@ def environment(stack: Stack) -> dict[str, str]:
     Without the stand-in, a notebook makes the sample itself. Raises StackError when the source cannot be read.
     """
     stack.memory.check_keys()
-    if stack.own_s3 and not stack.s3.holds(s3.BUCKET, s3.KEY):
+    if stack.own_s3 and not (stack.processes.running("s3") and stack.s3.holds(s3.BUCKET, s3.KEY)):
         if stack.memory.is_sample:
             return stack.bare_environment
         raise StackError(f"The S3 stand-in is away, and {stack.memory.source} lies in it. Run `make up`.")
@@ -46,4 +47,4 @@ def rules(stack: Stack) -> None:
     env = environment(stack)
     for command in (module("nbconvert", *EXECUTE), module(*TABLES)):
         if subprocess.run(command, env=env, cwd=ROOT, check=False).returncode:
-            raise StackError("pipeline/rules.toml and README.md stay as they were, where nothing above says otherwise.")
+            raise StackError(f"`python {' '.join(command[1:3])}` failed; what went wrong is above.")

@@ -14,12 +14,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import engine, source
+from pipeline import SAMPLE_MARK, columns, engine, source
+from pipeline.columns import COLUMNS
 from pipeline.results import Results, add_up
-from pipeline.rules import COLUMNS, RULES_FILE, Rule, RuleBook, lacking
+from pipeline.rules import RULES_FILE, Rule, RuleBook, lacking
 from pipeline.s3 import SourceError
 from pipeline.segments import SegmentBook
+from shared import environment
+from shared.addresses import shown
 
+SAMPLE = "synthetic sample"
 ALL = "all countries"
 ANSWER = ["country_code", "segment_name", "segment"]
 
@@ -27,8 +31,9 @@ ANSWER = ["country_code", "segment_name", "segment"]
 class Workbench:
     """A history and the rules that were added so far."""
 
-    def __init__(self, history: pa.Table | pd.DataFrame) -> None:
-        """Take a history, raw: the columns as the file has them."""
+    def __init__(self, history: pa.Table | pd.DataFrame, source: str = "a table in memory") -> None:
+        """Take a history, raw: the columns as the file has them; `source` says where it is from."""
+        self.source = source
         self.history = history if isinstance(history, pa.Table) else pa.Table.from_pandas(history, preserve_index=False)
         self.rules = RuleBook(())
         self.segments = SegmentBook.load()
@@ -36,20 +41,25 @@ class Workbench:
     @classmethod
     def open(cls, uri: str, anonymous: bool = False) -> "Workbench":
         """Open what `uri` names, as VOUCHER_SOURCE would, all of it in memory. Raises SourceError."""
-        tables = []
+        tables: list[pa.Table] = []
         for part in source.parts(uri, anonymous):
             with source.fetched(part, anonymous) as (path, _):
                 tables.append(pq.read_table(path))
             if fault := lacking(tables[-1].column_names):
                 raise SourceError(f"{part.uri}: {fault}")
-        return cls(_together(tables))
+        sample = all(SAMPLE_MARK in (table.schema.metadata or {}).items() for table in tables)
+        return cls(_together(tables), SAMPLE if sample else shown(uri))
 
     @classmethod
     def from_environment(cls, default: Callable[[], pa.Table], environ: Mapping[str, str] = os.environ) -> "Workbench":
         """Open the history that VOUCHER_SOURCE names, else the one that `default` makes."""
-        if uri := environ.get("VOUCHER_SOURCE"):
-            return cls.open(uri, environ.get("VOUCHER_S3_ANONYMOUS", "") not in {"", "0"})
-        return cls(default())
+        if uri := environment.text(environ, "VOUCHER_SOURCE"):
+            return cls.open(uri, environment.yes_no(environ, "VOUCHER_S3_ANONYMOUS"))
+        return cls(default(), SAMPLE)
+
+    def __str__(self) -> str:
+        """Name the history, so that nobody takes one for another: where it is from, and how many rows it has."""
+        return f"{self.source}, {self.history.num_rows:,} rows"
 
     @cached_property
     def typed(self) -> pd.DataFrame:
@@ -150,8 +160,8 @@ def _together(tables: list[pa.Table]) -> pa.Table:
         return pa.concat_tables(tables, promote_options="permissive")
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone='UTC'")
-        texts = ", ".join(f"CAST({column} AS VARCHAR) AS {column}" for column in COLUMNS)
-        return pa.concat_tables(connection.from_arrow(table).project(texts).to_arrow_table() for table in tables)
+        found = [connection.from_arrow(table) for table in tables]
+        return pa.concat_tables(each.project(columns.texts(engine.types(each))).to_arrow_table() for each in found)
 
 
 def changed(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+import pyarrow.parquet as pq
 import pytest
 from nbclient import NotebookClient
 
+from dev.sample import SIZE
 from pipeline.rules import RuleBook
 from tests.conftest import ROOT
+from tests.pipeline.conftest import history
 from tests.pipeline.test_shipped_rules import ROWS, dropped_by
 
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -84,6 +87,26 @@ def test_committed_outputs_are_whole_and_small(name: str) -> None:
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), f"execute {name} from the top"
     assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
     assert path.stat().st_size < 400_000
+    assert said(cells[0])[0] == f"Source: synthetic sample, {SIZE:,} rows", f"execute {name} on the sample"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_each_notebook_says_first_which_history_it_counts(copy: Path, tmp_path: Path, name: str) -> None:
+    """A history that is not the sample is named by where it lies, with its rows, before anything is counted."""
+    path = tmp_path / "history.parquet"
+    pq.write_table(history(*[{}] * 7), path)
+    notebook = nbformat.read(ROOT / "notebooks" / name, 4)
+    notebook.cells = [next(cell for cell in notebook.cells if cell.cell_type == "code")]
+    folder = {"metadata": {"path": str(copy / "notebooks")}}
+
+    NotebookClient(notebook, timeout=120, resources=folder).execute(env=environ(copy) | {"VOUCHER_SOURCE": str(path)})
+
+    assert said(notebook.cells[0])[0] == f"Source: {path}, 7 rows"
+
+
+def said(cell: nbformat.NotebookNode) -> list[str]:
+    """The lines that the cell printed first."""
+    return list(cell.outputs[0].text.splitlines())
 
 
 class Kernel:

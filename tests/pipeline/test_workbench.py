@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dev.parts import EDITIONS, edition
-from pipeline import run
+from pipeline import SAMPLE_MARK, run
 from pipeline.rules import RuleBook, RuleError
 from pipeline.s3 import SourceError
 from pipeline.settings import Settings
@@ -141,3 +141,23 @@ def test_changed_lists_answers_that_appear_and_vanish() -> None:
     bench = Workbench(ROWS)
     everything, peru = bench.answers(RuleBook(())), Workbench(history({})).answers(RuleBook(()))
     assert set(changed(everything, peru).index.get_level_values("country_code")) == {"Latvia"}
+
+
+@pytest.mark.parametrize(("marks", "sample"), [([True], True), ([True, True], True), ([True, False], False)])
+def test_it_names_its_history(tmp_path: Path, marks: list[bool], sample: bool) -> None:
+    """The sample is called one wherever it lies, as long as no other part is beside it; any other is named by where."""
+    for place, mark in enumerate(marks):
+        pq.write_table(
+            ROWS.replace_schema_metadata(dict([SAMPLE_MARK]) if mark else None), tmp_path / f"{place}.parquet"
+        )
+
+    bench = Workbench.from_environment(lambda: ROWS, {"VOUCHER_SOURCE": f" {tmp_path}/ "})
+
+    assert str(bench) == f"{'synthetic sample' if sample else f'{tmp_path}/'}, {7 * len(marks)} rows"
+
+
+def test_without_a_source_it_is_the_sample() -> None:
+    """A variable that is set and empty is no source either."""
+    assert str(Workbench.from_environment(lambda: ROWS, {})) == "synthetic sample, 7 rows"
+    assert str(Workbench.from_environment(lambda: ROWS, {"VOUCHER_SOURCE": ""})) == "synthetic sample, 7 rows"
+    assert str(Workbench(ROWS)) == "a table in memory, 7 rows"
