@@ -15,7 +15,7 @@ LAB = (
 )
 EXECUTE = (
     *("--log-level=WARN", "--to", "notebook", "--execute", "--inplace"),
-    *("--ExecutePreprocessor.record_timing=False", "--ExecutePreprocessor.coalesce_streams=True"),
+    "--ExecutePreprocessor.record_timing=False",
     # On every start the kernel warns that it listens on 127.0.0.1 without encryption.
     *("--ExecutePreprocessor.extra_arguments=--log-level=40", "notebooks/02_cleaning_rules.ipynb"),
 )
