@@ -22,6 +22,7 @@ __all__ = ["ANSWERS", "SourceAway", "SourceCut", "SourceError", "bucket_and_key"
 CONNECTIONS = 32  # at once
 TIMEOUT = (5, 60)  # seconds to connect, seconds between two chunks
 SCHEME = re.compile(r"s3[an]?://", re.IGNORECASE)  # s3a and s3n are what Hadoop and Spark call it
+OF_BOTO = re.compile(r"AWS_|\w*_PROXY$", re.IGNORECASE)  # what of the environment a client is made of
 BUCKET = re.compile(r"[a-z0-9._-]{1,255}", re.IGNORECASE)
 CREDENTIALS = (
     *(boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError, boto.TokenRetrievalError),
@@ -46,7 +47,10 @@ class SourceCut(SourceAway):
 
 def bucket_and_key(uri: str) -> tuple[str, str]:
     """Return both of s3://bucket/key. Raises SourceError, also where the address holds credentials."""
-    bucket, slash, key = SCHEME.sub("", uri, count=1).partition("/")
+    scheme = SCHEME.match(uri)
+    bucket, slash, key = uri[scheme.end() if scheme else 0 :].partition("/")
+    if not (scheme and slash and bucket):
+        raise SourceError(f"{shown(uri)} is not s3://bucket/key")
     if bucket.startswith("arn:"):
         raise SourceError(
             f"{shown(uri)}: an ARN can't name a bucket here; use the alias of the access point, which ends in -s3alias"
@@ -56,12 +60,8 @@ def bucket_and_key(uri: str) -> tuple[str, str]:
             f"{shown(uri)}: an address in S3 can't hold credentials; write s3://bucket/key, and set AWS_ACCESS_KEY_ID "
             "and AWS_SECRET_ACCESS_KEY"
         )
-    if not (SCHEME.match(uri) and slash and bucket):
-        raise SourceError(f"{shown(uri)} is not s3://bucket/key")
     if not BUCKET.fullmatch(bucket):
-        raise SourceError(
-            f"{shown(uri)}: this is no name of a bucket, which has letters, digits, '.', '-' and '_' only"
-        )
+        raise SourceError(f"{shown(uri)}: a bucket's name has only letters, digits, '.', '-' and '_'; correct it")
     return bucket, key
 
 
@@ -71,7 +71,7 @@ def client(anonymous: bool = False) -> Any:
     Raises SourceError where that can't be used.
     """
     try:
-        return _client(anonymous, tuple(sorted(each for each in os.environ.items() if each[0].startswith("AWS_"))))
+        return _client(anonymous, tuple(sorted(each for each in os.environ.items() if OF_BOTO.match(each[0]))))
     except (ValueError, boto.BotoCoreError) as error:  # what they say holds addresses as they were written
         name = "AWS_ENDPOINT_URL_S3" if type(error) is ValueError else f"the AWS settings ({type(error).__name__})"
         raise SourceError(

@@ -114,5 +114,6 @@ def answer(code: str, status: int) -> Answer:
     if known := _BY_CODE.get(code) or _BY_CODE.get(_CODE_OF_STATUS.get(status, "")):
         return known
     if status >= 500:
-        return Answer(code, "S3 has a fault of its own", _LATER, retryable=True)
+        later = f"{_LATER}; if it stays so, check AWS_ENDPOINT_URL_S3: what answers there may not be S3"
+        return Answer(code, "S3 has a fault of its own", later, retryable=True)
     return Answer(code, "S3 refused the request", "check {setting}, AWS_ENDPOINT_URL_S3 and the credentials")

@@ -17,7 +17,7 @@ from urllib3.util import Retry
 
 from pipeline import scratch
 from pipeline.s3 import TIMEOUT, SourceAway, SourceCut, SourceError
-from shared.addresses import shown
+from shared.addresses import HIDDEN, shown
 
 SCHEME = re.compile(r"https?:", re.IGNORECASE)
 HEADERS = {"Accept-Encoding": "identity"}  # the bytes of the file, not what a server makes of them on the way
@@ -29,7 +29,7 @@ def look(address: str) -> tuple[str, int]:
     """Return ETag and size of what is at the address, '' and 0 where the server does not say.
 
     Many servers refuse HEAD, and so do links that are signed for GET: a GET request is asked then, and its bytes are
-    not read. An address with a query has no ETag here: two queries may be two files with one name (see `shown`).
+    not read. An address whose name (see `shown`) may be that of another file, as it has a query, has no ETag here.
     """
     with _session() as session:
         try:
@@ -42,7 +42,7 @@ def look(address: str) -> tuple[str, int]:
                 answer.close()
                 answer.raise_for_status()
     length = re.match(r"\d+", answer.headers.get("Content-Length", ""))  # two equal ones are joined by a comma
-    return "" if "?" in address else answer.headers.get("ETag", ""), int(length[0]) if length else 0
+    return _etag(address, answer), int(length[0]) if length else 0
 
 
 def fetch(address: str, path: Path) -> tuple[str, str]:
@@ -67,7 +67,12 @@ def _fetch(address: str, path: Path, decoded: bool) -> tuple[str, str]:
             answer.raw.headers.discard("Content-Encoding")
         with _errors(address, SourceCut):
             digest = scratch.save(answer.iter_content(CHUNK), path)
-    return digest, "" if "?" in address else answer.headers.get("ETag", "")
+    return digest, _etag(address, answer)
+
+
+def _etag(address: str, answer: requests.Response) -> str:
+    names_one_file = "?" not in address and not shown(address).endswith(f"/{HIDDEN}")
+    return answer.headers.get("ETag", "") if names_one_file else ""
 
 
 def _session() -> requests.Session:
