@@ -1,5 +1,6 @@
 """Reading parts from S3, https and files, and saying what is wrong with them."""
 
+import base64
 import functools
 import http.server
 import re
@@ -11,7 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow.parquet import encryption
 
 from dev.ports import free_port
 from pipeline import run
@@ -106,6 +109,57 @@ def test_what_is_not_parquet_is_named(tmp_path: Path, content: bytes, message: s
     with pytest.raises(SourceError, match=message) as error:
         identified(parts(str(path))[0])
     assert f"({len(content):,} bytes" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (["total_orders"], "column total_orders is missing; it has timestamp, country_code, .*Write it with all six"),
+        (["timestamp", "country_code"], "columns timestamp, country_code are missing; it has last_order_ts, "),
+    ],
+)
+def test_missing_columns_are_named(written: Callable[..., Path], columns: list[str], message: str) -> None:
+    """One, or several."""
+    with pytest.raises(SourceError, match=message):
+        identified(parts(str(written(history({}).drop_columns(columns))))[0])
+
+
+@pytest.mark.parametrize("name", ["\ufefftimestamp", " timestamp", "timestamp\u00a0", "time\nstamp", "tïmestamp"])
+def test_column_names_that_look_alike_are_quoted(written: Callable[..., Path], name: str) -> None:
+    """A byte order mark or a blank can't be seen otherwise."""
+    table = history({})
+    odd = table.rename_columns([name, *table.column_names[1:]])
+    with pytest.raises(SourceError) as error:
+        identified(parts(str(written(odd)))[0])
+    assert f"column timestamp is missing; it has {name!r}, country_code, " in str(error.value)
+
+
+def test_a_column_that_only_a_folder_names_is_said_so(tmp_path: Path, written: Callable[..., Path]) -> None:
+    """A Hive partition: the column stands in the path, and not in the file."""
+    (tmp_path / "country_code=Peru").mkdir()
+    written(history({}).drop_columns(["country_code"]), "country_code=Peru/a.parquet")
+    with pytest.raises(SourceError, match=r"\(only the folder's name has country_code, which is not read\)"):
+        identified(parts(f"{tmp_path}/")[0])
+
+
+def test_an_encrypted_file_is_called_encrypted(tmp_path: Path) -> None:
+    """To upload it again would not help."""
+
+    class Keys(encryption.KmsClient):
+        def __init__(self, _: object) -> None:
+            super().__init__()
+
+        def wrap_key(self, key: bytes, _: str) -> bytes:
+            return base64.b64encode(key)
+
+    factory = encryption.CryptoFactory(Keys)
+    wanted = encryption.EncryptionConfiguration(footer_key="key", uniform_encryption=True)
+    properties = factory.file_encryption_properties(encryption.KmsConnectionConfig(), wanted)
+    path, table = tmp_path / "history.parquet", history({})
+    with pq.ParquetWriter(path, table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+    with pytest.raises(SourceError, match=r"history\.parquet is encrypted; write it without encryption"):
+        identified(parts(str(path))[0])
 
 
 @pytest.mark.parametrize(
