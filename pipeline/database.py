@@ -144,11 +144,6 @@ class Database:
             busy = DatabaseBusy if answer.sqlstate == "55P03" else DatabaseAway
             ours = busy if answer.retryable else DatabaseError
             raise ours(sqlstates.explain(error, self.address)) from None
-        except UnicodeDecodeError:
-            raise DatabaseError(
-                "a text in the database is not UTF-8: another program wrote it, or the database's ENCODING is not that "
-                "of its texts; correct it, or migrate a database with ENCODING 'UTF8'"
-            ) from None
 
 
 def _local_port(connection: Any) -> int | None:

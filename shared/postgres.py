@@ -35,7 +35,7 @@ class Address:
     parameters: Mapping[str, str] = field(repr=False, hash=False)
 
     @classmethod
-    def read(cls, text: str, variable: str = "The database's address") -> "Address":
+    def read(cls, text: str, variable: str = "the database's address") -> "Address":
         """Read a URL or `keyword=value` pairs, as libpq does. Raises SettingsError, which shows nothing of the text."""
         text = environment.text({variable: text}, variable)
         parameters, fault = _parameters(text)

@@ -63,7 +63,7 @@ ANSWERS = (
     Answer("", "Postgres and {variable} do not agree on encryption", False,
            "check sslmode and the certificates that the address names", r"SSL|certificate|GSSAPI|sslmode|sslrootcert"),
     Answer("", "the driver cannot use a parameter of {variable}", False,
-           "check the names and values behind its ?", r"^invalid|: invalid|could not match|definition of service"),
+           "check the names and values behind its ?", r"invalid (\w+ )?value|could not match|definition of service"),
     Answer("57014", "Postgres cancelled a statement ({detail})", False,
            "run again; if this comes back, look for statement_timeout in {variable} and for who cancels"),
     Answer("53100", "the disk of Postgres is full ({detail})", False, "free space on it, then run again"),
@@ -80,7 +80,7 @@ ANSWERS = (
     replace(NO_TABLES, sqlstate="3F000"),
     replace(NO_TABLES, sqlstate="42883"),
     NO_TEXT,
-    replace(NO_TEXT, sqlstate="22021"),
+    replace(NO_TEXT, sqlstate="22021", message="a text has bytes that its encoding does not have ({detail})"),
     COLLISION,
     replace(COLLISION, sqlstate="40P01"),
 )  # fmt: skip
@@ -130,7 +130,7 @@ def detail(error: BaseException, address: Address) -> str:
     said = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if not getattr(error, "pgcode", None):
         for words, ours in DETAILS:
-            if words in str(error):
+            if words in said:
                 return ours
         said = re.sub(r'"[^"]*"', HIDDEN, said)
     elif coded := BYTES.search(said):
@@ -145,5 +145,5 @@ def cause(error: BaseException) -> BaseException:
     first = found or error
     while found:
         first = found if isinstance(found, psycopg2.Error) else first
-        found = found.__context__
+        found = None if found.__suppress_context__ else found.__context__
     return first
