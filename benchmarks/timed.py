@@ -165,7 +165,7 @@ def _by_step(settings: Settings) -> dict[str, float]:
     times = [perf_counter()]
     run_id = run.plan(settings)
     times.append(perf_counter())
-    steps: Sequence[Callable[[], None]] = (
+    steps: Sequence[Callable[[], object]] = (
         lambda: run.load(settings, run_id),
         lambda: run.audit(settings, run_id),
         lambda: run.publish(settings, run_id, ACTOR),

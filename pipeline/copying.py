@@ -6,23 +6,55 @@ https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/numeric.c
 """
 
 import io
+import sys
+import threading
 from collections.abc import Iterable, Iterator
+from copy import copy
+from types import TracebackType
+from typing import Any
 
 import numpy as np
+import psycopg2
 import pyarrow as pa
 from numpy.typing import NDArray
 
 COLUMNS = "part_id, loaded_by, timestamp, country_code, first_order_ts, last_order_ts, total_orders, voucher_amount"
+COPY = f"COPY voucher.assignment ({COLUMNS}) FROM STDIN (FORMAT binary)"
+CHUNK = 1 << 18  # bytes of a message
 START, END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 EPOCH = np.datetime64("2000-01-01", "us").astype(np.int64)  # Postgres counts microseconds from there
 TIMES = ("timestamp", "first_order_ts", "last_order_ts")
 NULLABLE = (*TIMES, "total_orders", "voucher_amount")
 WEIGHT, SCALE = 2, 2  # an amount has three digits to the base of 10,000 before the point, and two decimals behind it
+_printed = threading.local()  # in each thread, what psycopg2 printed last
 NUMERIC = np.dtype([("digits", ">i2"), ("weight", ">i2"), ("sign", ">i2"), ("scale", ">i2"), ("values", ">i2", (4,))])
 
 
+def copy_rows(cursor: Any, batches: Iterable[pa.RecordBatch], part_id: int, loaded_by: str) -> int:
+    """Put all batches of cleaned rows (see Judged.kept) of one part into the table; how many rows Postgres took.
+
+    When the server ends the connection meanwhile, psycopg2 prints the server's error and raises one that says less
+    ("invalid socket"). This raises the server's, and nothing is printed.
+    """
+    sys.excepthook, _printed.error = _hook, None
+    try:
+        cursor.copy_expert(COPY, Stream(batches, part_id, loaded_by), CHUNK)
+    except psycopg2.Error:
+        if _printed.error:
+            raise copy(_printed.error) from None  # psycopg2 never lets go of its own, nor of the frames that it passes
+        raise
+    return int(cursor.rowcount)
+
+
+def _hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if kind is SystemError and isinstance(error.__cause__, psycopg2.Error):
+        _printed.error = error.__cause__
+    else:
+        sys.__excepthook__(kind, error, traceback)
+
+
 class Stream(io.RawIOBase):
-    """What psycopg2's copy_expert reads: all batches of cleaned rows (see Judged.kept) of one part."""
+    """What psycopg2's copy_expert reads."""
 
     def __init__(self, batches: Iterable[pa.RecordBatch], part_id: int, loaded_by: str) -> None:
         self._chunks = _chunks(batches, part_id, loaded_by)

@@ -1,11 +1,12 @@
 """Writes a run to Postgres, under its own run_id, where no reader looks. Called by `run.py`'s steps plan and load."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, cast
 
+import psycopg2
 import pyarrow as pa
 import pyarrow.parquet as pq
 from psycopg2.extras import execute_values
@@ -18,7 +19,6 @@ from pipeline.rules import Rule
 from pipeline.source import Part
 
 PAGE = 1000  # rows of a statement
-CHUNK = 1 << 18  # bytes of a message
 
 
 @dataclass(frozen=True)
@@ -170,17 +170,29 @@ def load_part(database: Database, run_id: str, part_id: int, part: Judged, rows_
         cursor.execute("SELECT FROM voucher.loaded_part WHERE (loaded_by, part_id) = (%s, %s)", (run_id, part_id))
         if cursor.rowcount:
             return
+        _check_encoding(cursor, part.countries)
         if rows_uri:
             uri, kept = rows.write(rows_uri, run_id, part_id, part.kept())
         else:
-            stream = copying.Stream(part.kept(), part_id, run_id)
-            cursor.copy_expert(f"COPY voucher.assignment ({copying.COLUMNS}) FROM STDIN (FORMAT binary)", stream, CHUNK)
-            uri, kept = None, cursor.rowcount
+            uri, kept = None, copying.copy_rows(cursor, part.kept(), part_id, run_id)
         cursor.execute(
             """INSERT INTO voucher.loaded_part (loaded_by, part_id, rows_kept, rows_uri, tally)
             VALUES (%s, %s, %s, %s, %s)""",
             (run_id, part_id, kept, uri, _as_bytes(part.tally())),
         )
+
+
+def _check_encoding(cursor: Any, countries: Iterable[str]) -> None:
+    """Raise DatabaseError for a country that the database can't hold."""
+    encoding = cursor.connection.info.parameter_status("server_encoding")
+    for country in [] if encoding in {"UTF8", "SQL_ASCII"} else sorted(countries):
+        try:
+            cursor.execute("SELECT %s", (country,))
+        except psycopg2.errors.UntranslatableCharacter:
+            raise DatabaseError(
+                f"the database can't hold the country {country!r}, which has a letter that its encoding, {encoding}, "
+                "lacks; create a database with ENCODING 'UTF8', or correct the country in the source"
+            ) from None
 
 
 def tallies(database: Database, run_id: str) -> Iterator[pa.Table]:

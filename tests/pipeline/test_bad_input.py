@@ -3,14 +3,20 @@
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg2
 import pyarrow as pa
 import pytest
 
 from dev.ports import free_port
+from dev.postgres import Postgres
+from dev.processes import until
 from dev.s3 import S3
 from tests.conftest import ROOT, Bucket
 from tests.pipeline.conftest import history
@@ -124,9 +130,7 @@ def test_postgres_down(written: Callable[..., Path], command: Command) -> None:
     """A Postgres that doesn't answer is named with the variable that says where it is; no password is shown."""
     url = f"postgresql://voucher:secret-word@127.0.0.1:{free_port()}/voucher"
     result = command("run", "--source", str(written(GOOD)), PIPELINE_DATABASE_URL=url)
-    refused(
-        result, r"Postgres does not answer \(.*\); check PIPELINE_DATABASE_URL, else DATABASE_URL, and that it runs"
-    )
+    refused(result, r"Postgres does not answer \(.*\); check PIPELINE_DATABASE_URL and that it runs")
     assert "secret-word" not in result.stderr + result.stdout
     result = command("migrate", DATABASE_URL=url)
     refused(result, r"Postgres does not answer \(.*\); check DATABASE_URL and that it runs")
@@ -153,3 +157,29 @@ def test_broken_rules(tmp_path: Path, written: Callable[..., Path], command: Com
     refused(
         result, r"rules.toml: rule missing_total_orders: 'total_order' .* did you mean total_orders\?; `make rules`"
     )
+
+
+@pytest.mark.usefixtures("published")
+def test_postgres_goes_away_while_rows_are_copied(
+    postgres: Postgres, pipeline_database: str, written: Callable[..., Path], command: Command
+) -> None:
+    """The one line says what the server said, and the libraries that were at work report nothing of their own."""
+    path = written(pa.concat_tables([history(*({"total_orders": str(n % 40)} for n in range(20_000)))] * 50))
+    name = urlsplit(pipeline_database).path.removeprefix("/")
+    copying = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%%' AND datname = %s"
+    with (
+        closing(psycopg2.connect(postgres.admin_url())) as connection,
+        connection.cursor() as cursor,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        connection.autocommit = True
+
+        def ended() -> bool:
+            cursor.execute(copying, (name,))
+            return cursor.rowcount > 0
+
+        running = pool.submit(command, "run", "--source", str(path))
+        assert until(ended, 60, every=0.005)
+        refused(
+            running.result(120), r"Postgres does not answer \(terminating connection due to administrator command\)"
+        )

@@ -23,7 +23,7 @@ PART = "INSERT INTO voucher.part (uri, etag, size, sha256) VALUES (%s, '\"1\"', 
 def downgrade(database: str, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(ROOT / "pipeline" / "migrations"))
-    engine = create_engine(database)
+    engine = create_engine(database.replace("postgresql:", "postgresql+psycopg2:"))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, revision)
