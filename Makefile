@@ -55,7 +55,7 @@ check: $(READY)  ## Lint, format, types, directions of imports, README's tables,
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/cog --check -P --verbosity=1 --check-fail-msg="The tables in README.md are old: make rules" README.md
+	@$(BIN)/cog --check -P --verbosity=1 --check-fail-msg="The tables in README.md or docs/errors.md are old: make rules" README.md docs/errors.md
 	@$(BIN)/hadolint docker/*.Dockerfile
 	@$(BIN)/kubernetes-validate --strict --quiet docker/kubernetes/*.yaml
 	@$(BIN)/zizmor --offline --quiet .github
