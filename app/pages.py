@@ -38,7 +38,7 @@ def index() -> Response:
         response = Response(status=HTTPStatus.NOT_MODIFIED)
     else:
         status, told = _told(run) if run and run.countries else (HTTPStatus.OK, {})
-        told |= {"run": run, "health": health, "settings": settings, "state": state}
+        told |= {"run": run, "health": health, "settings": settings, "state": state, "happened": published.happened}
         response = make_response(render_template("index.html", **told), status)
     response.set_etag(state, weak=True)
     return response

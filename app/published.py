@@ -42,14 +42,14 @@ class Published:
         self._current: Row[str, date | None, datetime, datetime, datetime | None, str] | None = None
         self._reached: float | None = None
         self._trouble = ""  # why the last look failed, for the log: what happened and what to do
-        self._happened = ""  # the same for callers: what happened alone
+        self.happened = ""  # the same for callers: what happened alone
         self.snapshot: Snapshot | None = None
         self.schema_version: str | None = None  # None when it could not be read, or never was
 
     def require(self) -> Snapshot:
         """Raises NothingPublishedError, which says whether that is known or Postgres could not be asked."""
         if self.snapshot is None:
-            raise NothingPublishedError(self._happened)
+            raise NothingPublishedError(self.happened)
         return self.snapshot
 
     @property
@@ -74,11 +74,11 @@ class Published:
                 self.schema_version = _schema_version(connection)
         except SQLAlchemyError as error:
             self._reached = None
-            self._happened = sqlstates.happened(error, self._address)
+            self.happened = sqlstates.happened(error, self._address)
             self._tell(sqlstates.explain(error, self._address))
         else:
             self._reached = time.monotonic()
-            self._happened = ""
+            self.happened = ""
             self._tell("")
 
     def _read(self, connection: Connection) -> None:

@@ -8,12 +8,10 @@ import tempfile
 import structlog
 from flask import Flask
 
-from app import connections, create_app, leaving
+from app import connections, create_app, leaving, log
 from app.settings import Settings
 from shared import environment
 from shared.environment import SettingsError
-
-log = structlog.get_logger()
 
 FACTORY = "app.server:worker"
 OPTIONS = {
@@ -63,8 +61,9 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", default=8000, type=int)
     given = parser.parse_args()
-    for warning in environment.warnings(os.environ):
-        log.warning(warning)
+    log.configure()
+    for warning in environment.warnings(os.environ):  # here, and not in each worker
+        structlog.get_logger().warning(warning)
     try:
         settings = Settings.from_environment(os.environ)
     except SettingsError as error:

@@ -1,17 +1,23 @@
 """How a published run reaches memory, and what is answered while nothing is published or Postgres is away."""
 
+import json
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from threading import enumerate as threads
+from urllib.parse import urlsplit
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from app import create_app
+from app.settings import Settings, database_url
 from dev.ports import free_port
 from dev.postgres import Postgres
 from dev.processes import until
 from tests.app.conftest import Ask, Tables, start, stop
-from tests.conftest import migrate
+from tests.conftest import API, as_role, migrate
 
 Publish = Callable[..., None]
 
@@ -91,6 +97,45 @@ def test_the_app_starts_without_its_database(tmp_path: Path) -> None:
         stop(app)
         server.stop()
         server.remove()
+
+
+@pytest.mark.parametrize(
+    ("change", "happened", "remedy"),
+    [
+        ("password", "Postgres refused the password", "correct it in API_DATABASE_URL"),
+        ("name", "Postgres has no such database as API_DATABASE_URL names", "create it"),
+        ("port", "Postgres does not answer (connection refused)", "check API_DATABASE_URL and that it runs"),
+        ("options", "a parameter of API_DATABASE_URL cannot be used", "check the names and values"),
+        ("tables", "Postgres lacks the tables (", "`python -m pipeline migrate` makes them"),
+    ],
+)
+def test_a_database_that_was_never_read_is_told_from_one_without_a_run(
+    postgres: Postgres, database: str, capfd: pytest.CaptureFixture[str], change: str, happened: str, remedy: str
+) -> None:
+    """The log has the reason and what to do, the answer and the page the reason; none has what the address holds."""
+    url = {
+        "password": as_role(database, API, "hunter2Secret"),
+        "name": as_role(database, API).replace(urlsplit(database).path, "/hunter2Secret"),
+        "port": as_role(database, API, "hunter2Secret").replace(str(urlsplit(database).port), str(free_port())),
+        "options": f"{as_role(database, API)}?options=-c%20hunter2Secret%3Dx",
+        "tables": postgres.admin_url(),
+    }[change]
+    app = create_app(Settings(database_url=database_url(url)))
+    try:
+        ask = Ask(app.test_client())
+        problem, page = ask(), unescape(ask.client.get("/").text)
+    finally:
+        stop(app)
+    assert (problem.status_code, problem.json["type"]) == (503, "urn:voucher-select:database-away")
+    assert happened in problem.json["detail"]
+    assert "Voucher_Select" not in problem.json["detail"]
+    assert happened in page
+    assert "Nothing is published yet" not in page
+    written = capfd.readouterr().err
+    (line,) = [json.loads(line) for line in written.splitlines() if "database away" in line]
+    assert line["reason"].startswith(happened)
+    assert remedy in line["reason"]
+    assert "hunter2Secret" not in problem.text + page + written
 
 
 def test_a_stopped_app_leaves_no_thread(database: str) -> None:

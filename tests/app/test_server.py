@@ -1,5 +1,6 @@
 """The service as it is started: by `python -m app`, which becomes granian."""
 
+import json
 import os
 import signal
 import socket
@@ -78,6 +79,20 @@ def test_a_start_without_what_it_needs_says_so_in_a_line() -> None:
     assert ended.stderr == (
         "error: VOUCHER_API_KEYS: key 1 of 1 has fewer than 16 characters. `openssl rand -hex 16` makes one.\n"
     )
+
+
+def test_unknown_settings_are_warned_of_once() -> None:
+    """Where the service starts, with the nearest name that counts, as a line of its log."""
+    environ = {"PATH": os.environ["PATH"], "VOUCHER_WORKER": "hunter2Secret"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "app"], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60
+    )
+    warning, error = ended.stderr.splitlines()
+    assert json.loads(warning)["event"] == (
+        "VOUCHER_WORKER is set, but there is no such setting; did you mean VOUCHER_WORKERS?"
+    )
+    assert error.startswith("error: Neither API_DATABASE_URL nor DATABASE_URL is set")
+    assert "hunter2Secret" not in ended.stderr + ended.stdout
 
 
 def test_a_client_is_told_to_close_before_the_service_ends(service: Service) -> None:
