@@ -2,20 +2,42 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
 import botocore.exceptions
 
-from pipeline import s3
-from pipeline.listing import MAGIC, Entry
+from pipeline import listing, s3, tableformats
+from pipeline.listing import MAGIC, Choice, Entry
 from pipeline.s3 import SourceError
 from pipeline.s3_answers import answer
 from shared.addresses import shown
 
 ARCHIVED = {"GLACIER", "DEEP_ARCHIVE"}
+
+
+def found(uri: str, anonymous: bool) -> Choice:
+    """Return the object, or the parts under a prefix or of a pattern, that `uri` names. Raises SourceError."""
+    bucket, key = s3.bucket_and_key(uri)
+    with s3.errors(uri):
+        place = Bucket(bucket, s3.client(anonymous))
+        if not names_many(key) or (MAGIC.search(key) and place.literal(key)):
+            return Choice((place.whole(key),))
+        base, pattern = listing.split(key)
+        entries = place.entries(base, pattern)
+        chosen = listing.choose(entries, pattern)
+        place.refuse_archived(base, chosen.parts)
+        names = Names(place, base, pattern, entries).beginning
+        kind = tableformats.table(uri, pattern, listing.folders(base + part.name for part in chosen.parts), names)
+    parts = (replace(part, name=f"s3://{bucket}/{base}{part.name}") for part in chosen.parts)
+    return replace(chosen, parts=tuple(parts), table=kind)
+
+
+def names_many(key: str) -> bool:
+    """Return whether it is a prefix or a pattern, not the key of one object."""
+    return key.endswith("/") or not key or bool(MAGIC.search(key))
 
 
 @dataclass(frozen=True)
@@ -30,7 +52,7 @@ class Bucket:
         found = s3.head(self.client, self.name, key)
         entry = Entry(key, found["ETag"], found["ContentLength"], _archived(found))
         self.refuse_archived("", [entry])
-        return entry
+        return replace(entry, name=f"s3://{self.name}/{key}")
 
     def literal(self, key: str) -> bool:
         """Return whether there is an object of this key, which looks like a pattern."""

@@ -1,20 +1,24 @@
 """Folders and patterns on disk: the files below a base, links followed. Called by `source`.
 
 What can't be looked into stops the run by its name. Links are followed, of files and of folders alike, and a folder
-that holds itself by way of a link is entered once. A file that several links lead to is one part: `source` counts
-files by their real paths.
+that holds itself by way of a link is entered once. A file that several links lead to is one part, on record by its real
+path.
 """
 
 import os
+import re
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
-from pipeline.listing import Entry, hidden, is_part, matters, may_hold
+from pipeline import listing, tableformats
+from pipeline.listing import FORMS, MAGIC, Choice, Entry, hidden, is_part, matters, may_hold
 from pipeline.s3 import SourceError
 from shared.addresses import shown
 
-FORMS = "s3://bucket/key, s3://bucket/folder/, https://…, a file or a folder; * and ** stand for any names"
+FILE_URL = re.compile(r"file:(//(localhost)?)?/", re.IGNORECASE)
 KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -23,21 +27,46 @@ KINDS = {
 }
 
 
-def entries(base: str, pattern: str) -> Iterator[Entry]:
-    """Yield what is in the folder `base` and below it, as far as the pattern asks for it; hidden folders unopened.
+def found(uri: str) -> Choice:
+    """Return the file, or the parts in a folder or of a pattern, that `uri` names. Raises SourceError."""
+    path = _path(uri)
+    if MAGIC.search(path) and not os.path.lexists(path):
+        base, pattern = listing.split(path)
+    elif stat.S_ISDIR(_status(Path(path)).st_mode):
+        base, pattern = path, ""
+    else:
+        return Choice((Entry(_real(Path(path)), size=_size(Path(path))),))
+    chosen = listing.choose(_entries(base, pattern), pattern)
+    parts = {(real := _real(Path(base, part.name))): replace(part, name=real) for part in chosen.parts}
+    places = {Path(base, part.name).parent.resolve() for part in chosen.parts}
+    holding = filter(None, listing.folders(f"{place}/" for place in places))
+    return replace(chosen, parts=tuple(parts.values()), table=tableformats.table(uri, pattern, holding, _names))
 
-    Raises SourceError naming a folder that can't be looked into, a link that leads nowhere, or a part that is no file.
-    """
+
+def _path(uri: str) -> str:
+    if FILE_URL.match(uri):
+        uri = unquote(FILE_URL.sub("/", uri))
+    elif uri.lower().startswith("file:"):
+        raise SourceError(f"{shown(uri)}: a file on another host can't be read; write file:///path, or the path alone")
+    return os.path.expanduser(uri)  # noqa: PTH111  (Path's ends in a traceback where there is no such user)
+
+
+def _real(path: Path) -> str:
+    real = str(path.resolve())
+    try:
+        real.encode()
+    except UnicodeEncodeError:
+        name = ascii(os.fsencode(path.name))[1:]
+        raise SourceError(f"{shown(str(path.parent))}/{name}: the name is not UTF-8; rename the file") from None
+    return real
+
+
+def _entries(base: str, pattern: str) -> Iterator[Entry]:
+    """What is in the folder `base` and below it, as far as the pattern asks for it; hidden folders stay unopened."""
     yield from _walk(Path(base), "", pattern, frozenset())
 
 
-def is_folder(path: Path) -> bool:
-    """Return whether it is one, or a link to one. Raises SourceError where there is nothing."""
-    return stat.S_ISDIR(_status(path).st_mode)
-
-
-def size(path: Path) -> int:
-    """Return the size of a file in bytes. Raises SourceError where there is none, or it is something else."""
+def _size(path: Path) -> int:
     found = _status(path)
     if not stat.S_ISREG(found.st_mode):
         what = KINDS.get(stat.S_IFMT(found.st_mode), "no file")
@@ -47,8 +76,8 @@ def size(path: Path) -> int:
     return found.st_size
 
 
-def names(folder: str, beginning: str) -> list[str]:
-    """Return the names in a folder that begin so; of a folder in it that can't be read, that folder's own."""
+def _names(folder: str, beginning: str) -> list[str]:
+    """The names in a folder that begin so; of a folder in it that can't be read, that folder's own."""
     below, slash, start = beginning.rpartition("/")
     try:
         found = [child.name for child in Path(folder, below).iterdir()]
@@ -80,7 +109,7 @@ def _walk(base: Path, folder: str, pattern: str, above: frozenset[tuple[int, int
         elif not matters(name, pattern):
             continue
         elif not stat.S_ISDIR(_status(Path(child.path)).st_mode):
-            yield Entry(name, size=size(Path(child.path)) if is_part(name, pattern) else 0)
+            yield Entry(name, size=_size(Path(child.path)) if is_part(name, pattern) else 0)
         elif may_hold(f"{name}/", pattern):
             yield from _walk(base, f"{name}/", pattern, above)
         else:

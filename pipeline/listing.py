@@ -26,6 +26,7 @@ from fsspec.utils import glob_translate
 
 from shared.addresses import shown
 
+FORMS = "s3://bucket/key, s3://bucket/folder/, https://…, a file or a folder; * and ** stand for any names"
 SLASH = re.compile("/")
 MAGIC = re.compile(r"[*?[]")
 CODECS = "gz|gzip|snappy|zst|zstd|br|brotli|lz4|lzo"
@@ -54,10 +55,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Choice:
-    """The parts among the entries, in order of their names, and the sentence that names the others, '' for none."""
+    """The parts among the entries, the sentence that names the others, and which kind of table the parts belong to (see
+    `tableformats`); '' for none. Once found, the parts have whole addresses as their names.
+    """
 
     parts: tuple[Entry, ...]
-    left_out: str
+    left_out: str = ""
+    table: str = ""
 
 
 def split(path: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ class Answer:
     retryable: bool = False
 
 
-_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE: no blanks, no quotes, keys of this server"
+_KEYS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, without blanks or quotes, of this server"
 _REGION = "set AWS_DEFAULT_REGION to the region of the bucket"
 _KMS = "let the owner of the KMS key enable it"
 _LATER = "run again later"
@@ -41,9 +41,13 @@ ANSWERS = (
     ),
     Answer("AllAccessDisabled", "the bucket's owner disabled all access", "ask the owner of the bucket"),
     Answer("AccountProblem", "the AWS account that owns the bucket has a problem", "ask AWS or the owner"),
-    Answer("InvalidAccessKeyId", "the access key is not known", _KEYS),
-    Answer("SignatureDoesNotMatch", "the secret key does not belong to the access key", _KEYS),
-    Answer("AuthFailure", "the credentials were refused", _KEYS),
+    Answer("InvalidAccessKeyId", "access denied", f"check the AWS credentials: the access key is not known. {_KEYS}"),
+    Answer(
+        "SignatureDoesNotMatch",
+        "access denied",
+        f"check the AWS credentials: the secret key does not belong to the access key. {_KEYS}",
+    ),
+    Answer("AuthFailure", "access denied", f"check the AWS credentials. {_KEYS}"),
     Answer("InvalidToken", "the session token is not valid", "set the AWS_SESSION_TOKEN that came with the keys"),
     Answer(
         "ExpiredToken",

@@ -13,21 +13,18 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import SAMPLE_MARK, folders, listing, s3, scratch, tableformats, web
-from pipeline.buckets import Bucket, Names
-from pipeline.listing import MAGIC
+from pipeline import SAMPLE_MARK, buckets, folders, listing, s3, scratch, tableformats, web
+from pipeline.listing import FORMS
 from pipeline.rules import lacking
 from pipeline.s3 import SourceCut, SourceError
 from shared.addresses import shown
 
 CHUNK = 1 << 20  # bytes
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)
-FILE_URL = re.compile(r"file:(//(localhost)?)?/", re.IGNORECASE)
 TRIES, PAUSE = 3, 0.2  # of a body that is cut off; seconds
 
 
@@ -76,18 +73,19 @@ def listed(uri: str, anonymous: bool = False) -> Listing:
     """
     scheme = SCHEME.match(uri)
     name = scheme[1].lower() if scheme else ""
+    if name in {"http", "https"}:
+        return Listing((Part(shown(uri), *web.look(uri), address=uri),))
     if name in {"s3", "s3a", "s3n"}:
-        found = _in_s3(uri, anonymous)
-    elif name in {"http", "https"}:
-        found = Listing((Part(shown(uri), *web.look(uri), address=uri),))
+        found = buckets.found(uri, anonymous)
     elif name and name != "file" and not os.path.lexists(uri):
-        raise SourceError(f"{shown(uri)}: {name}:// is not known; VOUCHER_SOURCE is {folders.FORMS}")
+        raise SourceError(f"{shown(uri)}: {name}:// is not known; VOUCHER_SOURCE is {FORMS}")
     else:
-        found = _on_disk(uri)
+        found = folders.found(uri)
     if not found.parts:
         left_out = f" by name; {found.left_out}" if found.left_out else " (*.parquet)"
-        raise SourceError(f"{shown(uri)}: there is no Parquet file{left_out}; set VOUCHER_SOURCE to {folders.FORMS}")
-    return replace(found, parts=tuple(sorted(found.parts, key=lambda part: part.uri)))
+        raise SourceError(f"{shown(uri)}: there is no Parquet file{left_out}; set VOUCHER_SOURCE to {FORMS}")
+    parts = sorted((Part(each.name, each.etag, each.size) for each in found.parts), key=lambda part: part.uri)
+    return Listing(tuple(parts), found.left_out, tableformats.warning(uri, found.table))
 
 
 def takes_in(uri: str, other: str) -> bool:
@@ -96,7 +94,7 @@ def takes_in(uri: str, other: str) -> bool:
         return False
     (bucket, key), (other_bucket, name) = s3.bucket_and_key(uri), s3.bucket_and_key(other)
     base, pattern = listing.split(key)
-    inside = bucket == other_bucket and _names_many(key) and name.startswith(base)
+    inside = bucket == other_bucket and buckets.names_many(key) and name.startswith(base)
     return inside and listing.is_part(name.removeprefix(base), pattern)
 
 
@@ -183,69 +181,6 @@ def _fetch_from_s3(part: Part, path: Path, anonymous: bool) -> str:
     with s3.errors(part.uri):
         body = s3.client(anonymous).get_object(Bucket=bucket, Key=key, IfMatch=part.etag)["Body"]
         return scratch.save(body.iter_chunks(CHUNK), path)
-
-
-def _in_s3(uri: str, anonymous: bool) -> Listing:
-    bucket, key = s3.bucket_and_key(uri)
-    with s3.errors(uri):
-        place = Bucket(bucket, s3.client(anonymous))
-        if not _names_many(key) or (MAGIC.search(key) and place.literal(key)):
-            entry = place.whole(key)
-            return Listing((Part(f"s3://{bucket}/{key}", entry.etag, entry.size),))
-        base, pattern = listing.split(key)
-        entries = place.entries(base, pattern)
-        chosen = listing.choose(entries, pattern)
-        place.refuse_archived(base, chosen.parts)
-        names = Names(place, base, pattern, entries).beginning
-        kind = tableformats.table(listing.folders(base + part.name for part in chosen.parts), names)
-    found = (Part(f"s3://{bucket}/{base}{part.name}", part.etag, part.size) for part in chosen.parts)
-    return Listing(tuple(found), chosen.left_out, _of_table(uri, kind, pattern))
-
-
-def _names_many(key: str) -> bool:
-    return key.endswith("/") or not key or bool(MAGIC.search(key))
-
-
-def _on_disk(uri: str) -> Listing:
-    path = _path(uri)
-    if MAGIC.search(path) and not os.path.lexists(path):
-        base, pattern = listing.split(path)
-    elif folders.is_folder(Path(path)):
-        base, pattern = path, ""
-    else:
-        return Listing((Part(str(Path(path).resolve()), "", folders.size(Path(path))),))
-    chosen = listing.choose(folders.entries(base, pattern), pattern)
-    found = {(real := _real(Path(base, part.name))): Part(real, "", part.size) for part in chosen.parts}
-    places = {Path(base, part.name).parent.resolve() for part in chosen.parts}
-    kind = tableformats.table(filter(None, listing.folders(f"{place}/" for place in places)), folders.names)
-    return Listing(tuple(found.values()), chosen.left_out, _of_table(uri, kind, pattern))
-
-
-def _path(uri: str) -> str:
-    if FILE_URL.match(uri):
-        uri = unquote(FILE_URL.sub("/", uri))
-    elif uri.lower().startswith("file:"):
-        raise SourceError(f"{shown(uri)}: a file on another host can't be read; write file:///path, or the path alone")
-    return os.path.expanduser(uri)  # noqa: PTH111  (Path's ends in a traceback where there is no such user)
-
-
-def _real(path: Path) -> str:
-    """The path without links: a file that several lead to is one part."""
-    real = str(path.resolve())
-    if not real.isprintable() and real.encode(errors="replace") != real.encode(errors="surrogateescape"):
-        raise SourceError(f"{real.encode(errors='surrogateescape')!r}: the name is not UTF-8; rename the file")
-    return real
-
-
-def _of_table(uri: str, kind: str, pattern: str) -> str:
-    """The warning where a pattern chooses among the files of a table. Raises SourceError where it doesn't."""
-    if kind and not listing.names_files(pattern):
-        raise SourceError(
-            f"{shown(uri)} is {kind}, or holds one: its log says which of its files count, and rows that were deleted "
-            "or replaced are in the others. Export a plain copy, or name the live files: one file, or a pattern that "
-            "spells out how their names begin"
-        )
-    return f"{shown(uri)} names files of {kind}; its log is not read: each file that fits counts" if kind else ""
 
 
 def _digest_of_file(uri: str, path: Path) -> str:

@@ -1,9 +1,13 @@
 """Table formats whose log says which of the files count. Read as plain files, they give rows that were deleted or
-replaced long ago. Called by `source` for all folders that hold parts, and those above them.
+replaced long ago. Called by `buckets` and `folders` for all folders that hold parts, and those above them.
 """
 
 import re
 from collections.abc import Callable, Iterable
+
+from pipeline import listing
+from pipeline.s3 import SourceError
+from shared.addresses import shown
 
 FORMATS = {  # what such a table is, and a name beside or below which its files lie
     "a Delta table": r"_delta_log/?",
@@ -18,19 +22,35 @@ HIVE = re.compile(r"(^|/)(base|delta|delete_delta)_0\d{6}(_\w+)?/")  # the rows 
 WRITE = re.compile(r"_(started|committed)_(\d+)")  # Databricks: a write, and that it is whole
 
 
-def table(folders: Iterable[str], names: Callable[[str, str], Iterable[str]]) -> str:
-    """Return what the first of the folders is that is no plain folder, '' for none.
+def table(uri: str, pattern: str, folders: Iterable[str], names: Callable[[str, str], Iterable[str]]) -> str:
+    """Return which kind of table the parts in these folders belong to, '' for none.
+
+    Raises SourceError naming `uri` unless the pattern spells out names of files: so live files can be named.
 
     `names` gives the names in a folder that begin as said; those of folders may end in "/".
     """
-    for folder in folders:
-        if HIVE.search(folder):
-            return "a transactional Hive table"
-        found = {name for beginning in BEGINNINGS for name in names(folder, beginning)}
-        for kind, pattern in FORMATS.items():
-            if any(re.fullmatch(pattern, name) for name in found):
-                return kind
-        writes = [written.groups() for name in found if (written := WRITE.fullmatch(name))]
-        if {write for state, write in writes if state == "started"} - {w for s, w in writes if s == "committed"}:
-            return "the output of a Databricks write that was not finished"
-    return ""
+    kind = next(filter(None, (_kind(folder, names) for folder in folders)), "")
+    if kind and not listing.names_files(pattern):
+        raise SourceError(
+            f"{shown(uri)} is {kind}, or holds one: its log says which of its files count, and rows that were deleted "
+            "or replaced are in the others. Export a plain copy, or name the live files: one file, or a pattern that "
+            "spells out how their names begin"
+        )
+    return kind
+
+
+def warning(uri: str, kind: str) -> str:
+    """Return what is to be known of parts that a pattern chose from a table."""
+    return f"{shown(uri)} names files of {kind}; its log is not read: each file that fits counts" if kind else ""
+
+
+def _kind(folder: str, names: Callable[[str, str], Iterable[str]]) -> str:
+    if HIVE.search(folder):
+        return "a transactional Hive table"
+    found = {name for beginning in BEGINNINGS for name in names(folder, beginning)}
+    for kind, pattern in FORMATS.items():
+        if any(re.fullmatch(pattern, name) for name in found):
+            return kind
+    writes = [written.groups() for name in found if (written := WRITE.fullmatch(name))]
+    unfinished = {write for state, write in writes if state == "started"} - {w for s, w in writes if s == "committed"}
+    return "the output of a Databricks write that was not finished" if unfinished else ""

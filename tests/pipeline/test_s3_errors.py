@@ -114,7 +114,11 @@ def test_an_unknown_code_is_judged_by_its_status(code: str, status: int, passing
     ("status", "code", "message"),
     [
         (403, "AccessDenied", "access denied; check the AWS credentials"),
-        (403, "InvalidAccessKeyId", "the access key is not known; check AWS_ACCESS_KEY_ID"),
+        (
+            403,
+            "InvalidAccessKeyId",
+            r"access denied; check the AWS credentials: the access key is not known\. Set AWS_ACCESS_KEY_ID",
+        ),
         (403, "SignatureDoesNotMatch", "the secret key does not belong to the access key"),
         (
             403,
