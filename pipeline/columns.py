@@ -32,6 +32,8 @@ LAST = "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"  # Python has no later year
 MISSING = "nan|NaN"
 MISSING_TIME = "nan|NaN|NaT"
 
+UNREADABLE = "\0"  # in place of a country's name
+
 # Types of DuckDB whose values have one text each, with few exceptions (see `_text`).
 NAMES = {"VARCHAR", "BLOB", '"NULL"'} | {
     f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG", "HUGE")
@@ -63,28 +65,37 @@ def texts(types: Mapping[str, str]) -> str:
 
 def _text(column: str, kind: str) -> str:
     """Older writers don't mark text as such: bytes are UTF-8 then. Of others comes a text with a NUL, which no column
-    can be read from. The cast of a time that is too far away would break the whole DuckDB.
+    can be read from. A cast to text of a time that is too far away would break the whole DuckDB, even in a branch that
+    isn't taken, where the file's statistics say that each row has this time.
     """
     text = f"CAST({column} AS VARCHAR)"
     if kind == "BLOB":
         return f"coalesce(TRY(decode({column})), chr(0) || {text})"
     if kind in LONG_TIMES:
         first, behind = (f"CAST('{day}' AS {kind})" for day in ("0001-01-01", "10000-01-01"))
-        within = f"{column} >= {first} AND {column} < {behind}"
-        return f"CASE WHEN {within} THEN {text} WHEN {column} IS NOT NULL THEN 'not in the years 1 to 9999' END"
+        text = f"CAST(least(greatest({column}, {first}), {behind}) AS VARCHAR)"
+        return (
+            f"CASE WHEN {column} < {first} THEN 'before the year 1' WHEN {column} >= {behind} THEN 'after the year 9999'"
+            f" WHEN {column} IS NOT NULL THEN {text} END"
+        )
     return text
 
 
-def country_variables(found: Iterable[str], keys: bool) -> dict[str, dict[str, str]]:
-    """Return what the DuckDB variables country_names and country_keys, both maps, must hold for the texts of a part.
+def country_names(found: Iterable[str]) -> dict[str, str]:
+    """Return each text of a part's countries with its name: "" if it is blank, UNREADABLE if it can't be read."""
+    return {text: country_name(text) if is_readable(text) else UNREADABLE for text in found}
 
-    country_names has the name of each text that isn't one itself: "" if it is blank, a NUL if it can't be read.
-    country_keys has the key of each text that can be read; it is empty if no rule needs the `keys`.
+
+def country_variables(names: Mapping[str, str], keys: bool) -> dict[str, dict[str, str]]:
+    """Return what the variables of DuckDB, both maps, must hold where they are not empty.
+
+    country_names has the texts that are no names themselves; country_keys those that are countries, if a rule needs
+    the `keys`.
     """
-    names = {text: country_name(text) if is_readable(text) else "\0" for text in found}
+    countries = {text: name for text, name in names.items() if name not in {"", UNREADABLE}} if keys else {}
     return {
-        "country_names": {text: name for text, name in names.items() if name != text},
-        "country_keys": {text: country_key(text) for text, name in names.items() if keys and name not in {"", "\0"}},
+        "country_names": {text: name for text, name in names.items() if name != text or name == UNREADABLE},
+        "country_keys": {text: country_key(name) for text, name in countries.items()},
     }
 
 
@@ -118,12 +129,12 @@ def _value(column: str) -> str:
 
 def _moment(column: str) -> str:
     """Of a text in one of two usual forms what `_value` reads, in half the time; of another NULL. No dictionary helps
-    with `timestamp`, of which each is another. With two blanks, strptime would take an hour of one digit.
+    with `timestamp`, of which each is another. strptime alone would take any white space for the blank.
     """
     text, form = f"{column}_text", "%Y-%m-%d %H:%M:%S.%f"
     read = f"make_timestamptz(epoch_us(try_strptime({text}, '{form}')))"
     zoned = f"make_timestamptz(epoch_us(try_strptime({text}, '{form}+00:00')))"
-    plain = f"{text} >= '1000' AND NOT contains({text}, '  ')"
+    plain = f"{text} GLOB '[1-9]???-??-?[0-9] [0-9]?:??:?[0-9].*'"
     return f"CASE WHEN {plain} THEN CASE strlen({text}) WHEN 26 THEN {read} WHEN 32 THEN {zoned} END END"
 
 

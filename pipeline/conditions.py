@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from datetime import date, datetime
 from difflib import get_close_matches
+from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
@@ -53,11 +54,14 @@ def parse(condition: str) -> exp.Expr:
     return tree
 
 
-def by_country_key(tree: exp.Expr) -> exp.Expr:
-    """Return the checked tree with countries compared by their keys: a rule means every spelling of a country, as a
-    request does.
+@lru_cache(maxsize=1000)
+def sql(condition: str, dialect: str) -> str:
+    """Return the checked condition as SQL over the six typed columns and `country_key`, in place of `country_code`.
+
+    Countries are compared by their keys: a rule means every spelling of a country, as a request does. Raises
+    ConditionError.
     """
-    return tree.transform(_key)
+    return parse(condition).transform(_key).sql(dialect, comments=False)
 
 
 def _key(node: exp.Expr) -> exp.Expr:

@@ -43,10 +43,14 @@ class Judged:
         self,
         reading: DuckDB,
         counting: DuckDB,
+        rules: RuleBook,
         segments: SegmentBook,
         told: Callable[[int], None],
+        countries: set[str],
     ) -> None:
-        self._reading, self._counting, self._segments, self._told = reading, counting, segments, told
+        self.countries = countries  # of all rows that can be read
+        self._reading, self._counting, self._told = reading, counting, told
+        self._rules, self._segments = rules, segments
         self._tally: pa.Table | None = None
         self.fault: duckdb.Error | None = None  # which whoever reads the stream may have reported as its own
 
@@ -54,7 +58,8 @@ class Judged:
         """The kept rows, typed: the six columns, and, when `placed`, the segment of each kind."""
         columns = [*COLUMNS, *(kind.name for kind in self._segments.kinds if placed)]
         kinds = [kind.placed() for kind in self._segments.kinds if placed]
-        rows = self._reading.sql(f"SELECT {', '.join(['*', *kinds])} FROM judged").to_arrow_reader(BATCH_ROWS)
+        judged = f"WITH judged AS ({self._rules.sql('part')}) SELECT {', '.join(['*', *kinds])} FROM judged"
+        rows = self._reading.sql(judged).to_arrow_reader(BATCH_ROWS)
         schema = pa.schema([rows.schema.field(column) for column in columns])
         return pa.RecordBatchReader.from_batches(schema, self._counted(rows, columns))
 
@@ -124,19 +129,19 @@ def judged(
     EngineError when a column is missing, or the part can't be read to its end.
     """
     found = None
+    name = name or (str(part) if isinstance(part, Path) else "the table")
     with session(within, today) as reading, session(within, today) as counting:
         try:
             raw = part if isinstance(part, pa.Table) else reading.read_parquet(str(part))
             reading.register("raw", raw)
-            _read_texts(reading, str(name or part), rules)
-            reading.execute(f"CREATE TEMP VIEW judged AS {rules.sql('part')}")
-            found = Judged(reading, counting, segments, told)
+            countries = _read_texts(reading, name, rules)
+            found = Judged(reading, counting, rules, segments, told, countries)
             yield found
         except (duckdb.Error, PipelineError) as error:
             broken = error if isinstance(error, duckdb.Error) else found.fault if found else None
             if not broken:
                 raise
-            raise failed(broken, str(name or part)) from error
+            raise failed(broken, name) from error
 
 
 def types(raw: duckdb.DuckDBPyRelation) -> dict[str, str]:
@@ -144,8 +149,8 @@ def types(raw: duckdb.DuckDBPyRelation) -> dict[str, str]:
     return dict(zip(raw.columns, map(str, raw.types), strict=True))
 
 
-def _read_texts(reading: DuckDB, name: str, rules: RuleBook) -> None:
-    """Make the view `part` of the texts of `raw`, and the variables that tell how its countries are read.
+def _read_texts(reading: DuckDB, name: str, rules: RuleBook) -> set[str]:
+    """Make the view `part` of the texts of `raw`, and the variables that tell how its countries are read; return these.
 
     Raises EngineError.
     """
@@ -153,11 +158,12 @@ def _read_texts(reading: DuckDB, name: str, rules: RuleBook) -> None:
     if fault := lacking(found) or columns.unusable(found):
         raise EngineError(f"{name}: {fault}")
     reading.execute(f"CREATE TEMP VIEW part AS SELECT {columns.texts(found)} FROM raw")
-    countries = reading.execute("SELECT DISTINCT country_code FROM part WHERE country_code IS NOT NULL").fetchall()
-    variables = columns.country_variables((text for (text,) in countries), keys=rules.compares_countries)
-    for variable, values in variables.items():
+    texts = reading.execute("SELECT DISTINCT country_code FROM part WHERE country_code IS NOT NULL").fetchall()
+    names = columns.country_names(text for (text,) in texts)
+    for variable, values in columns.country_variables(names, keys=rules.compares_countries).items():
         if values:
             reading.execute(f"SET VARIABLE {variable} = map(?, ?)", [list(values), list(values.values())])
+    return set(names.values()) - {"", columns.UNREADABLE}
 
 
 def failed(error: duckdb.Error, of: str) -> EngineError:

@@ -69,7 +69,7 @@ class Rule:
     def condition(self, dialect: str = "duckdb") -> str:
         """Return the rule's condition as SQL of `dialect`, over the typed columns and `country_key`."""
         try:
-            return conditions.by_country_key(conditions.parse(self.drop_when or "")).sql(dialect, comments=False)
+            return conditions.sql(self.drop_when or "", dialect)
         except conditions.ConditionError as error:
             raise RuleError(f"rule {self.name}: {error}") from None
 
