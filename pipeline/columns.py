@@ -75,8 +75,8 @@ def _text(column: str, kind: str) -> str:
         first, behind = (f"CAST('{day}' AS {kind})" for day in ("0001-01-01", "10000-01-01"))
         text = f"CAST(least(greatest({column}, {first}), {behind}) AS VARCHAR)"
         return (
-            f"CASE WHEN {column} < {first} THEN 'before the year 1' WHEN {column} >= {behind} THEN 'after the year 9999'"
-            f" WHEN {column} IS NOT NULL THEN {text} END"
+            f"CASE WHEN {column} < {first} THEN 'before the year 1'"
+            f" WHEN {column} >= {behind} THEN 'after the year 9999' WHEN {column} IS NOT NULL THEN {text} END"
         )
     return text
 

@@ -45,6 +45,7 @@ class Judged:
         counting: DuckDB,
         rules: RuleBook,
         segments: SegmentBook,
+        *,
         told: Callable[[int], None],
         countries: set[str],
     ) -> None:
@@ -135,7 +136,7 @@ def judged(
             raw = part if isinstance(part, pa.Table) else reading.read_parquet(str(part))
             reading.register("raw", raw)
             countries = _read_texts(reading, name, rules)
-            found = Judged(reading, counting, rules, segments, told, countries)
+            found = Judged(reading, counting, rules, segments, told=told, countries=countries)
             yield found
         except (duckdb.Error, PipelineError) as error:
             broken = error if isinstance(error, duckdb.Error) else found.fault if found else None
