@@ -144,6 +144,54 @@ def judged(book: RuleBook, *rows: dict[str, Any]) -> dict[str, tuple[int, int]]:
     return {name: (matched, dropped) for name, matched, dropped in results.by_rule() if name not in UNREADABLE}
 
 
+def answered(book: RuleBook, *countries: str | None) -> dict[str, int]:
+    """The countries that have an answer, with the rows that they are kept of."""
+    rows = history(*({"country_code": country} for country in countries))
+    with engine.opened() as within, engine.judged(rows, book, SEGMENTS, within=within) as part:
+        votes = add_up([part.tally()], book, SEGMENTS).tables["segment_vote"].to_pylist()
+    return {row["country_code"]: row["uses"] for row in votes if row["segment_name"] == "frequent_segment"}
+
+
+def test_white_space_and_form_make_no_country() -> None:
+    """Spellings of one country are counted together under the most frequent one, and blank ones have no answer."""
+    spellings = ["Peru"] * 3 + ["Peru\u00a0"] * 2 + ["\u00a0", "\u3000", "\u200b", "Peru\u200b", "PERU"]
+    forms = ["Co\u0302te"] * 2 + ["C\u00f4te"] * 2 + ["CÔTE\x85"] * 3
+    assert answered(NONE, *spellings, *forms) == {"Peru": 7, "Côte": 7}
+    assert answered(NONE, "PERU", "peru", "Peru") == {"PERU": 3}  # as frequent as the others, and the first of them
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        *(
+            "country_code = 'Chile'",
+            "country_code = 'CHILE'",
+            "' chile\u00a0' = country_code",
+            "country_code IN ('chile')",
+        ),
+        *("NOT country_code <> 'Chile'", "NOT (country_code) NOT IN ('Peru', 'Chile') AND country_code <> 'peru'"),
+        "country_code = 'Ｃｈｉｌｅ' AND timestamp > TIMESTAMP '2000-01-01' + INTERVAL '1' DAY",  # noqa: RUF001
+    ],
+)
+def test_a_rule_means_every_spelling_of_a_country(condition: str) -> None:
+    """Whatever the case, form or white space of the rule and of the data, no spelling of the country is left over."""
+    book = RuleBook((Rule("closed", condition, "closed", (0, 1)),))
+    spellings = ["Chile"] * 5 + ["Chile\u00a0"] * 3 + ["CHILE", "chi\u00adle", "\ufeffChile", "Ｃｈｉｌｅ"]  # noqa: RUF001
+    assert answered(book, *spellings, "Peru", None, "\u00a0") == {"Peru": 1}
+
+
+def test_a_missing_country_is_null_in_rules() -> None:
+    """A rule asks for a missing country by IS NULL, and no other country has it."""
+    book = RuleBook((Rule("missing", "country_code IS NULL OR NOT country_code IS NOT NULL", "missing", (0, 1)),))
+    assert answered(book, "Peru", None, "", "\u00a0") == {"Peru": 1}
+
+
+def test_the_key_of_a_country_is_no_column_of_a_rule() -> None:
+    """What the SQL compares in place of country_code can't be written."""
+    with pytest.raises(RuleError, match="'country_key' at character 1 is not a column; did you mean country_code"):
+        Rule("missing", "country_key IS NULL", "missing", (0, 1))
+
+
 def test_a_row_is_dropped_by_the_first_rule_it_breaks() -> None:
     """Each rule's matches are counted for itself; the drop goes to the first in file order."""
     few = Rule("few_orders", "total_orders < 5", "few", (0, 1))
