@@ -110,7 +110,8 @@ class Memory:
         """The source, for people, and the way to another."""
         if self.is_sample:
             return "the built-in synthetic sample; `make up VOUCHER_SOURCE=…` takes your own history"
-        return f"{shown(self.source)} ({f'remembered from {self.env}; ' if self.remembers_source else ''}{BACK})"
+        remembered = f"remembered from {self.env.parent.name}/{self.env.name}; " if self.remembers_source else ""
+        return f"{shown(self.source)} ({remembered}{BACK})"
 
     @property
     def told_others(self) -> str:

@@ -12,6 +12,7 @@ from dev.memory import DATABASE
 from dev.processes import StackError
 from dev.published import published
 from dev.stack import DAG, STOP_ORDER, Stack
+from shared.addresses import shown
 
 LINE = "{:<20}{:<10}{:<8}{:<22}{}"
 SAMPLE_DATA = "SAMPLE DATA: these answers come from the built-in synthetic sample, which is invented"
@@ -22,11 +23,11 @@ def addresses(stack: Stack) -> str:
 Page and API  {stack.api.url}          documentation: {stack.api.url}/redoc/
 Airflow       {stack.airflow.url}          login: airflow / airflow
 Command line  . .local/env
-Source        {stack.memory.told_source}"""
+Source        {"the built-in synthetic sample" if stack.memory.is_sample else shown(stack.memory.source)}"""
 
 
-def answers(stack: Stack) -> str:
-    """From which run the API answers, and what kind of history that is."""
+def answers(stack: Stack, still: bool = False) -> str:
+    """From which run the API answers, `still` after another failed, and what kind of history that is."""
     health = stack.api.health()
     if health is None:
         return "The API is away."
@@ -35,7 +36,7 @@ def answers(stack: Stack) -> str:
     found = published(stack.settings[DATABASE])  # the API does not say it: whoever reaches it may ask for its health
     source = f" of {found.source}" if found and found.run_id == health["run_id"] else ""
     sample = f"\n{SAMPLE_DATA}." if health["sample"] else ""
-    return f"Answers come from run {health['run_id']}{source}, {_age(health)}.{sample}"
+    return f"Answers {'still ' if still else ''}come from run {health['run_id']}{source}, {_age(health)}.{sample}"
 
 
 def _age(health: dict[str, Any]) -> str:

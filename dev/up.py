@@ -57,7 +57,8 @@ def up(stack: Stack) -> None:
     try:
         _run(stack)
     except StackError as error:
-        raise StackError(f"{error}\n\n{answers(stack)}\n{addresses(stack)}") from None
+        way_out = f"The source is {stack.memory.told_source}."
+        raise StackError(f"{error}\n\n{answers(stack, still=True)}\n{way_out}\n{addresses(stack)}") from None
     say("up", time.monotonic() - began)
     _answer(stack)
 

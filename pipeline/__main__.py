@@ -5,6 +5,7 @@ import gc
 import getpass
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from tabulate import tabulate
 from pipeline import PipelineError, publication
 from pipeline.database import Database
 from pipeline.settings import Settings, address, database_url, owner_url, refuse_first_look, warn
+from shared.addresses import shown
 
 log = logging.getLogger("pipeline")
 
@@ -63,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     runs = commands.add_parser("runs", help="list the runs and the publications")
     runs.add_argument("--limit", type=int, default=20, help="of how many, newest first (20)")
     rollback = commands.add_parser("rollback", help="publish an earlier run again, or go forward to one rolled back")
-    rollback.add_argument("run", metavar="RUN", help="its id, as `runs` shows it")
+    rollback.add_argument("run", metavar="RUN", help="its id, as `runs` shows it, or the first 6 digits or more")
     rollback.add_argument("--reason", type=_reason, required=True, help="kept in the log of publications")
     commands.add_parser("migrate", help="bring the tables to the newest version (as their owner: DATABASE_URL)")
     return parser
@@ -99,12 +101,18 @@ def _plan(options: Any) -> None:
 
     settings = Settings.read(options.source)
     run_id = run.plan(settings)
+    if aside := run.aside(settings, run_id):
+        log.info("nothing is published: run %s %s", run_id, aside)
+        return
     run.load(settings, run_id)
     try:
         run.audit(settings, run_id)
     finally:
         log.info("\n%s\n", run.preview(settings, run_id))
-    log.info("nothing is published; `python -m pipeline run` publishes it")
+    if publication.current(Database(settings.database_url)) != run_id:
+        named = options.source if options.source == shown(options.source or "") else "…"
+        again = f"run --source {shlex.quote(named)}" if options.source else "run"
+        log.info("nothing is published; `python -m pipeline %s` publishes it", again)
 
 
 def _runs(options: Any) -> None:
@@ -113,13 +121,13 @@ def _runs(options: Any) -> None:
         {
             "": "*" if run["current"] else "",
             "run": run["run_id"],
-            "status": run["status"],
+            "status": "loaded" if run["status"] == "loading" and run["finished_at"] else run["status"],
             "planned (UTC)": _time(run["started_at"]),
             "published (UTC)": _time(run["published_at"]),
             "rows in": _count(run["rows_in"]),
             "kept": _count(run["rows_kept"]),
             "newest row": _time(run["data_to"]),
-            "source": run["source"],
+            "source": f"{run['source']} (synthetic sample)" if run["sample"] else run["source"],
         }
         for run in publication.runs(database, options.limit)
     ]
@@ -144,8 +152,9 @@ def _runs(options: Any) -> None:
 
 def _rollback(options: Any) -> None:
     database = Database(database_url(os.environ))
-    left = publication.roll_back(database, options.run, _actor(), options.reason)
-    log.info("run %s is published again, instead of run %s", options.run, left)
+    run_id = publication.named(database, options.run)
+    left = publication.roll_back(database, run_id, _actor(), options.reason)
+    log.info("run %s is published again, instead of run %s", run_id, left)
 
 
 def _migrate(_: Any) -> None:

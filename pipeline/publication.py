@@ -4,6 +4,7 @@ Called by `run.py` and the command line. It moves forward only: from a run to on
 by force or rollback, each with a reason on record.
 """
 
+import re
 from typing import Any
 
 from pipeline.database import Database, DatabaseError
@@ -108,6 +109,18 @@ def roll_back(database: Database, run_id: str, actor: str, reason: str) -> str:
         return left
 
 
+def named(database: Database, beginning: str) -> str:
+    """Return the id of the run that begins so, in at least 6 digits; any other text as it is. Raises DatabaseError."""
+    if not re.fullmatch(r"[0-9a-f]{6,15}", beginning):
+        return beginning
+    with database.transaction() as cursor:
+        cursor.execute("SELECT run_id FROM voucher.run WHERE starts_with(run_id, %s) ORDER BY run_id", (beginning,))
+        found = [row.run_id for row in cursor.fetchall()]
+    if len(found) > 1:
+        raise DatabaseError(f"{len(found)} runs begin with {beginning!r}: {', '.join(found)}; name one of them")
+    return found[0] if found else beginning
+
+
 def withdrawal(database: Database, run_id: str) -> Any:
     """When the run was rolled back from (`at`, UTC), by which `actor` and for which `reason`; None if it wasn't."""
     with database.transaction() as cursor:
@@ -161,14 +174,16 @@ def prune(database: Database, keep: int) -> list[str]:
 
 
 def runs(database: Database, limit: int) -> list[dict[str, Any]]:
-    """The newest runs: run_id, whether it is `current`, status, started_at, published_at (last, UTC), rows_in,
-    rows_kept, data_to, source.
+    """The newest runs: run_id, whether it is `current`, status, started_at, finished_at (of the load), published_at
+    (last, UTC), rows_in, rows_kept, data_to, source, whether that is the built-in `sample`.
     """
     with database.transaction() as cursor:
         cursor.execute(
-            """SELECT run_id, current_run.run_id IS NOT NULL AS current, status, started_at,
+            """SELECT run_id, current_run.run_id IS NOT NULL AS current, status, started_at, finished_at,
                 (SELECT max(at) FROM voucher.publication WHERE publication.run_id = run.run_id) AS published_at,
-                rows_in, rows_kept, data_to, source
+                rows_in, rows_kept, data_to, source,
+                (SELECT coalesce(bool_and(synthetic), false) FROM voucher.run_part JOIN voucher.part USING (part_id)
+                WHERE run_part.run_id = run.run_id) AS sample
             FROM voucher.run LEFT JOIN voucher.current_run USING (run_id) ORDER BY started_at DESC LIMIT %s""",
             (limit,),
         )

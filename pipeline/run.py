@@ -61,11 +61,8 @@ def plan(settings: Settings) -> str:
     planned = store.Run(run_id, named, rules.hash, segments.hash, settings.today)
     with database.alone() as database:
         status = store.plan(database, planned, parts, rules.every, looked_at)
-    size, count, read = sum(part.size for part in parts), sum(part.rows for part in parts), len(parts) - len(known)
     log.info("plan: run %s (%s) of %s", run_id, status, named)
-    log.info(
-        "plan: parts: %s, of which %s are new; %s bytes, %s rows", *(f"{n:,}" for n in (len(parts), read, size, count))
-    )
+    log.info("plan: %s", _described(parts, len(parts) - len(known)))
     return run_id
 
 
@@ -111,6 +108,11 @@ def publish(settings: Settings, run_id: str, actor: str, force: str | None = Non
         log.info("publish: run %s takes over from %s", run_id, previous or "nothing")
         log.info("publish: %s", changes(database, run_id, previous).summary)
         return Outcome.PUBLISHED
+
+
+def aside(settings: Settings, run_id: str) -> Outcome | None:
+    """Say why the run is not to be published without force; None if it may be."""
+    return _stands_aside(Database(settings.database_url), run_id, None)
 
 
 def is_superseded(settings: Settings, run_id: str) -> bool:
@@ -161,7 +163,7 @@ def _audit(database: Database, run_id: str, force: str | None) -> None:
     published = publication.current(database)
     outcomes = audited(database, run_id, published)
     log.info("audit: run %s, compared with %s", run_id, published or "nothing")
-    table = [[outcome.audit.name, outcome.word, outcome.seen] for outcome in outcomes]
+    table = [[outcome.audit.name, outcome.word, outcome.seen.removeprefix("skipped: ")] for outcome in outcomes]
     for line in tabulate(table, ["audit", "outcome", "seen"], maxcolwidths=[None, None, 70]).splitlines():
         log.info("audit:   %s", line)
     for warned in (outcome for outcome in outcomes if outcome.word == "warned"):
@@ -212,6 +214,16 @@ def _listed(settings: Settings) -> Sequence[source.Part]:
     if listing.warning:
         log.warning("plan: %s", listing.warning)
     return listing.parts
+
+
+def _described(parts: Sequence[source.Part], unread: int) -> str:
+    """How many files, how many of them had to be read now, their size and rows, and whether these are invented."""
+    files = "1 file" if len(parts) == 1 else f"{len(parts):,} files"
+    read = {0: "already read", len(parts): "read now"}.get(unread, f"{unread:,} read now")
+    size = sum(part.size for part in parts)
+    length = f"{size / 2**20:,.1f} MiB" if size >= 2**20 else f"{size / 2**10:,.1f} KiB"
+    sample = " of the built-in synthetic sample" if all(part.synthetic for part in parts) else ""
+    return f"{files} ({read}), {length}, {sum(part.rows for part in parts):,} rows{sample}"
 
 
 def _warn_of_twins(parts: Sequence[source.Part]) -> None:

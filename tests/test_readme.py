@@ -188,7 +188,7 @@ def test_a_history_of_ones_own_stays(newcomer: Newcomer) -> None:
     assert (own["sample"], newcomer.health()["run_id"]) == (False, own["run_id"])
     assert source() == f"Source: {history}/, 60,000 rows"
     assert f"Source: {history}/, 60,000 rows" in newcomer.execute(look)
-    assert f"Source        {history}/ (remembered" in newcomer.execute("make status")
+    assert f"Source        {history}/\n" in newcomer.execute("make status")
 
     newcomer.execute("make down")
     assert f"Source: {history}/, 60,000 rows" in newcomer.execute(look)

@@ -364,7 +364,7 @@ def test_what_is_told_of_the_source_holds_no_secret(tmp_path: Path, free: dict[s
     memory = Stack(tmp_path, free).memory
 
     assert "hunter2" not in memory.told_source + memory.told_others
-    assert f"remembered from {tmp_path}/env; `make up VOUCHER_SOURCE=sample` goes back" in memory.told_source
+    assert f"remembered from {tmp_path.name}/env; `make up VOUCHER_SOURCE=sample` goes back" in memory.told_source
     assert memory.told_others == "API_DATABASE_URL, DATABASE_URL, PIPELINE_DATABASE_URL, VOUCHER_API_KEYS"
 
 
