@@ -7,6 +7,8 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
+import duckdb
+import pandas
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -107,6 +109,22 @@ def test_a_row_is_a_line(load: Load, client: FlaskClient) -> None:
     response = client.get("/assignments.csv")
     assert response.text == HEADER + "".join(f"{line}\r\n" for _, line in LINES)
     assert response.content_length == len(response.data)
+
+
+def test_times_are_of_one_width(load: Load, client: FlaskClient) -> None:
+    """Each column of times is read as times by pandas and DuckDB, whichever row is the first."""
+    times = ("2018-06-23 17:18:31", "2018-06-23 17:18:31.5", "2018-06-23", "1000-01-01 00:00:00.000001")
+    load(*((time, "Peru", time, None if place else time, 1, 1) for place, time in enumerate(times)))
+    text = client.get("/assignments.csv").text
+    columns = ["timestamp", "first_order_ts", "last_order_ts"]
+    assert {len(line[column]) for line in csv.DictReader(io.StringIO(text)) for column in columns} == {0, 27}
+    recent = "".join(text.splitlines(keepends=True)[:-1])  # pandas' own times begin in 1677
+    frame = pandas.read_csv(io.StringIO(recent), parse_dates=columns)
+    assert [str(frame[column].dt.tz) for column in columns] == ["UTC"] * 3
+    with duckdb.connect() as connection:
+        found = connection.read_csv(io.StringIO(text))
+        types = dict(zip(found.columns, map(str, found.types), strict=True))
+    assert [types[column] for column in columns] == ["TIMESTAMP WITH TIME ZONE"] * 3
 
 
 def test_the_answer_says_what_it_is(load: Load, client: FlaskClient) -> None:

@@ -75,6 +75,9 @@ def test_iso_time_stamps_are_read(ask: Ask, moment: str) -> None:
             "2018-05-03 25:00",
             "2018-05-03 10:60",
             "2018-05-03T10:30:00+25:00",
+            "2018-05-03T10:30:00+16:00",
+            "2018-05-03T10:30:00-1660",
+            "2018-05-03T10:30:00+05:60",
         ),
         *("0000-01-01", "10000-01-01", "-0001-01-01", "0001-01-01T00:00:00+01:00", "9999-12-31T23:00:00-05:00"),
         *(
@@ -95,7 +98,9 @@ def test_anything_else_is_no_time_stamp(ask: Ask, field: str, moment: object) ->
 
 
 @pytest.mark.parametrize("field", ["country_code", "segment_name"])
-@pytest.mark.parametrize("value", ["", " \t", 5, True, ["Peru"], {"a": 1}])
+@pytest.mark.parametrize(
+    "value", ["", " \t", "\u00a0\u2028", "\u200b\ufeff", "\u2060\ufe0f", 5, True, ["Peru"], {"a": 1}]
+)
 def test_country_and_kind_are_text_and_not_blank(ask: Ask, field: str, value: object) -> None:
     """Anything else is refused, and the problem shows what was sent."""
     assert bad_fields(ask(**{field: value})) == [field]
