@@ -32,7 +32,8 @@ def found(uri: str) -> Choice:
     path = _path(uri)
     if MAGIC.search(path) and not os.path.lexists(path):
         base, pattern = listing.split(path)
-    elif stat.S_ISDIR((status := _status(path)).st_mode):
+        _status(base, uri)
+    elif stat.S_ISDIR((status := _status(path, uri)).st_mode):
         base, pattern = path, ""
     else:
         return Choice((Entry(_real(path), size=_size(path, status)),))
@@ -118,17 +119,21 @@ def _walk(base: str, folder: str, pattern: str, above: frozenset[tuple[int, int]
             yield Entry(f"{name}/")
 
 
-def _status(path: str) -> os.stat_result:
+def _status(path: str, uri: str = "") -> os.stat_result:
+    """What the system says of a file; errors name `uri` instead, if it is given: a path may be the half of a secret."""
     try:
         return Path(path).stat()
-    except FileNotFoundError:
-        if Path(path).is_symlink():
-            to = shown(str(Path(path).readlink()))
-            raise SourceError(f"{shown(path)} is a link to {to}, which does not exist; correct or remove it") from None
-        raise SourceError(f"{shown(path)}: no such file; set VOUCHER_SOURCE to {FORMS}") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "this can't be the name of a file"
-        raise SourceError(f"{shown(path)} can't be looked into: {reason}; correct or remove it") from None
+        raise SourceError(f"{shown(uri or path)}{_fault(path, error)}") from None
+
+
+def _fault(path: str, error: OSError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError) and Path(path).is_symlink():
+        return f" is a link to {shown(str(Path(path).readlink()))}, which does not exist; correct or remove it"
+    if isinstance(error, FileNotFoundError):
+        return f": no such file; set VOUCHER_SOURCE to {FORMS}"
+    reason = getattr(error, "strerror", None) or "this can't be the name of a file"
+    return f" can't be looked into: {reason}; correct or remove it"
 
 
 def _is_folder(child: os.DirEntry[str]) -> bool:

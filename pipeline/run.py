@@ -229,7 +229,7 @@ def _described(parts: Sequence[source.Part], unread: int) -> str:
 def _warn_of_twins(parts: Sequence[source.Part]) -> None:
     """The same bytes at two addresses may be a copy that somebody forgot: each counts."""
     first: dict[str, str] = {}
-    for part in parts:
+    for part in sorted(parts, key=lambda part: part.uri):
         if (other := first.setdefault(part.sha256, part.uri)) != part.uri and part.rows:
             log.warning("plan: %s and %s are the same, byte by byte; their rows count twice", other, part.uri)
 

@@ -48,6 +48,6 @@ def _without_user(address: str) -> str:
     """The address without what stands before an "@", where that may be a user and a password."""
     scheme, rest = ("s3://", address[5:]) if address[:5].lower() == "s3://" else ("", address)
     before, at, after = rest.rpartition("@")
-    if at and (":" in before or (scheme and "/" not in before)):
+    if at and (":" in before or "//" in before or "/" not in before):
         return f"{scheme}{HIDDEN}@{after}"
     return address
