@@ -17,6 +17,7 @@ from pipeline.columns import COLUMNS
 from pipeline.engine import DuckDB, EngineError
 from pipeline.rules import RuleBook
 from pipeline.segments import SegmentBook
+from pipeline.workbench import Workbench
 from shared.countries import BLANK
 from tests.pipeline.conftest import history
 
@@ -136,6 +137,14 @@ def test_bytes_of_another_encoding_are_unreadable(written: Written, column: str)
     """Bytes that are no UTF-8 are named and shown, and no text is made of them."""
     for latin in (b"C\xf4te", b"\xff12", "Peru".encode("utf-16")):
         assert read(file(written, column, latin, pa.binary()), column) == (None, f"unreadable_{column}")
+
+
+def test_editions_of_different_types_are_read_alike(written: Written) -> None:
+    """A notebook reads bytes of one edition and text of another as the same country."""
+    path = file(written, "country_code", COTE.encode(), pa.binary())
+    path.rename(path.with_name("older.parquet"))
+    written(history({"country_code": COTE}))
+    assert list(Workbench.open(f"{path.parent}/").typed["country_code"]) == [COTE, COTE]
 
 
 FAR = [
