@@ -105,14 +105,14 @@ class RuleBook:
         return sha256(self.sql("part").encode()).hexdigest()[:16]
 
     def sql(self, source: str) -> str:
-        """Return a SELECT over the rows of `source`, a table or view of six text columns, for which the variables of
-        `columns.country_variables` are set: the six typed columns; `matched`, whose bits tell which reasons and rules
-        the row matches, 0 for a row that is kept; and `unreadable_row`, the texts of a row that can't be read.
+        """Return a SELECT over the rows of `source`, a table or view: the six typed columns; `matched`, whose bits tell
+        which reasons and rules the row matches, 0 for a row that is kept; and `unreadable_row`, the texts of a row that
+        can't be read. `engine` makes the source, of texts, and sets the variables that hold its countries.
         """
         bits = " + ".join(f'CASE WHEN "{name}" THEN {bit} ELSE 0 END' for name, bit in self.bits.items())
         texts = ", ".join(f"{column} := {columns.trimmed(column)}" for column in COLUMNS)
         return f"""WITH texts AS (SELECT
-    {_each(lambda column: f"{column} AS {column}_text")}
+    {_each(lambda column: f"CAST({column} AS VARCHAR) AS {column}_text")}
   FROM {source}
 ), typed AS (SELECT *,
     {_each(columns.typed)},
