@@ -105,8 +105,10 @@ class Names:
             return [_cut(key.removeprefix(folder), beginning) for key in found]
         try:
             page = next(iter(s3.pages(self.bucket.client, self.bucket.name, prefix, Delimiter="/")))
-        except botocore.exceptions.ClientError:  # the credentials may list what was asked for, and nothing beside it
-            return []
+        except botocore.exceptions.ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 403:
+                raise
+            return []  # the credentials may list what was asked for, and nothing beside it
         named = [each["Key"] for each in page.get("Contents", [])]
         named += [each["Prefix"] for each in page.get("CommonPrefixes", [])]
         return [name.removeprefix(folder) for name in named]

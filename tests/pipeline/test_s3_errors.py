@@ -298,3 +298,18 @@ def test_cleaned_rows_that_may_not_be_written_name_the_setting(bucket: Bucket, w
         rows.write(f"s3://{bucket.name}/cleaned/", "0123456789abcdef", 1, history({}).to_reader())
     with pytest.raises(SourceError, match=r"no such bucket; check its name in VOUCHER_ROWS"):
         rows.write("s3://none-such/cleaned/", "0123456789abcdef", 1, history({}).to_reader())
+
+
+def test_credentials_that_may_list_only_the_prefix_are_enough(answering: Callable[..., None]) -> None:
+    """Whether the prefix is inside a table is looked for where that is allowed."""
+    listing = (
+        b"<?xml version='1.0'?><ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>x/day/a.parquet</Key>"
+        b'<ETag>"e"</ETag><Size>9</Size></Contents></ListBucketResult>'
+    )
+
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        allowed = "prefix=x%2Fday%2F&" in f"{request.path}&"
+        send(request, listing) if allowed else refuse(request, 403, "AccessDenied")
+
+    answering(answer)
+    assert [part.uri for part in parts("s3://bucket/x/day/")] == ["s3://bucket/x/day/a.parquet"]

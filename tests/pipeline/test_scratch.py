@@ -55,3 +55,13 @@ def test_a_full_disk_is_named_with_the_way_out(temporary: Path) -> None:
     with pytest.raises(FileNotFoundError), scratch.folder() as folder:
         (folder / "none").read_bytes()
     assert not list(temporary.iterdir())
+
+
+def test_a_folder_of_temporary_files_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variable that names it."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    with (
+        pytest.raises(scratch.NoRoom, match=r"no temporary file can be made: No such file .*; set TMPDIR"),
+        scratch.folder(),
+    ):
+        pass
