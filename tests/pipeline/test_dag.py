@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pipeline.publication import roll_back
 from pipeline.settings import Settings
 from tests.conftest import ROOT, Bucket
 from tests.pipeline.conftest import history
+from tests.proofs.secrets import DAG
 
 TEST = """
 import json, sys
@@ -171,3 +173,35 @@ def test_the_delay_before_a_retry_is_a_setting(airflow_home: dict[str, str]) -> 
     assert told[:5] == ["30.0", "30.0", "0.0", "5.0", "86400.0"]
     for value, error in zip(values[5:], told[5:], strict=True):
         assert f"VOUCHER_RETRY_SECONDS is '{value}', but must be a whole number from 0 to 86400" in error
+
+
+WORD = "hunter2Secret"
+
+
+def test_no_secret_is_in_a_task_s_log(airflow_home: dict[str, str], pipeline_database: str) -> None:
+    """Wherever an address has it: nor do the errors that led to the task's own show it."""
+    wrong = re.sub(r"//.*@", f"//{WORD}:{WORD}@", pipeline_database)
+    environs = [
+        {"PIPELINE_DATABASE_URL": wrong},
+        {"PIPELINE_DATABASE_URL": wrong.replace("@", f"@{WORD}@")},
+        {"PIPELINE_DATABASE_URL": f"postgresql://{WORD}:{WORD}@127.0.0.1:1/{WORD}?application_name={WORD}"},
+        {"PIPELINE_DATABASE_URL": pipeline_database, "VOUCHER_SOURCE": f"s3://KEY:{WORD}@bucket/history.parquet"},
+        {"PIPELINE_DATABASE_URL": pipeline_database, "VOUCHER_DASK": f"tcp://u:{WORD}@127.0.0.1:1"},
+    ]
+    ended = subprocess.run(
+        [sys.executable, "-c", DAG],
+        input=json.dumps(
+            [{"VOUCHER_SOURCE": "/none.parquet", "VOUCHER_RETRY_SECONDS": "0"} | each for each in environs]
+        ),
+        env=os.environ | airflow_home,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    told = ended.stdout + ended.stderr
+    assert ended.stdout.count("\nstate ") == len(environs), told
+    assert "Postgres refused the password; correct it in PIPELINE_DATABASE_URL" in told
+    assert "PIPELINE_DATABASE_URL is not postgresql://role:password@host:port/database" in told
+    assert "Postgres does not answer (connection refused); check PIPELINE_DATABASE_URL" in told
+    assert WORD not in told

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tests.conftest import ROOT
-from tests.proofs import crash, dask, fuzz, parts, readers, requests, rollback, service, soak
+from tests.proofs import crash, dask, fuzz, parts, readers, requests, rollback, secrets, service, soak
 
 PROOFS = {
     "crash": crash,
@@ -26,6 +26,7 @@ PROOFS = {
     "readers": readers,
     "requests": requests,
     "rollback": rollback,
+    "secrets": secrets,
     "service": service,
     "soak": soak,
 }
