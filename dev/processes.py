@@ -75,12 +75,18 @@ class Process:
         if self.running:
             os.kill(self.pid, first)
             until(lambda: not self.running, seconds)
-        for kind in (signal.SIGTERM, signal.SIGKILL):
-            left = [process for process in {*members, *self.members()} if process.is_running()]
+        for kind in (signal.SIGTERM, *[signal.SIGKILL] * 3):  # one that is ended may have started another just now
+            left = [process for process in {*members, *self.members()} if _lives(process)]
             for process in left:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(kind)
             psutil.wait_procs(left, timeout=min(seconds, 5))
+
+
+def _lives(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _session(leader: int) -> Iterator[psutil.Process]:
