@@ -190,10 +190,8 @@ def test_no_secret_is_in_a_task_s_log(airflow_home: dict[str, str], pipeline_dat
     ]
     ended = subprocess.run(
         [sys.executable, "-c", DAG],
-        input=json.dumps(
-            [{"VOUCHER_SOURCE": "/none.parquet", "VOUCHER_RETRY_SECONDS": "0"} | each for each in environs]
-        ),
-        env=os.environ | airflow_home,
+        input=json.dumps([{"VOUCHER_SOURCE": "/none.parquet"} | each for each in environs]),
+        env=os.environ | airflow_home | {"VOUCHER_RETRY_SECONDS": "0"},
         cwd=ROOT,
         capture_output=True,
         text=True,
