@@ -8,11 +8,12 @@ import re
 from hashlib import sha256
 from urllib.parse import urlsplit
 
-HIDDEN = "…"
+HIDDEN = "..."  # ASCII: it is put on record in databases of any encoding
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)  # two characters or more: C:/ is a drive of Windows
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)(:\d{1,5})?", re.IGNORECASE)
+S3 = re.compile("s3[an]?://", re.IGNORECASE)  # s3a and s3n are what Hadoop and Spark call it
 LONGEST = 500
-HIDDEN_PATH = re.compile(rf"/{HIDDEN}[0-9a-f]{{8}}")  # one that was shown before stays as it is
+HIDDEN_PATH = re.compile(rf"/{re.escape(HIDDEN)}[0-9a-f]{{8}}")  # one that was shown before stays as it is
 
 
 def shown(address: str) -> str:
@@ -27,7 +28,7 @@ def shown(address: str) -> str:
     name = scheme[1].lower() if scheme else ""
     if name in {"http", "https", "tcp", "tls"}:
         return f"{name}://{_of_web(address)}"
-    if name and name != "s3" and not name.startswith("file"):
+    if name and name not in {"s3", "s3a", "s3n", "file"}:
         return f"{name}://{HIDDEN}"
     return re.sub(r"[?#;]([\w.~%+-]+=).*", f"?{HIDDEN}", _without_user(address))
 
@@ -46,7 +47,8 @@ def _of_web(address: str) -> str:
 
 def _without_user(address: str) -> str:
     """The address without what stands before an "@", where that may be a user and a password."""
-    scheme, rest = ("s3://", address[5:]) if address[:5].lower() == "s3://" else ("", address)
+    scheme = match[0] if (match := S3.match(address)) else ""
+    rest = address[len(scheme) :]
     before, at, after = rest.rpartition("@")
     if at and (":" in before or "//" in before or "/" not in before):
         return f"{scheme}{HIDDEN}@{after}"

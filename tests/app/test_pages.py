@@ -390,7 +390,7 @@ def test_the_page_names_the_source_and_no_secret_of_it(publish: Publish, client:
     """As addresses are shown: of one that is signed, the server and what tells it from others."""
     publish(source="https://me:hunter2@example.org/history.parquet?signature=hunter2")
     page = client.get("/").text
-    assert re.search("Source https://example.org/…[0-9a-f]{8} ", words(page))
+    assert re.search(r"Source https://example.org/\.\.\.[0-9a-f]{8} ", words(page))
     assert "hunter2" not in page
 
 
