@@ -185,13 +185,17 @@ def test_a_history_of_ones_own_stays(newcomer: Newcomer) -> None:
 
     newcomer.execute("make up VOUCHER_SOURCE=./own/")
     own = newcomer.health()
-    newcomer.execute(block("make rules"))
+    said = newcomer.execute(f"exec 2>&1\n{block('make rules')}")
+    assert "WARNING" not in said
 
     assert (own["sample"], newcomer.health()["run_id"]) == (False, own["run_id"])
     assert source() == f"Source: {history}/, 60,000 rows"
     assert f"Source: {history}/, 60,000 rows" in newcomer.execute(look)
     assert f"Source        {history}/\n" in newcomer.execute("make status")
 
+    said = newcomer.execute("make up VOUCHER_SOURCE=own/gone.parquet 2>&1 || true")
+    assert f"{history}/gone.parquet: no such file" in said
+    assert "`make up VOUCHER_SOURCE=sample` goes back to the sample" in said
     newcomer.execute("make down")
     assert f"Source: {history}/, 60,000 rows" in newcomer.execute(look)
     said = newcomer.execute("make up")

@@ -13,10 +13,12 @@ import psutil
 import psycopg2
 import pytest
 
+from dev import notebooks, s3
 from dev.ports import free_port
 from dev.postgres import Postgres
 from dev.processes import Process, Processes, StackError, born, until
 from dev.stack import Stack
+from tests.conftest import ROOT, Bucket
 
 FREE = {"API_PORT": "0", "AIRFLOW_PORT": "0", "POSTGRES_PORT": "0", "S3_PORT": "0"}
 
@@ -366,6 +368,60 @@ def test_what_is_told_of_the_source_holds_no_secret(tmp_path: Path, free: dict[s
     assert "hunter2" not in memory.told_source + memory.told_others
     assert f"remembered from {tmp_path.name}/env; `make up VOUCHER_SOURCE=sample` goes back" in memory.told_source
     assert memory.told_others == "API_DATABASE_URL, DATABASE_URL, PIPELINE_DATABASE_URL, VOUCHER_API_KEYS"
+
+
+@pytest.mark.parametrize(
+    ("first", "given", "known"),
+    [
+        (REAL | DATABASE | {"VOUCHER_API_KEYS": "a-key-of-16-characters"}, {}, REAL),
+        (REAL, {"VOUCHER_SOURCE": "/data/other.parquet"}, {"VOUCHER_SOURCE": "/data/other.parquet"}),
+        (THEIRS, {"AWS_SECRET_ACCESS_KEY": "hunter2"}, THEIRS | {"AWS_SECRET_ACCESS_KEY": "hunter2"}),
+        ({"TODAY": "2020-05-31"}, {"AWS_PROFILE": "work", "AIRFLOW_HOME": "x"}, {}),
+        (REAL, {"VOUCHER_SOURCE": "sample"}, {}),
+    ],
+)
+def test_a_notebook_is_given_the_source_alone(
+    tmp_path: Path, free: dict[str, str], first: dict[str, str], given: dict[str, str], known: dict[str, str]
+) -> None:
+    """What it takes to read the stack's history, and no address of a database; nothing of the sample when no stand-in
+    holds it, so that the notebook makes it.
+    """
+    Stack(tmp_path, free | first).write_env()
+
+    found = notebooks.environment(Stack(tmp_path, free | given))
+
+    assert {name: value for name, value in found.items() if name not in {*free, "PATH"}} == known
+
+
+def test_a_notebook_does_not_take_the_sample_for_another_object(tmp_path: Path, free: dict[str, str]) -> None:
+    """While the stand-in is away that holds it, the way to it is named."""
+    other = {"VOUCHER_SOURCE": "s3://voucher-history/mine.parquet", "AWS_SECRET_ACCESS_KEY": s3.SECRET_KEY}
+    Stack(tmp_path, free | other).write_env()
+
+    with pytest.raises(StackError, match=r"s3://voucher-history/mine.parquet lies in it. Run `make up`"):
+        notebooks.environment(Stack(tmp_path, free))
+
+
+def test_what_a_broken_off_start_left_is_gone_on_with(bucket: Bucket) -> None:
+    """A bucket that is there already is no error."""
+    bucket.server.create(bucket.name)
+
+    assert bucket.server.holds(bucket.name, "x") is False
+
+
+def test_an_environment_that_is_not_complete_names_the_way_out(tmp_path: Path) -> None:
+    """Without a package of the environment, a command says which one is missing and what completes it."""
+    (tmp_path / "psutil.py").write_text("raise ModuleNotFoundError('as if it were missing', name='psutil')")
+    words = [sys.executable, "-m", "dev", "status"]
+
+    ended = subprocess.run(
+        words, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("psutil is missing: the environment ")
+    assert "Run `make up`" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_an_env_that_is_no_script_is_named(tmp_path: Path, free: dict[str, str]) -> None:
