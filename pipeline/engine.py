@@ -74,28 +74,28 @@ class Judged:
         return self._tally
 
     def _counted(self, rows: pa.RecordBatchReader, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        tallies: list[pa.Table] = []
-        most = FEW_OUTCOMES
+        few = FEW_OUTCOMES
         try:
+            self._counting.register("judged", rows.schema.empty_table())
+            self._counting.execute(f"CREATE OR REPLACE TEMP TABLE tallies AS {self._segments.tally}")
+            outcomes = 0
             for batch in rows:
-                tallies.append(self._counts(batch))
-                if sum(map(len, tallies)) > most:
-                    tallies = [self._added_up(tallies)]
-                    most = 2 * max(FEW_OUTCOMES, len(tallies[0]))
+                self._counting.register("judged", batch)
+                outcomes += self._changed(f"INSERT INTO tallies {self._segments.tally}")
+                if outcomes > few:
+                    outcomes = self._changed(f"CREATE OR REPLACE TEMP TABLE tallies AS {ADDED_UP}")
+                    few = 2 * max(FEW_OUTCOMES, outcomes)
                 yield batch.filter(pc.equal(batch["matched"], 0)).select(columns)
                 self._told(len(batch))
-            self._tally = self._added_up(tallies or [self._counts(rows.schema.empty_table())])
+            self._tally = self._counting.sql(ADDED_UP).to_arrow_table()
         except duckdb.Error as error:
             self.fault = error
             raise
 
-    def _counts(self, batch: pa.RecordBatch | pa.Table) -> pa.Table:
-        self._counting.register("judged", batch)
-        return self._counting.sql(self._segments.tally).to_arrow_table()
-
-    def _added_up(self, tallies: list[pa.Table]) -> pa.Table:
-        self._counting.register("tallies", pa.concat_tables(tallies))
-        return self._counting.sql(ADDED_UP).to_arrow_table()
+    def _changed(self, statement: str) -> int:
+        """Execute a statement and return how many rows it wrote."""
+        [(rows,)] = self._counting.execute(statement).fetchall()
+        return int(rows)
 
 
 @contextmanager

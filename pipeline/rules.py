@@ -114,10 +114,15 @@ class RuleBook:
         return f"""WITH texts AS (SELECT
     {_each(lambda column: f"CAST({column} AS VARCHAR) AS {column}_text")}
   FROM {source}
+), moments AS (SELECT *, {columns.moment()}
+  FROM texts
+), cut AS (SELECT *,
+    {_each(columns.cut)}
+  FROM moments
 ), typed AS (SELECT *,
     {_each(columns.typed)},
     {columns.COUNTRY_KEY}
-  FROM texts
+  FROM cut
 ), readable AS (SELECT *,
     {_each(columns.unreadable)},
     country_code IS NULL AS {MISSING_COUNTRY},
