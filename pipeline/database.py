@@ -24,7 +24,6 @@ ONE_RUN = 0x766F7563686572  # the advisory lock of the step that is at work: "vo
 # a database are meant for the questions of people, and would end a COPY or the wait for another run.
 SETTINGS = {
     "timezone": "UTC",
-    "lock_timeout": f"{LOCK_SECONDS}s",
     "statement_timeout": "0",
     "transaction_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -76,7 +75,8 @@ class Database:
         Raises DatabaseAway or DatabaseError in place of the driver's errors.
         """
         with self._our_errors(), self._connected() as connection, connection, connection.cursor() as cursor:
-            cursor.execute(f"{postgres.set_local(self.address, connection, SETTINGS)}; SELECT pg_backend_pid()")
+            wanted = SETTINGS | {"lock_timeout": f"{LOCK_SECONDS}s"}
+            cursor.execute(f"{postgres.set_local(self.address, connection, wanted)}; SELECT pg_backend_pid()")
             if self.held and cursor.fetchone()[0] != self.pid:
                 raise self._pooled()
             yield cursor
