@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import psycopg2
 
+from shared import postgres
 from shared.addresses import shown
+from shared.environment import SettingsError
 
 PUBLISHED = """SELECT run_id, source, (SELECT count(*) > 0 AND bool_and(synthetic) FROM voucher.run_part
         JOIN voucher.part USING (part_id) WHERE run_part.run_id = run.run_id)
@@ -24,9 +26,9 @@ class Published:
 def published(database_url: str) -> Published | None:
     """Return the published run; None when there is none, or the database is away."""
     try:
-        with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        with closing(postgres.connect(database_url)) as connection, connection.cursor() as cursor:
             cursor.execute(PUBLISHED)
             found = cursor.fetchone()
-    except psycopg2.Error:
+    except (psycopg2.Error, SettingsError):
         return None
     return Published(found[0], shown(found[1]), found[2]) if found else None
