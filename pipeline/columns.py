@@ -132,8 +132,8 @@ def typed(column: str) -> str:
 def moment() -> str:
     """Return SQL for the time of a timestamp's text in one of two usual forms, NULL for others.
 
-    It takes half the time of `cut` and `typed`. No dictionary helps with `timestamp`, of which each is another. With two
-    blanks, strptime would take an hour of one digit.
+    It takes half the time of `cut` and `typed`. No dictionary helps with `timestamp`, of which each is another. With
+    two blanks, strptime would take an hour of one digit.
     """
     text, form = "timestamp_text", "%Y-%m-%d %H:%M:%S.%f"
     read = f"make_timestamptz(epoch_us(try_strptime({text}, '{form}')))"
