@@ -138,10 +138,10 @@ def test_a_role_s_settings_do_not_end_a_run(
     role = f"hurried_{secrets.token_hex(4)}"
     migrate(database, pipeline_url=as_role(database, role))
     wanted = {
-        "statement_timeout": "1ms",
-        "transaction_timeout": "1ms",
-        "idle_in_transaction_session_timeout": "1ms",
-        "idle_session_timeout": "1ms",
+        "statement_timeout": "300ms",
+        "transaction_timeout": "300ms",
+        "idle_in_transaction_session_timeout": "300ms",
+        "idle_session_timeout": "300ms",
         "lock_timeout": "1ms",
         "client_encoding": "LATIN1",
         "timezone": "Pacific/Auckland",
@@ -154,7 +154,10 @@ def test_a_role_s_settings_do_not_end_a_run(
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT DISTINCT country_code FROM voucher.segment")
         assert cursor.fetchall() == [("Côte d'Ivoire",)]
-    assert run_id
+    with Database(as_role(database, role)).alone() as held:
+        with Database(as_role(database, role)).transaction() as cursor:
+            cursor.execute("SELECT pg_sleep(0.7)")
+        assert publication.current(held) == run_id
 
 
 @pytest.fixture
