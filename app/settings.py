@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from shared import environment
+from shared.addresses import shown
 from shared.environment import FIRST_LOOK, SettingsError, is_production
 from shared.postgres import Address
 
@@ -98,7 +99,9 @@ def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
         if origin == "*":
             raise SettingsError(f"{name}=* would let whatever page a colleague opens ask. Name each origin.")
         if not ORIGIN.fullmatch(origin):
-            raise SettingsError(f"{name}: {origin} is no origin like https://shop.example, in small letters, no path.")
+            raise SettingsError(
+                f"{name}: {shown(origin)} is no origin like https://shop.example, in small letters, no path."
+            )
     return origins
 
 

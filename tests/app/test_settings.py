@@ -104,12 +104,14 @@ def test_keys_do_not_stand_in_the_settings_own_text() -> None:
     [
         *("*", "https://shop.example,*", "null", "shop.example", "https://shop.example/", "https://shop.example/path"),
         *("https://*.shop.example", "HTTPS://shop.example", "https://shop.example:", "https://a@shop.example", " "),
+        *("https://a:s3cret@shop.example", "a:s3cret@shop.example", "https://shop.example/?key=s3cret"),
     ],
 )
 def test_an_origin_is_an_exact_one(origins: str) -> None:
-    """As a browser sends it; what would never match, or match anybody, refuses to start."""
-    with pytest.raises(SettingsError, match="VOUCHER_CORS_ORIGINS"):
+    """As a browser sends it; what would never match, or match anybody, refuses to start, and no password is shown."""
+    with pytest.raises(SettingsError, match="VOUCHER_CORS_ORIGINS") as refusal:
         Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_CORS_ORIGINS": origins})
+    assert "s3cret" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
