@@ -14,6 +14,7 @@ try:
     from dev.report import status
     from dev.stack import LOCAL, ROOT, STOP_ORDER, Stack
     from dev.up import say, step, up
+    from shared.environment import SettingsError
 except ModuleNotFoundError as error:
     sys.exit(
         f"{error.name} is missing: the environment {sys.prefix} is not complete. Run `make up`, which completes it; if "
@@ -37,7 +38,7 @@ def main() -> int:
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = LOCAL  # this process talks to no one else
     try:
         commands[options.command](stack)
-    except StackError as error:
+    except (StackError, SettingsError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except PermissionError as error:

@@ -124,6 +124,13 @@ class Memory:
         names = (SOURCE, "VOUCHER_S3_ANONYMOUS", *aws)
         return {name: value for name, value in self.settings.items() if name.startswith(names)}
 
+    @property
+    def _needs_keys(self) -> bool:
+        """Whether rows are read from, or written to, an S3 elsewhere that wants credentials."""
+        anonymous = environment.yes_no(self.settings, "VOUCHER_S3_ANONYMOUS")
+        addresses = ([] if anonymous else [self.source]) + [self.settings.get("VOUCHER_ROWS", "")]
+        return not self.in_stand_in and any(address.lower().startswith("s3") for address in addresses)
+
     def check_keys(self) -> None:
         """Raise StackError when keys were given with the remembered source and nobody gives any now."""
         found = re.search(rf"^{NOT_KEPT}(.*)$", self.env.read_text(), re.MULTILINE) if self.env.exists() else None
@@ -135,7 +142,7 @@ class Memory:
 
     def write(self, settings: Mapping[str, str], *more: str) -> None:
         """Write the script that remembers these settings, for nobody else to read; `more` are lines as they are."""
-        left_out = {} if self.in_stand_in else without(self.of_source("AWS_"), settings)
+        left_out = without(self.of_source("AWS_"), settings) if self._needs_keys else {}
         lines = [
             "# Written by `make up`, which reads it again. Source it: . .local/env",
             *([f"{NOT_KEPT}{', '.join(sorted(left_out))}"] if left_out else []),

@@ -341,10 +341,20 @@ def test_a_source_is_remembered_from_any_folder(
     assert source == kept.format(cwd=tmp_path, parent=tmp_path.parent, home=Path.home())
 
 
+@pytest.mark.parametrize("source", [REAL, THEIRS])
+def test_keys_that_no_source_needs_are_not_missed(tmp_path: Path, free: dict[str, str], source: dict[str, str]) -> None:
+    """A file, or a public bucket, is remembered though the shell has keys of something else."""
+    Stack(tmp_path, free | source | {"AWS_SECRET_ACCESS_KEY": "hunter2"}).write_env()
+
+    Stack(tmp_path, free).memory.check_keys()
+    assert "hunter2" not in (tmp_path / "env").read_text()
+
+
 def test_keys_of_another_s3_are_not_written_down(tmp_path: Path, free: dict[str, str]) -> None:
     """They reach the stack's processes and no file; without them the remembered source is refused, naming them."""
     keys = {"AWS_ACCESS_KEY_ID": "theirs", "AWS_SECRET_ACCESS_KEY": "hunter2"}
-    stack = Stack(tmp_path, free | THEIRS | keys)
+    private = THEIRS | {"VOUCHER_S3_ANONYMOUS": "no"}
+    stack = Stack(tmp_path, free | private | keys)
     stack.write_env()
 
     assert keys.items() <= stack.environment_with("PIPELINE_DATABASE_URL").items()
