@@ -63,13 +63,14 @@ def plan(database: Database, run: Run, parts: Sequence[Part], rules: Sequence[Ru
             """INSERT INTO voucher.run
                 (run_id, source, rules_hash, segments_hash, today, planned_at, started_at, status)
             VALUES (%s, %s, %s, %s, %s, %s, now(), 'loading')
-            ON CONFLICT (run_id) DO UPDATE SET status = 'loading', source = EXCLUDED.source,
+            ON CONFLICT (run_id) DO UPDATE SET status = 'loading',
                 started_at = EXCLUDED.started_at, finished_at = NULL
                 WHERE run.status = 'rejected' OR (run.status = 'loading' AND run.finished_at IS NULL)""",
             (run.run_id, run.source, run.rules_hash, run.segments_hash, run.today, looked_at),
         )
         cursor.execute(
-            "UPDATE voucher.run SET planned_at = greatest(planned_at, %s) WHERE run_id = %s", (looked_at, run.run_id)
+            "UPDATE voucher.run SET planned_at = greatest(planned_at, %s), source = %s WHERE run_id = %s",
+            (looked_at, run.source, run.run_id),
         )
         part_ids = _record(cursor, parts)
         if not _is_loaded(cursor, run.run_id):

@@ -357,3 +357,11 @@ def test_where_and_by_whom_parts_are_loaded_is_set() -> None:
         (1536, "", ""),
         (768, "tls://host:8786", "s3://bucket/rows/"),
     ]
+
+
+def test_a_source_that_moved_is_named_where_it_is_now(settings: Make, written: Written, query: Query) -> None:
+    """The same bytes at another address are the same run, which is shown with the address that it was last found at."""
+    run_id = run.run(settings(written(FEW)), "test")
+    moved = written(FEW, "moved.parquet")
+    assert run.run(settings(moved), "test") == run_id
+    assert query("SELECT source FROM voucher.run") == [(str(moved),)]
