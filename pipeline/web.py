@@ -4,6 +4,7 @@ The address may hold secrets: a signature, a token, a password. Errors name it b
 server or the library says, which may hold it too.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ SCHEME = re.compile(r"https?:", re.IGNORECASE)
 HEADERS = {"Accept-Encoding": "identity"}  # the bytes of the file, not what a server makes of them on the way
 PASSING = {429, 500, 502, 503, 504}
 CHUNK = 1 << 20  # bytes
+
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings and debug lines repeat paths and queries
 
 
 def look(address: str) -> tuple[str, int]:

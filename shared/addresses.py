@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 HIDDEN = "..."  # ASCII: it is put on record in databases of any encoding
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)  # two characters or more: C:/ is a drive of Windows
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)(:\d{1,5})?", re.IGNORECASE)
+BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 S3 = re.compile("s3[an]?://", re.IGNORECASE)  # s3a and s3n are what Hadoop and Spark call it
 LONGEST = 500
 HIDDEN_PATH = re.compile(rf"/{re.escape(HIDDEN)}[0-9a-f]{{8}}")  # one that was shown before stays as it is
@@ -50,6 +51,7 @@ def _without_user(address: str) -> str:
     scheme = match[0] if (match := S3.match(address)) else ""
     rest = address[len(scheme) :]
     before, at, after = rest.rpartition("@")
-    if at and (":" in before or "//" in before or "/" not in before):
+    no_bucket = bool(scheme) and not BUCKET.fullmatch(before.partition("/")[0])  # a key with a "/" in it, more likely
+    if at and (":" in before or "//" in before or "/" not in before or no_bucket):
         return f"{scheme}{HIDDEN}@{after}"
     return address

@@ -15,6 +15,7 @@ import psycopg2
 from psycopg2.extensions import parse_dsn
 
 from shared import environment
+from shared.addresses import HIDDEN
 from shared.environment import SettingsError
 
 URL = re.compile(r"postgres(?:ql)?(?:\+\w+)?://(.*)", re.IGNORECASE)  # postgresql+psycopg2://: as SQLAlchemy writes it
@@ -24,7 +25,6 @@ FORM = "postgresql://role:password@host:port/database"
 ENCODE = "within its parts, write % as %25, @ as %40, / as %2F, : as %3A and ? as %3F"
 CONNECT_SECONDS = 10
 COMMON = {"localhost", "postgres", "voucher", "voucher_pipeline", "voucher_api"}  # names that are no secret
-HIDDEN = "…"
 
 
 @dataclass(frozen=True)

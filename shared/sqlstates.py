@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import psycopg2
 import sqlalchemy.exc
 
-from shared.postgres import HIDDEN, Address
+from shared.addresses import HIDDEN
+from shared.postgres import Address
 
 
 @dataclass(frozen=True)

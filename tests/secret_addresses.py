@@ -178,7 +178,7 @@ def _database(draw: st.DrawFn, world: World, variable: str, secret: str) -> tupl
 @st.composite
 def _source(draw: st.DrawFn, world: World, variable: str, secret: str) -> tuple[str, str]:
     text = quote(secret, safe="") if draw(st.booleans()) else secret.replace(" ", "").replace("\\", "")
-    web = f"127.0.0.1:{world.web}"
+    web = draw(st.sampled_from((f"127.0.0.1:{world.web}", f"127.0.0.1:{world.web}", "127.0.0.1:1")))
     forms = {
         "user": (
             f"http://{text}@{web}/h.parquet",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.addresses import shown
+from shared.addresses import HIDDEN, shown
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,17 @@ def test_what_was_shown_is_shown_the_same(address: str) -> None:
 
     assert shown(once) == once
     assert "hunter2" not in once
+
+
+@pytest.mark.parametrize(
+    ("address", "known"),
+    [
+        ("s3://AKIAhunter2/hunter2@bucket/x", f"s3://{HIDDEN}@bucket/x"),
+        ("s3://hunter2@/hunter2@bucket/x", f"s3://{HIDDEN}@bucket/x"),
+        ("s3://bucket/to@me/x.parquet", "s3://bucket/to@me/x.parquet"),
+        ("s3://b.1-2_c/to@me", "s3://b.1-2_c/to@me"),
+    ],
+)
+def test_a_key_with_an_at_sign_is_told_from_a_user(address: str, known: str) -> None:
+    """By what stands where the bucket would: no bucket has capital letters or an @."""
+    assert shown(address) == known

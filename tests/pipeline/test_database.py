@@ -107,8 +107,8 @@ def test_each_answer_can_be_told() -> None:
         ("server does not support SSL, but SSL was required", "do not agree on encryption", False),
         ('root certificate file "/secret" does not exist', "do not agree on encryption", False),
         ("SSL error: certificate verify failed", "do not agree on encryption", False),
-        ('FATAL: something new about "secret"', "Postgres does not answer (FATAL: something new about …)", True),
-        ("FATAL: something new about secret", "Postgres does not answer (FATAL: something new about …)", True),
+        ('FATAL: something new about "secret"', "Postgres does not answer (FATAL: something new about ...)", True),
+        ("FATAL: something new about secret", "Postgres does not answer (FATAL: something new about ...)", True),
     ],
 )
 def test_words_decide_where_the_driver_has_no_sqlstate(said: str, message: str, passing: bool) -> None:
