@@ -1,5 +1,7 @@
 """No secret of an address is seen anywhere; `make prove secrets` tries 2,000 of them, in Airflow too."""
 
+import logging
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
+from dev.ports import free_port
+from pipeline import web
+from pipeline.s3 import SourceAway
 from tests.conftest import Bucket
 from tests.secret_addresses import DATABASES, SOURCES, Case, World, cases, exercise, world_of
+
+
+WORD = "hunter2Secret"
 
 
 @pytest.fixture
@@ -33,3 +41,11 @@ def test_no_secret_is_seen(world: World, variables: tuple[str, ...], number: int
 
     tried()
     assert min(ends["worked"], ends["refused"]) >= 5, ends
+
+
+def test_what_a_library_logs_of_an_address_is_not_seen(caplog: pytest.LogCaptureFixture) -> None:
+    """urllib3 warns of each try that failed, with the path and the query of the address."""
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(SourceAway) as error:
+        web.look(f"http://u:{WORD}@127.0.0.1:{free_port()}/{WORD}/h.parquet?X-Amz-Signature={WORD}")
+    assert WORD not in caplog.text + "".join(traceback.format_exception(error.value))
