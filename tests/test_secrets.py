@@ -15,7 +15,6 @@ from pipeline.s3 import SourceAway
 from tests.conftest import Bucket
 from tests.secret_addresses import DATABASES, SOURCES, Case, World, cases, exercise, world_of
 
-
 WORD = "hunter2Secret"
 
 
