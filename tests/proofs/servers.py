@@ -29,7 +29,7 @@ POLL = 0.01
 
 # What tables hold, a line of text a row, parts by their addresses. Moments differ from run to run, as do numbers that
 # Postgres gives out, and the address that holds one.
-_GONE = "'{started_at,finished_at,published_at,checked_at,at,part_id,rows_uri}'::text[]"
+_GONE = "'{planned_at,decided_at,started_at,finished_at,published_at,checked_at,at,part_id,rows_uri}'::text[]"
 _OF_RUN = ("run", "rule", "rule_outcome", "unplaced", "segment_vote", "segment")
 _OF_PART = ("run_part", "loaded_part")
 _OTHERS = ("part", "audit_outcome", "current_run", "publication")
