@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 HIDDEN = "..."  # ASCII: it is put on record in databases of any encoding
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)  # two characters or more: C:/ is a drive of Windows
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)(:\d{1,5})?", re.IGNORECASE)
+QUERY = re.compile(r"[?#;][\w.~%+-]+=.*")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 S3 = re.compile("s3[an]?://", re.IGNORECASE)  # s3a and s3n are what Hadoop and Spark call it
 LONGEST = 500
@@ -31,7 +32,9 @@ def shown(address: str) -> str:
         return f"{name}://{_of_web(address)}"
     if name and name not in {"s3", "s3a", "s3n", "file"}:
         return f"{name}://{HIDDEN}"
-    return re.sub(r"[?#;]([\w.~%+-]+=).*", f"?{HIDDEN}", _without_user(address))
+    if (query := QUERY.search(address)) and "@" in query[0]:  # a password or a query, whichever: neither end is known
+        return f"{name}://{HIDDEN}" if name else HIDDEN
+    return QUERY.sub(f"?{HIDDEN}", _without_user(address))
 
 
 def _of_web(address: str) -> str:

@@ -33,3 +33,13 @@ def test_what_was_shown_is_shown_the_same(address: str) -> None:
 def test_a_key_with_an_at_sign_is_told_from_a_user(address: str, known: str) -> None:
     """By what stands where the bucket would: no bucket has capital letters or an @."""
     assert shown(address) == known
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["s3://b/x.parquet?sig=a@h/hunter2", "s3://bucket/x?sig=hunter2@h", "s3://K:hunter2?x=1@b/y", "K:hunter2#x=1@b/y"],
+)
+def test_a_query_with_an_at_sign_may_be_a_password(address: str) -> None:
+    """Where the one ends and the other begins nobody knows, so that only the scheme is shown."""
+    assert shown(address) in {f"s3://{HIDDEN}", HIDDEN}
+    assert shown(shown(address)) == shown(address)
