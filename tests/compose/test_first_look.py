@@ -76,7 +76,7 @@ def test_notebook_rules_run_next_time(project: Project) -> None:
     assert "one_amount" in requests.get(f"{project.api.url}/rules", timeout=10).text
 
     rules.write_text(saved)
-    project.ended(project.airflow.trigger())
+    project.ended(project.airflow.trigger({"force": "the rule was only tried"}))
     assert until(lambda: project.api.run_id() == before, 5), "the same data and rules are the same run"
     project.compose("--profile", "notebook", "rm", "--stop", "--force", "notebook")
 
