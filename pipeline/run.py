@@ -49,7 +49,7 @@ def plan(settings: Settings) -> str:
             f"VOUCHER_ROWS, {shown(settings.rows)}, is within VOUCHER_SOURCE, {named}: the next run would take "
             "cleaned rows for history. Set it to another prefix"
         )
-    looked = monotonic()
+    looked_at = store.now(database)
     found = _listed(settings)
     parts = store.recorded(database, found)
     known = {part.uri for part in parts}
@@ -60,7 +60,7 @@ def plan(settings: Settings) -> str:
     run_id = _identity([part.sha256 for part in parts], rules, segments, settings.today)
     planned = store.Run(run_id, named, rules.hash, segments.hash, settings.today)
     with database.alone() as database:
-        status = store.plan(database, planned, parts, rules.every, monotonic() - looked)
+        status = store.plan(database, planned, parts, rules.every, looked_at)
     log.info("plan: run %s (%s) of %s", run_id, status, named)
     log.info("plan: %s", _described(parts, len(parts) - len(known)))
     return run_id

@@ -3,8 +3,8 @@
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from typing import Any, cast
 
 import psycopg2
 import pyarrow as pa
@@ -46,25 +46,31 @@ def recorded(database: Database, parts: Sequence[Part]) -> list[Part]:
     return [Part(*row) for row in found]
 
 
-def plan(database: Database, run: Run, parts: Sequence[Part], rules: Sequence[Rule], looked_ago: float) -> str:
+def now(database: Database) -> datetime:
+    """The time by the database's clock, which all that plan and publish share."""
+    with database.transaction() as cursor:
+        cursor.execute("SELECT clock_timestamp() AS now")
+        return cast(datetime, cursor.fetchone().now)
+
+
+def plan(database: Database, run: Run, parts: Sequence[Part], rules: Sequence[Rule], looked_at: datetime) -> str:
     """Put the run on record, unless it is; a rejected one starts again. Its status: loading, published or withdrawn.
 
-    looked_ago: seconds since the source began to be listed. The time is the database's, whose clock all runs share.
+    looked_at: when the source was listed, by the database's clock.
     """
     with database.transaction() as cursor:
         cursor.execute(
             """INSERT INTO voucher.run
                 (run_id, source, rules_hash, segments_hash, today, planned_at, started_at, status)
-            VALUES (%s, %s, %s, %s, %s, clock_timestamp() - make_interval(secs => %s), now(), 'loading')
+            VALUES (%s, %s, %s, %s, %s, %s, now(), 'loading')
             ON CONFLICT (run_id) DO UPDATE SET status = 'loading',
                 started_at = EXCLUDED.started_at, finished_at = NULL
                 WHERE run.status = 'rejected' OR (run.status = 'loading' AND run.finished_at IS NULL)""",
-            (run.run_id, run.source, run.rules_hash, run.segments_hash, run.today, looked_ago),
+            (run.run_id, run.source, run.rules_hash, run.segments_hash, run.today, looked_at),
         )
         cursor.execute(
-            """UPDATE voucher.run SET planned_at = greatest(planned_at, clock_timestamp() - make_interval(secs => %s)),
-                source = %s WHERE run_id = %s""",
-            (looked_ago, run.source, run.run_id),
+            "UPDATE voucher.run SET planned_at = greatest(planned_at, %s), source = %s WHERE run_id = %s",
+            (looked_at, run.source, run.run_id),
         )
         part_ids = _record(cursor, parts)
         if not _is_loaded(cursor, run.run_id):
