@@ -9,7 +9,6 @@ import pytest
 
 from pipeline import run
 from pipeline.audit import AUDITS
-from pipeline.changes import changes, parameters
 from pipeline.database import Database
 from pipeline.publication import current
 from pipeline.settings import Settings
