@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import run
 from pipeline.audit import AUDITS
+from pipeline.changes import changes
 from pipeline.database import Database
 from pipeline.publication import current
 from pipeline.settings import Settings
@@ -239,3 +240,19 @@ def test_a_run_is_audited_again_when_another_was_published_since(
     with pytest.raises(run.RunRejected, match="countries_remain: Chile has no answer any more"):
         run.publish(slow, run_id, "test")
     assert current(Database(pipeline_database)) == overtaker
+
+
+def test_another_spelling_is_the_same_country(settings: Make, written: Written, query: Query) -> None:
+    """A country whose name changes in case, form or white space is still there, and its answers are compared."""
+    old, new = ["Côte d'Ivoire", "Türkiye", "Weißland"], ["CO\u0302TE  D'IVOIRE", "TÜRKİYE\u00a0", "WEISSLAND"]
+    first, second = (
+        settings(written(history(*({"country_code": country} for country in countries)), f"{place}.parquet"))
+        for place, countries in enumerate((old, new))
+    )
+    run.run(first, "test")
+    run_id = run.run(second, "test")
+    assert query(OUTCOME, run_id, "countries_remain") == [("fail", True, "as expected")]
+    assert query(OUTCOME, run_id, "answers_changed") == [("warn", True, "as expected")]
+    database = Database(second.database_url)
+    ((before,),) = query("SELECT previous_run_id FROM voucher.publication WHERE run_id = %s", run_id)
+    assert changes(database, run_id, before).summary == "0 of 30 answers differ"
