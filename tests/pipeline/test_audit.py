@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import run
 from pipeline.audit import AUDITS
-from pipeline.changes import changes
+from pipeline.changes import HASH_JOINS, changes, parameters
 from pipeline.database import Database
 from pipeline.publication import current
 from pipeline.settings import Settings
@@ -256,3 +256,32 @@ def test_another_spelling_is_the_same_country(settings: Make, written: Written, 
     database = Database(second.database_url)
     ((before,),) = query("SELECT previous_run_id FROM voucher.publication WHERE run_id = %s", run_id)
     assert changes(database, run_id, before).summary == "0 of 30 answers differ"
+
+
+def work(plan: dict[str, Any]) -> float:
+    """How many rows the nodes of an executed plan gave or threw away, all loops together."""
+    own = plan["Actual Rows"] + sum(count for name, count in plan.items() if name.startswith("Rows Removed by"))
+    return float(own * plan["Actual Loops"] + sum(work(part) for part in plan.get("Plans", [])))
+
+
+def test_audits_grow_with_the_countries_and_no_faster(
+    settings: Make, written: Written, query: Query, pipeline_database: str
+) -> None:
+    """With four times as many countries, on tables that were just written, each looks at four times as many rows."""
+    for table in ("run", "rule", "rule_outcome", "unplaced", "segment", "segment_vote"):
+        query(f"ALTER TABLE voucher.{table} SET (autovacuum_enabled = off); SELECT 1")  # they stay just written
+    looked_at: dict[str, list[float]] = {check.name: [] for check in AUDITS}
+    for countries in (50, 200):
+        rows = [{"country_code": f"Country {number}"} for number in range(countries)]
+        published, new = (
+            settings(written(history(*rows, {"voucher_amount": each}), f"{each}.parquet")) for each in (1.0, 2.0)
+        )
+        run_ids = {"published": run.run(published, "test", force="a test"), "run_id": run.plan(new)}
+        run.load(new, run_ids["run_id"])
+        with Database(pipeline_database).transaction() as cursor:
+            cursor.execute(HASH_JOINS)
+            values = parameters(cursor, **run_ids)
+            for check in AUDITS:
+                cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {check.faults}", values)
+                looked_at[check.name].append(work(cursor.fetchone()[0][0]["Plan"]))
+    assert not {name: rows for name, rows in looked_at.items() if rows[1] > 6 * rows[0] + 100}
