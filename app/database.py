@@ -37,6 +37,6 @@ def prepared(engine: Engine, address: Address) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         driver = connection.connection.dbapi_connection
-        connection.exec_driver_sql(postgres.set_local(address, driver, SETTINGS))
+        connection.exec_driver_sql(postgres.settings(address, driver, SETTINGS))
 
     return engine

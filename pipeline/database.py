@@ -20,10 +20,12 @@ log = logging.getLogger("pipeline")
 
 LOCK_SECONDS = 30  # for a table that another session holds on to; to open or drop a partition all others must let go
 ONE_RUN = 0x766F7563686572  # the advisory lock of the step that is at work: "voucher"
-# For each transaction, so that a connection pooler may hand the next one to another server process. Limits of a role or
-# a database are meant for the questions of people, and would end a COPY or the wait for another run.
+# For each transaction, as a connection pooler may hand the next one to another server process; once for a connection
+# that is held. Limits of a role or a database are meant for the questions of people, and would end a COPY or the wait
+# for another run.
 SETTINGS = {
     "timezone": "UTC",
+    "lock_timeout": f"{LOCK_SECONDS}s",
     "statement_timeout": "0",
     "transaction_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -55,8 +57,8 @@ class DatabaseBusy(DatabaseError):
 
 @dataclass(frozen=True)
 class Database:
-    """Where the published tables lie, as the pipeline's own role. What `alone` gives has a connection to itself, which
-    the server process `pid` serves.
+    """Where the published tables lie, as the pipeline's own role. What `alone` gives has a connection to itself; `pid`
+    is the server process that has to serve it, if a pooler may be in between.
     """
 
     url: Address | str = field(repr=False)
@@ -75,10 +77,12 @@ class Database:
         Raises DatabaseAway or DatabaseError in place of the driver's errors.
         """
         with self._our_errors(), self._connected() as connection, connection, connection.cursor() as cursor:
-            wanted = SETTINGS | {"lock_timeout": f"{LOCK_SECONDS}s"}
-            cursor.execute(f"{postgres.set_local(self.address, connection, wanted)}; SELECT pg_backend_pid()")
-            if self.held and cursor.fetchone()[0] != self.pid:
-                raise self._pooled()
+            if not self.held:
+                cursor.execute(postgres.settings(self.address, connection, SETTINGS))
+            elif self.pid:
+                cursor.execute("SELECT pg_backend_pid()")
+                if cursor.fetchone()[0] != self.pid:
+                    raise self._pooled()
             yield cursor
 
     @contextmanager
@@ -97,6 +101,7 @@ class Database:
             if not cursor.fetchone()[0]:
                 log.info("another run is at work on these tables; waiting until its step ends")
                 cursor.execute("SELECT pg_advisory_lock(%s)", (ONE_RUN,))
+            cursor.execute(postgres.settings(self.address, connection, SETTINGS, "SET"))
             connection.autocommit = False
         with closing(connection):
             try:
@@ -106,12 +111,14 @@ class Database:
         if not unlocked:
             raise self._pooled()
 
-    def _own_process(self, connection: Any, cursor: Any) -> int:
-        """The server process behind the connection. Raises DatabaseError when it serves others in between."""
+    def _own_process(self, connection: Any, cursor: Any) -> int | None:
+        """The server process behind the connection, None if surely nothing is in between. Raises DatabaseError when
+        it serves others meanwhile.
+        """
         cursor.execute("SELECT pg_backend_pid(), inet_client_port()")
         pid, port = cursor.fetchone()
         if port == _local_port(connection):
-            return int(pid)
+            return None if port else int(pid)  # a pooler may have two Unix sockets
         with closing(self._connect()) as other, other, other.cursor() as at_the_same_time:
             at_the_same_time.execute("SELECT pg_backend_pid()")
             cursor.execute("SELECT pg_backend_pid()")

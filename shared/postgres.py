@@ -77,12 +77,12 @@ def connect(address: Address | str, **parameters: Any) -> Any:
     return psycopg2.connect(**wanted)
 
 
-def set_local(address: Address | str, connection: Any, wanted: Mapping[str, str]) -> str:
-    """Return SET LOCAL statements of those settings that the server knows; a timeout in the address comes first."""
+def settings(address: Address | str, connection: Any, wanted: Mapping[str, str], command: str = "SET LOCAL") -> str:
+    """Return statements that set what the server knows of the settings; a timeout in the address comes first."""
     options = "" if isinstance(address, str) else address.parameters.get("options", "").replace("-", "_")
     newest = {"transaction_timeout": 170000}
     return ";".join(
-        f"SET LOCAL {name} = '{value}'"
+        f"{command} {name} = '{value}'"
         for name, value in wanted.items()
         if not (name.endswith("timeout") and name in options) and connection.info.server_version >= newest.get(name, 0)
     )

@@ -46,7 +46,7 @@ def migrate(
     try:
         with engine.begin() as connection:
             driver = connection.connection.dbapi_connection
-            connection.exec_driver_sql(postgres.set_local(owner, driver, SETTINGS))
+            connection.exec_driver_sql(postgres.settings(owner, driver, SETTINGS))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
