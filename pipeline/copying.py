@@ -86,7 +86,7 @@ def _rows(batch: pa.RecordBatch, part_id: int, loaded_by: str) -> Iterator[bytes
     for column in nullable:
         alike = 2 * alike + batch[column].is_null().to_numpy(zero_copy_only=False)
     values = _values(batch)
-    for kind in np.unique(alike):
+    for kind in np.flatnonzero(np.bincount(alike)):
         rows = np.flatnonzero(alike == kind)
         nulls = {column for bit, column in enumerate(reversed(nullable)) if kind >> bit & 1}
         country = countries.dictionary[int(kind) >> len(nullable)].as_py()
