@@ -85,7 +85,7 @@ class Judged:
                 if outcomes > few:
                     outcomes = self._changed(f"CREATE OR REPLACE TEMP TABLE tallies AS {ADDED_UP}")
                     few = 2 * max(FEW_OUTCOMES, outcomes)
-                yield batch.filter(pc.equal(batch["matched"], 0)).select(columns)
+                yield batch.select(columns).filter(pc.equal(batch["matched"], 0))
                 self._told(len(batch))
             self._tally = self._counting.sql(ADDED_UP).to_arrow_table()
         except duckdb.Error as error:
