@@ -20,9 +20,9 @@ log = logging.getLogger("pipeline")
 
 LOCK_SECONDS = 30  # for a table that another session holds on to; to open or drop a partition all others must let go
 ONE_RUN = 0x766F7563686572  # the advisory lock of the step that is at work: "voucher"
-# For each transaction, as a connection pooler may hand the next one to another server process; once for a connection
-# that is held. Limits of a role or a database are meant for the questions of people, and would end a COPY or the wait
-# for another run.
+# Set in each transaction, because a connection pooler may hand the next one to another server process, and once on a
+# connection that is held. Limits of a role or a database are meant for the questions of people, and would end a COPY or
+# the wait for another run.
 SETTINGS = {
     "timezone": "UTC",
     "lock_timeout": f"{LOCK_SECONDS}s",
@@ -58,7 +58,7 @@ class DatabaseBusy(DatabaseError):
 @dataclass(frozen=True)
 class Database:
     """Where the published tables lie, as the pipeline's own role. What `alone` gives has a connection to itself; `pid`
-    is the server process that has to serve it, if a pooler may be in between.
+    is the server process that must serve it where a pooler may be in between, and None on a direct connection.
     """
 
     url: Address | str = field(repr=False)
@@ -112,8 +112,9 @@ class Database:
             raise self._pooled()
 
     def _own_process(self, connection: Any, cursor: Any) -> int | None:
-        """The server process behind the connection, None if surely nothing is in between. Raises DatabaseError when
-        it serves others meanwhile.
+        """Return the server process behind the connection, or None if the connection is certainly direct.
+
+        Raises DatabaseError when that process serves other connections too.
         """
         cursor.execute("SELECT pg_backend_pid(), inet_client_port()")
         pid, port = cursor.fetchone()

@@ -78,7 +78,7 @@ def connect(address: Address | str, **parameters: Any) -> Any:
 
 
 def settings(address: Address | str, connection: Any, wanted: Mapping[str, str], command: str = "SET LOCAL") -> str:
-    """Return statements that set what the server knows of the settings; a timeout in the address comes first."""
+    """Return statements for the settings that this server knows. A timeout in the address takes precedence."""
     options = "" if isinstance(address, str) else address.parameters.get("options", "").replace("-", "_")
     newest = {"transaction_timeout": 170000}
     return ";".join(
