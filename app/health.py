@@ -11,7 +11,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, Field
 
-from app import docs
+from app import counts, docs, log
 from app.models import SCHEMA_VERSIONS
 from app.published import Published
 from app.settings import Settings
@@ -26,7 +26,10 @@ class Health(BaseModel):
 
     status: Literal["ok", "degraded", "failing"]
     ok: list[str]
-    failing: list[str]
+    failing: list[str] = Field(
+        description="`log` while lines of the log are lost, because its disk is full or nobody reads it; `metrics` "
+        "if a worker has no space for its counts of requests."
+    )
     run_id: str | None
     published_at: datetime | None
     checked_at: datetime | None = Field(description="When the run was last compared with its source.")
@@ -83,6 +86,8 @@ def look(published: Published, max_age_hours: float, now: datetime) -> Health:
         "database": published.database_answers,
         "freshness": run is not None and (now - run.checked_at) / timedelta(hours=1) < max_age_hours,
         "schema_version": published.schema_version in SCHEMA_VERSIONS,
+        "log": log.stderr.lost == 0,
+        "metrics": counts.available(),
     }
     return Health(
         status="failing" if run is None else "ok" if all(checks.values()) else "degraded",

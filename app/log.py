@@ -1,6 +1,8 @@
 """JSON lines on stderr: one for each request, and what the app has to say. No customer data is in them."""
 
+import errno
 import json
+import os
 import re
 from collections.abc import Callable, Iterable
 from random import getrandbits
@@ -16,8 +18,44 @@ REQUEST_HEADER = "X-Request-Id"  # names the line of the log, and the line of wh
 REQUEST_ID = "HTTP_X_REQUEST_ID"  # the same, where WSGI has it
 SANE_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 LONGEST = 200  # characters of a path
+AT_ONCE = getattr(os, "RWF_NOWAIT", 0)  # a flag of pwritev(2): fail rather than wait; Linux has it
 
 Counts = Callable[[dict[str, Any], int, float], None]
+
+
+class Stderr:
+    """The file descriptor, not sys.stderr: one write a line, so that lines of several workers do not mix.
+
+    No line decides whether a request is answered: one for which the disk has no room, or that nobody reads from a pipe,
+    is lost, and nobody waits. `lost` counts them until one gets through again; the next one tells how many there were.
+    """
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self._flags = AT_ONCE
+
+    def write(self, line: bytes) -> None:
+        if not self._put(line):
+            self.lost += 1
+        elif self.lost and self._put(b'{"lines": %d, "event": "log lines lost"}\n' % self.lost):
+            self.lost = 0
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    def _put(self, line: bytes) -> bool:
+        try:
+            if self._flags:
+                return os.pwritev(2, [line], -1, self._flags) == len(line)
+            return os.write(2, line) == len(line)
+        except OSError as error:
+            if not self._flags or error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
+                return False
+            self._flags = 0  # a file or a terminal, which has the time
+            return self._put(line)
+
+
+stderr = Stderr()
 
 
 def configure() -> None:
@@ -29,8 +67,7 @@ def configure() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(serializer=lambda event, **_: write(event).encode()),
         ],
-        # The file descriptor, not sys.stderr: one write a line, so that lines of several workers do not mix.
-        logger_factory=structlog.BytesLoggerFactory(open(2, "wb", buffering=0, closefd=False)),  # noqa: SIM115
+        logger_factory=structlog.BytesLoggerFactory(stderr),  # type: ignore[arg-type]  # all of a file that it needs
         cache_logger_on_first_use=True,
     )
 
@@ -38,7 +75,8 @@ def configure() -> None:
 class RequestLog:
     """Around the whole Flask app rather than in its hooks, which would take four times as long.
 
-    The line is written, and the request counted, before the server sends the answer: who has it can rely on both.
+    The line is written, and the request counted, before the server sends the answer: who has it can rely on both,
+    as long as the log takes lines.
     `ms` ends where the answer begins; a stream goes on. Queries are left out, as who is asked for may stand there.
     """
 

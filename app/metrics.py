@@ -1,11 +1,5 @@
-"""GET /metrics: what an alert on freshness needs, and the requests of all workers, in Prometheus' text format.
+"""GET /metrics: what an alert on freshness needs, and the requests of all workers, in Prometheus' text format."""
 
-Where several processes serve, PROMETHEUS_MULTIPROC_DIR names a folder that their server's starter made, empty: each
-worker keeps its counts there, in a memory-mapped file that outlives even its kill -9, and any worker adds them up.
-prometheus-client reads the variable when it is imported. Unset, a process tells its own counts.
-"""
-
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http import HTTPMethod
@@ -18,10 +12,9 @@ from flask_openapi3.types import ResponseDict
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from app import docs
+from app import counts, docs
 from app.health import look
 from app.published import Published
 
@@ -32,7 +25,6 @@ TEXT: ResponseDict = {
     }
 }
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR" in os.environ
 OTHER = "other"
 METHODS = {method.value for method in HTTPMethod}
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
@@ -54,8 +46,8 @@ def new_registry(published: Published, max_age_hours: float) -> CollectorRegistr
     """A registry of the app's own: the library's counts the process that happened to answer, one of several workers."""
     registry = CollectorRegistry()
     registry.register(HealthCollector(published, max_age_hours))
-    if SHARED:
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    if counts.FOLDER is not None:
+        registry.register(counts.SharedCounts())
     return registry
 
 
@@ -63,7 +55,8 @@ class Requests:
     """Counts each answer once, by labels that no caller can multiply: known methods and paths, else `other`."""
 
     def __init__(self, app: Flask, registry: CollectorRegistry) -> None:
-        where = None if SHARED else registry  # a registry that adds up the files must not hold the one worker's too
+        # A registry that adds up the files must not hold the one worker's too.
+        where = registry if counts.FOLDER is None else None
         self._requests = Counter("voucher_requests", "Requests answered.", ["method", "path", "status"], registry=where)
         self._seconds = Histogram(
             "voucher_request_seconds", "Until the answer began.", ["path"], buckets=BUCKETS, registry=where
@@ -72,6 +65,8 @@ class Requests:
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def __call__(self, environ: dict[str, Any], status: int, seconds: float) -> None:
+        if not counts.available():
+            return
         key = environ["REQUEST_METHOD"], self._path(environ), status
         requests, duration = self._children.get(key) or self._new(*key)
         requests.inc()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import traceback
 from dataclasses import fields
 from datetime import date, datetime
 
@@ -103,7 +104,10 @@ class Published:
 
     def _follow(self) -> None:
         while not self._ended.wait(self._poll_seconds):
-            self.refresh()
+            try:
+                self.refresh()
+            except Exception:  # noqa: BLE001  (whatever one look meets, the next one is made; `_reached` grows old)
+                self._tell(traceback.format_exc())
 
 
 def _schema_version(connection: Connection) -> str | None:

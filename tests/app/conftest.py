@@ -1,15 +1,20 @@
 """An app on a database of its own, and published runs written as rows: the tables are the contract."""
 
+import os
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psycopg2
 import pytest
+import requests
 from flask import Flask
 from flask.testing import FlaskClient
 from psycopg2.extras import execute_values
@@ -19,7 +24,8 @@ from app import create_app
 from app.settings import Settings, database_url
 from dev.ports import free_port
 from dev.postgres import Postgres
-from tests.conftest import API, as_role, migrate
+from dev.processes import until
+from tests.conftest import API, ROOT, as_role, migrate
 
 RUN = "a" * 16
 DAY = date(2018, 7, 15)  # the reference day of the pinned runs here
@@ -130,6 +136,46 @@ def start(database: str, **settings: Any) -> Flask:
 
 def stop(app: Flask) -> None:
     app.extensions["published"].stop()
+
+
+@contextmanager
+def served(
+    database: str,
+    *,
+    prefix: Sequence[str] = (),
+    stderr: int | IO[bytes] | None = None,
+    **environ: str,
+) -> Iterator[str]:
+    """The address of the service as it is started, with one worker; `prefix` is the command that runs it."""
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [*prefix, sys.executable, "-m", "app", "--port", url.rpartition(":")[2]]
+    env = os.environ | {"API_DATABASE_URL": as_role(database, API), "VOUCHER_WORKERS": "1"} | environ
+    with subprocess.Popen(command, cwd=ROOT, env=env, stderr=stderr, stdout=subprocess.DEVNULL) as process:
+        try:
+            assert until(lambda: answers(url), 30)
+            yield url
+        finally:
+            process.terminate()
+
+
+def answers(url: str) -> bool:
+    """Whether the service at this address is ready."""
+    try:
+        return requests.get(f"{url}/readyz", timeout=5).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+def failing(url: str) -> list[str]:
+    """What fails, according to the service's readiness."""
+    return list(requests.get(f"{url}/readyz", timeout=5).json()["failing"])
+
+
+def ask_often(url: str) -> Counter[int]:
+    """How many of 600 requests, more than a pipe holds lines of, have which status."""
+    customer = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
+    with requests.Session() as session:
+        return Counter(session.post(f"{url}/voucher", json=customer, timeout=5).status_code for _ in range(600))
 
 
 @pytest.fixture

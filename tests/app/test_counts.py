@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dev.ports import free_port
 from dev.processes import Processes, born, until
 from dev.service import Service
-from tests.app.conftest import Tables
+from tests.app.conftest import Tables, ask_often, failing, served
 
 CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
 
@@ -159,3 +160,48 @@ def test_a_server_that_starts_again_counts_from_0(workers: Workers) -> None:
     for session in workers.session_of_each().values():
         found = counted(session.get(f"{workers.service.url}/metrics").text)
         assert {path for _, path, _ in found} <= {"/livez", "/metrics"}
+
+
+# Starts a command with a tmpfs of 256 kB at a path that has no space left. An ordinary user may do so, in a namespace.
+FULL = 'mount -t tmpfs -o size=256k tmpfs "$0"; head -c 300000 /dev/zero > "$0/rest"; exec "$@"'
+NAMESPACE = ("unshare", "--map-root-user", "--mount")
+
+
+@pytest.mark.skipif(subprocess.call([*NAMESPACE, "true"]) != 0, reason="this system allows no user namespaces")
+def test_a_full_disk_costs_counts_and_no_answers(tmp_path: Path, database: str, tables: Tables) -> None:
+    """A page that cannot be stored would end the worker with SIGBUS; readiness names what is wrong."""
+    tables.publish()
+    prefix = (*NAMESPACE, "sh", "-c", FULL, str(tmp_path))
+    with served(database, prefix=prefix, PROMETHEUS_MULTIPROC_DIR=str(tmp_path)) as url:
+        assert ask_often(url) == {200: 600}
+        assert failing(url) == ["metrics"]
+        assert "voucher_fresh 1.0" in requests.get(f"{url}/metrics", timeout=5).text
+
+
+def test_a_missing_folder_costs_counts_and_no_answers(tmp_path: Path, database: str, tables: Tables) -> None:
+    """As one is that a cleaner of temporary files removed before a worker is replaced."""
+    tables.publish()
+    with served(database, PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "gone")) as url:
+        assert ask_often(url) == {200: 600}
+        assert failing(url) == ["metrics"]
+        assert "voucher_fresh 1.0" in requests.get(f"{url}/metrics", timeout=5).text
+
+
+def test_files_that_cannot_be_read_are_skipped(tmp_path: Path, database: str, tables: Tables) -> None:
+    """Cut, overwritten, or no file at all: the others are added up."""
+    tables.publish()
+    with served(database, PROMETHEUS_MULTIPROC_DIR=str(tmp_path)) as url:
+        assert ask_often(url) == {200: 600}
+        whole = next(tmp_path.glob("counter_*.db")).read_bytes()
+        for name, content in (
+            ("counter_1.db", b""),
+            ("counter_2.db", b"\xff" * 100),
+            ("counter_3.db", whole[:60]),
+            ("counter_4.db", whole[:4] + bytes(5000)),
+            ("counter_5.db", whole[:16] + b"x" * (len(whole) - 16)),
+        ):
+            (tmp_path / name).write_bytes(content)
+        (tmp_path / "counter_6.db").mkdir()
+        answer = requests.get(f"{url}/metrics", timeout=5)
+        assert answer.status_code == 200
+        assert counted(answer.text)["POST", "/voucher", "200"] == 600

@@ -34,7 +34,7 @@ def test_readiness_needs_a_run_in_memory(publish: Publish, client: FlaskClient, 
     """503 before the first publication, 200 after, and both say what is ok and what fails."""
     before = client.get(path)
     assert (before.status_code, before.json["status"]) == (503, "failing")
-    assert before.json["ok"] == ["database", "schema_version"]
+    assert before.json["ok"] == ["database", "schema_version", "log", "metrics"]
     assert before.json["failing"] == ["published_run", "freshness"]
     publish()
     after = client.get(path)

@@ -1,12 +1,13 @@
 """The lines on stderr."""
 
 import json
+import os
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.app.conftest import Ask, start, stop
+from tests.app.conftest import Ask, Tables, answers, ask_often, failing, served, start, stop
 
 Capture = pytest.CaptureFixture[str]
 
@@ -77,3 +78,37 @@ def test_an_error_bears_the_id_of_its_request(database: str, capfd: Capture) -> 
     assert (answer.status_code, request["status"]) == (500, 500)
     assert "ZeroDivisionError" in error["exception"]
     assert error["request_id"] == request["request_id"] == answer.headers["X-Request-Id"]
+
+
+def test_a_full_disk_costs_lines_and_no_answers(database: str, tables: Tables) -> None:
+    """Whether its start fits on the disk or not; readiness says what is amiss."""
+    tables.publish()
+    with open("/dev/full", "wb", buffering=0) as full, served(database, stderr=full) as url:  # noqa: PTH123
+        assert ask_often(url) == {200: 600}
+        assert "log" in failing(url)
+
+
+def test_a_log_whose_reader_has_gone_costs_no_answers(database: str, tables: Tables) -> None:
+    tables.publish()
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as log, served(database, stderr=log) as url:
+        os.close(reading)
+        assert ask_often(url) == {200: 600}
+        assert "log" in failing(url)
+
+
+def test_a_log_that_nobody_reads_costs_no_answers(database: str, tables: Tables) -> None:
+    """Once somebody reads it again, it goes on with whole lines, of which one says how many are missing."""
+    tables.publish()
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "wb") as log, served(database, stderr=log) as url:
+        assert ask_often(url) == {200: 600}
+        assert "log" in failing(url)
+        os.set_blocking(reader.fileno(), False)
+        found = os.read(reader.fileno(), 1 << 20)
+        assert answers(url)
+        assert "log" not in failing(url)
+        told = [line for line in (found + os.read(reader.fileno(), 1 << 20)).splitlines() if line.startswith(b"{")]
+        lines = [json.loads(line) for line in told]
+    (lost,) = (line["lines"] for line in lines if line["event"] == "log lines lost")
+    assert sum(line.get("path") == "/voucher" for line in lines) + lost >= 600

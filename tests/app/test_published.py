@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from html import unescape
 from pathlib import Path
 from threading import enumerate as threads
 from urllib.parse import urlsplit
 
+import psycopg2
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -55,6 +57,19 @@ def test_no_snapshot_mixes_two_runs(app: Flask, tables: Tables) -> None:
         assert {int(row.voucher_amount) for row in run.segments} == amounts[run.run_id]
         seen.add(run.run_id)
     assert seen == set(amounts)
+
+
+def test_a_run_that_cannot_be_read_does_not_end_the_following(tables: Tables, database: str, ask: Ask) -> None:
+    """The last answers stay, readiness says that the database cannot be read, and the next run is served."""
+    tables.publish()
+    assert until(lambda: ask().status_code == 200, 1, every=0.02), ask().text
+    with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE voucher.current_run SET checked_at = '20000-01-01'")  # more than a datetime can hold
+    assert until(lambda: ask.client.get("/readyz").json["failing"] == ["database"], 10)
+    assert ask.amount() == 1000
+    tables.publish("b" * 16, kinds=FLAT)
+    assert until(lambda: ask().json == {"voucher_amount": 7}, 5), ask().text
+    assert ask.client.get("/readyz").json["failing"] == []
 
 
 def test_answers_go_on_from_memory_while_postgres_is_away(own_postgres: Postgres) -> None:

@@ -1,0 +1,59 @@
+"""The files in which the workers of one server share their counts of requests. Used by `metrics` and `health`.
+
+PROMETHEUS_MULTIPROC_DIR names a folder that the server's starter made, empty: each worker maps its files into memory,
+where they outlive even its kill -9, and any worker adds them up. prometheus-client reads the variable when it is
+imported. If it is unset, a process reports its own counts.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import structlog
+from prometheus_client.core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+log = structlog.get_logger()
+
+FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+TYPES = ("counter", "histogram")  # prometheus-client has a file for each
+BYTES = 1 << 20  # of a file: 4,000 series take 650 kB, and there are fewer
+UNREADABLE = (OSError, RuntimeError, ValueError, struct.error)  # what prometheus-client raises for a file that is none
+
+
+@cache
+def available() -> bool:
+    """Whether this process can count: its files exist, with all the space that they will ever need.
+
+    Without that, the kernel ends a process with SIGBUS as soon as it writes to a page for which the disk has no space.
+    """
+    if FOLDER is None:
+        return True
+    try:
+        for name in TYPES:
+            with Path(FOLDER, f"{name}_{os.getpid()}.db").open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, BYTES)
+    except OSError as error:
+        log.warning("requests are not counted", reason=f"{error.strerror}: {FOLDER}")
+        return False
+    return True
+
+
+class SharedCounts(Collector):
+    """The sums over all workers, those that have ended included. Files that cannot be read are skipped."""
+
+    def collect(self) -> Iterator[Metric]:
+        files = [str(path) for path in sorted(Path(FOLDER or "").glob("*.db")) if _readable(path)]
+        yield from MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+
+
+def _readable(path: Path) -> bool:
+    with suppress(*UNREADABLE):
+        MultiProcessCollector.merge([str(path)])  # type: ignore[no-untyped-call]
+        return True
+    log.warning("a file of counts cannot be read", file=path.name)
+    return False
