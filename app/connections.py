@@ -1,91 +1,114 @@
 """The server's TCP sockets in this process, found with the kernel: granian keeps them to itself. Used by `server`
 and `leaving`.
 
-Linux alone tells so much; elsewhere there are none to be found.
+Only Linux reports so much; elsewhere none are found.
 """
 
-import ctypes
+import fcntl
 import os
 import socket
 import stat
 import struct
 import sys
+import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 import structlog
 
+from app.inflight import InFlight
+
 log = structlog.get_logger()
 
-STALLED = 60.0  # seconds without a byte, in the midst of a request or an answer; granian has no limit of its own
+STALLED = 60.0  # seconds without a byte, while the client is waited for; granian has no limit of its own
+SLOW = 120.0  # seconds for a body, however steadily it drips: 4 MiB at 300 kbit/s
 LISTENING = socket.SO_ACCEPTCONN if sys.platform == "linux" else 30
-ATTACH_FILTER = 26  # SO_ATTACH_FILTER of socket(7), which Python has no name for
 TCP_INFO_BYTES, LAST_SENT, LAST_RECEIVED = 60, 44, 52  # of struct tcp_info: how many milliseconds ago
-# Classic BPF over a TCP header: a packet with SYN and without ACK is dropped, every other one passes.
-ONLY_WHO_IS_HERE = b"".join(
-    struct.pack("HBBI", *instruction)
-    for instruction in ((0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFF))
-)
 
 
-def clients() -> Iterator[socket.socket]:
-    """A duplicate, closed after its turn, of each connection that was accepted and is still held."""
-    ports = {listener.getsockname()[1] for listener in _listeners()}
-    return (found for found in _sockets() if not _listens(found) and found.getsockname()[1] in ports)
+def ports() -> frozenset[int]:
+    """On which this process listens."""
+    return frozenset(listener.getsockname()[1] for _, listener in _listeners())
+
+
+def clients(ports: Collection[int]) -> Iterator[socket.socket]:
+    """A duplicate, closed after its turn, of each connection that was accepted on these ports and is still held."""
+    return (found for _, found in _sockets() if found.getsockname()[1] in ports and _has_peer(found))
 
 
 def refuse_new() -> None:
-    """Let no one else in. Who has connected, or is about to, is still served; who comes is told nothing.
+    """Close the listening sockets: newcomers go to the other workers or are refused, accepted clients are still served.
 
-    A client's system tries again a second later: by then another worker has the port, or nobody has. Closing the
-    listening socket instead would break the connections that wait in its queue.
+    A socket that nobody connects to replaces each one, because the server still holds its file descriptor.
     """
-    code = ctypes.create_string_buffer(ONLY_WHO_IS_HERE)
-    program = struct.pack("HL", len(ONLY_WHO_IS_HERE) // 8, ctypes.addressof(code))
-    for listener in _listeners():
-        listener.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, program)
+    for number, listener in _listeners():
+        listener.close()
+        with socket.create_server(("127.0.0.1", 0)) as nobody:
+            os.dup2(nobody.fileno(), number, inheritable=False)
 
 
-def watch(seconds: float = STALLED) -> None:
-    """From now on, end whoever stalls: a thread."""
+def watch(in_flight: InFlight, stalled: float = STALLED, slow: float = SLOW) -> None:
+    """From now on, end the connections of clients that stall, or send a body too slowly: a thread."""
 
     def look() -> None:
+        now = False
         while True:
-            time.sleep(seconds / 6)
-            if ended := end_stalled(seconds):
-                log.warning("stalled connections ended", connections=ended)
+            time.sleep(stalled / 6)
+            before, now = now, in_flight.longest() > stalled / 2
+            try:
+                ended = end_stalled(stalled, slow, waiting=before or now)
+            except OSError as error:  # such as no file descriptor left to look with
+                log.warning("stalled connections cannot be ended", reason=error.strerror)
+            else:
+                if ended:
+                    log.warning("stalled connections ended", connections=ended)
 
     threading.Thread(target=look, name="stalled", daemon=True).start()
 
 
-def end_stalled(seconds: float) -> int:
-    """End the connections on which nothing has come in or gone out for so long; how many there were."""
+def end_stalled(stalled: float, slow: float, waiting: bool = False) -> int:
+    """End the connections of clients that keep the server waiting, and return how many there were.
+
+    Those are clients that have sent and taken nothing for `stalled` seconds, and those that have been sending for
+    `slow` seconds without getting an answer. TCP cannot tell them from clients that are kept waiting by the server:
+    while there are such (`waiting`), only clients that do not take what is sent to them are ended.
+    """
     ended = 0
-    for client in clients():
+    for client in clients(ports()):
         with suppress(OSError):  # its client was faster
             info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
-            quiet = min(struct.unpack_from("I", info, offset)[0] for offset in (LAST_SENT, LAST_RECEIVED))
-            if quiet > seconds * 1000:
+            sent, received = (struct.unpack_from("I", info, offset)[0] / 1000 for offset in (LAST_SENT, LAST_RECEIVED))
+            untaken = any(fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)))
+            if (min(sent, received) > stalled or sent > slow) and (untaken or not waiting):
                 client.shutdown(socket.SHUT_RDWR)
                 ended += 1
     return ended
 
 
-def _listeners() -> Iterator[socket.socket]:
-    return (found for found in _sockets() if _listens(found))
+def _listeners() -> Iterator[tuple[int, socket.socket]]:
+    return ((number, found) for number, found in _sockets() if _listens(found))
+
+
+def _has_peer(found: socket.socket) -> bool:
+    """Not so a listening socket, nor one that granian's first process binds without listening and workers inherit."""
+    try:
+        return bool(found.getpeername())
+    except OSError:
+        return False
 
 
 def _listens(found: socket.socket) -> bool:
     return bool(found.getsockopt(socket.SOL_SOCKET, LISTENING))
 
 
-def _sockets() -> Iterator[socket.socket]:
+def _sockets() -> Iterator[tuple[int, socket.socket]]:
+    """The file descriptor of each, and a duplicate that is closed after its turn."""
     for number in map(int, os.listdir("/proc/self/fd") if sys.platform == "linux" else ()):  # noqa: PTH208
         with suppress(OSError):  # closed since it was listed
             if not stat.S_ISSOCK(os.fstat(number).st_mode):
                 continue
             with socket.socket(fileno=os.dup(number)) as found:
                 if found.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL) == socket.IPPROTO_TCP:
-                    yield found
+                    yield number, found

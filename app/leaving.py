@@ -61,13 +61,14 @@ def _leave(farewell: Farewell) -> None:
     signal.sigwait({signal.SIGTERM})
     log.info("leaving")
     farewell.leaving = True
-    _wait_for_nobody(GOODBYE)
+    ports = connections.ports()
+    _wait_for_nobody(ports, GOODBYE)
     connections.refuse_new()
-    _wait_for_nobody(LAST_ANSWERS)
+    _wait_for_nobody(ports, LAST_ANSWERS)
     os.kill(os.getpid(), signal.SIGINT)  # granian stops: it waits for the answers under way, and for nobody else
 
 
-def _wait_for_nobody(seconds: float) -> None:
+def _wait_for_nobody(ports: frozenset[int], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and any(True for _ in connections.clients()):
+    while time.monotonic() < deadline and any(True for _ in connections.clients(ports)):
         time.sleep(0.02)

@@ -8,7 +8,7 @@ import tempfile
 import structlog
 from flask import Flask
 
-from app import connections, create_app, leaving, log
+from app import connections, create_app, inflight, leaving, log
 from app.settings import Settings
 from shared import environment
 from shared.environment import SettingsError
@@ -18,12 +18,13 @@ OPTIONS = {
     "--interface": "wsgi",
     # HTTP/2 without TLS has no users, and looking out for it leaves a client that says nothing connected for ever.
     "--http": "1",
-    # Connections a worker holds, idle ones included; more wait in the backlog. A process may mostly have 1024 files.
+    # Connections that a worker holds, idle ones included; more wait in the backlog, even if another worker is idle.
+    # Most systems limit a process to 1024 files.
     "--backpressure": "512",
     "--backlog": "1024",
-    # A request has a thread from its headers to the last byte of its answer. Threads that wait for a slow client
-    # cost next to nothing; there have to be more than the streams and slow bodies that there are at a time.
-    "--blocking-threads": "256",
+    # A request has a thread from its headers to the last byte of its answer. As many as connections, so that slow
+    # clients, however many, never take the last one. A thread is started when it is needed, and waiting costs little.
+    "--blocking-threads": "512",
     # Milliseconds for a request's headers, and for which an idle connection is kept. A proxy in front has to close
     # first, or it sends what nobody reads: the most that granian takes leaves it the most room.
     "--http1-header-read-timeout": "60000",
@@ -49,9 +50,10 @@ def worker() -> Flask:
     leaving.prepare()
     app = create_app()
     farewell = leaving.Farewell(app.wsgi_app)
-    app.wsgi_app = farewell  # type: ignore[method-assign]
+    in_flight = inflight.InFlight(farewell)
+    app.wsgi_app = in_flight  # type: ignore[method-assign]
     leaving.follow(farewell)
-    connections.watch()
+    connections.watch(in_flight)
     return app
 
 
@@ -69,6 +71,14 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"error: {error}")
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # where workers share what they count: empty at each start
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="voucher-metrics-")
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = _new_folder()
     argv = command(given.host, given.port, settings.workers)
     os.execv(argv[0], argv)  # noqa: S606
+
+
+def _new_folder() -> str:
+    """A folder for this start. If the disk has no space for one, a path that is none: /readyz reports `metrics`."""
+    try:
+        return tempfile.mkdtemp(prefix="voucher-metrics-")
+    except OSError:
+        return os.devnull

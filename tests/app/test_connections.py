@@ -1,6 +1,7 @@
 """The server's own sockets: counted, closed to newcomers, and ended when they stall."""
 
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -25,8 +26,11 @@ def connect(listener: socket.socket, seconds: float = 5) -> socket.socket:
 
 def clients(listener: socket.socket) -> list[tuple[str, int]]:
     """The addresses of those who are connected to it, as `connections` finds them."""
-    port = listener.getsockname()[1]
-    return [found.getpeername()[:2] for found in connections.clients() if found.getsockname()[1] == port]
+    return clients_of(listener.getsockname()[1])
+
+
+def clients_of(port: int) -> list[tuple[str, int]]:
+    return [found.getpeername()[:2] for found in connections.clients({port})]
 
 
 def test_clients_are_the_connections_that_were_accepted(listener: socket.socket) -> None:
@@ -46,25 +50,45 @@ def test_to_look_at_a_connection_leaves_it_open(listener: socket.socket) -> None
         with accepted:
             for _ in range(3):
                 clients(listener)
-                connections.end_stalled(60)
+                connections.end_stalled(60, 120)
             accepted.sendall(b"still here")
             assert client.recv(100) == b"still here"
 
 
-def test_newcomers_are_kept_out_and_nobody_else_is(listener: socket.socket) -> None:
-    """Who waits to be accepted is; who comes later is told nothing, and is refused once the listener is closed."""
-    with connect(listener) as before:
-        connections.refuse_new()
-        with pytest.raises(TimeoutError):
-            connect(listener, seconds=0.3)
+def test_newcomers_are_refused_and_nobody_else_is(listener: socket.socket) -> None:
+    """Who was accepted is served on; who comes later is refused. No privilege is needed, as in a container."""
+    address, family = listener.getsockname()[:2], listener.family
+    with connect(listener):
         accepted, _ = listener.accept()
         with accepted:
-            before.sendall(b"a request")
-            assert accepted.recv(100) == b"a request"
-    address = listener.getsockname()[:2]
-    listener.close()
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(address, timeout=5)
+            before = clients_of(address[1])
+            connections.refuse_new()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(address, timeout=5)
+            assert clients_of(address[1]) == before != []
+    with socket.create_server(address, family=family) as other:
+        socket.create_connection(address, timeout=5).close()
+        other.accept()[0].close()
+
+
+def test_newcomers_go_to_another_process_that_shares_the_port() -> None:
+    """As those of a worker that is replaced: none is refused."""
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as leaving:
+        address = leaving.getsockname()
+        program = (
+            "import socket, sys;"
+            f"other = socket.create_server({address}, backlog=100, reuse_port=True);"
+            "print(flush=True); sys.stdin.read()"
+        )
+        command = [sys.executable, "-c", program]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout
+            assert other.stdin
+            other.stdout.readline()
+            connections.refuse_new()
+            for _ in range(20):
+                socket.create_connection(address, timeout=5).close()
+            other.stdin.close()
 
 
 def test_a_connection_on_which_nothing_happens_is_ended(listener: socket.socket) -> None:
@@ -75,7 +99,7 @@ def test_a_connection_on_which_nothing_happens_is_ended(listener: socket.socket)
 
             def ended() -> bool:
                 used.sendall(b"x")
-                return connections.end_stalled(0.5) > 0
+                return connections.end_stalled(0.5, 60) > 0
 
             assert until(ended, 10)
             assert (stalled.recv(1), first.recv(1)) == (b"", b"")
@@ -91,6 +115,35 @@ def test_a_reader_who_takes_nothing_has_stalled(listener: socket.socket) -> None
             with pytest.raises(BlockingIOError):
                 while True:
                     accepted.send(b"x" * 65536)
-            assert until(lambda: connections.end_stalled(0.5) > 0, 10)
+            assert until(lambda: connections.end_stalled(0.5, 60) > 0, 10)
             with pytest.raises(BrokenPipeError):
                 accepted.send(b"x")
+
+
+def test_a_sender_that_comes_to_no_end_is_ended(listener: socket.socket) -> None:
+    """However steadily it sends: it has got no answer for too long."""
+    with connect(listener) as dripping:
+        accepted, _ = listener.accept()
+
+        def ended() -> bool:
+            dripping.sendall(b"x")
+            accepted.recv(10)
+            return connections.end_stalled(60, 0.5) > 0
+
+        with accepted:
+            assert until(ended, 10, every=0.05)
+            assert dripping.recv(1) == b""
+
+
+def test_who_is_kept_waiting_is_not_ended(listener: socket.socket) -> None:
+    """While answers take their time, connections are left alone, except those whose client takes nothing."""
+    with connect(listener) as waiting, connect(listener):
+        (first, _), (second, _) = listener.accept(), listener.accept()
+        with first, second:
+            second.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                while True:
+                    second.send(b"x" * 65536)
+            assert until(lambda: connections.end_stalled(0.5, 60, waiting=True) > 0, 10)
+            first.sendall(b"an answer")
+            assert waiting.recv(100) == b"an answer"

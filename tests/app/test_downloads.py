@@ -1,11 +1,13 @@
 """Downloads from the real server: what a reader can tell, and what a reader that stalls can't do to others."""
 
 import http.client
+import json
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
@@ -103,3 +105,18 @@ def test_readers_that_went_away_make_room(server: Server) -> None:
     for _ in range(6):
         with ExitStack() as readers:
             assert until(lambda readers=readers: server.stall(readers), 20)  # type: ignore[misc]
+
+
+def test_who_waits_for_an_answer_is_served(server: Server) -> None:
+    """Bulk calls are answered in turn: the last one's connection has been quiet for longer than a client may pause."""
+    customers = "[" + ",".join([json.dumps(CUSTOMER)] * 10_000) + "]"
+    url = f"http://127.0.0.1:{server.port}/vouchers?explain=1"
+
+    def ask(_: int) -> tuple[int, float]:
+        answer = requests.post(url, customers, headers={"Content-Type": "application/json"}, timeout=120)
+        return answer.status_code, answer.elapsed.total_seconds()
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = [*pool.map(ask, range(12))]
+    assert [status for status, _ in answers] == [200] * 12
+    assert max(seconds for _, seconds in answers) > 1

@@ -1,0 +1,96 @@
+"""The proxies that people put in front of the service, with their defaults, each on a port of its own."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dev.ports import free_port
+from dev.processes import until
+
+PATH = f"{os.environ['PATH']}:/usr/sbin"  # where Debian has some of them
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A program, its arguments, its configuration, and what stands there for each server behind it."""
+
+    name: str
+    arguments: tuple[str, ...]
+    configuration: str
+    server: str
+
+    @contextmanager
+    def before(self, folder: Path, ports: Sequence[int]) -> Iterator[str]:
+        """Its address while it stands before the servers on these ports. Skips the test if it is not installed."""
+        if not (program := shutil.which(self.name, path=PATH)):
+            pytest.skip(f"{self.name} is not installed")
+        port = free_port()
+        servers = "\n".join(self.server.replace("PORT", str(each)) for each in ports)
+        text = self.configuration.replace("SERVERS", servers).replace("PORT", str(port))
+        (folder / "proxy.conf").write_text(text)
+        environ = os.environ | {"HOME": str(folder)}
+        command = [program, *self.arguments]
+        with subprocess.Popen(command, cwd=folder, env=environ, stderr=subprocess.DEVNULL) as process:
+            try:
+                assert until(lambda: _accepts(port), 10), f"{self.name} does not listen"
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                process.terminate()
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+NGINX = Proxy(
+    "nginx",
+    ("-p", ".", "-e", "error.log", "-c", "proxy.conf"),
+    """
+    daemon off; pid nginx.pid; error_log error.log; user root;
+    events {}
+    http {
+        access_log off; client_body_temp_path body; proxy_temp_path proxied;
+        fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+        upstream service { SERVERS }
+        server { listen 127.0.0.1:PORT; location / { proxy_pass http://service; } }
+    }""",
+    "server 127.0.0.1:PORT;",
+)
+CADDY = Proxy(
+    "caddy",
+    ("run", "--config", "proxy.conf", "--adapter", "caddyfile"),
+    """
+{
+    admin off
+}
+http://127.0.0.1:PORT {
+    reverse_proxy {
+        SERVERS
+    }
+}""",
+    "to 127.0.0.1:PORT",
+)
+HAPROXY = Proxy(
+    "haproxy",
+    ("-db", "-f", "proxy.conf"),
+    """
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 50s
+    timeout server 50s
+listen service
+    bind 127.0.0.1:PORT
+    SERVERS
+""",
+    "server service-PORT 127.0.0.1:PORT",
+)
+EVERY = (NGINX, CADDY, HAPROXY)
