@@ -45,6 +45,7 @@ def plain(environ: dict[str, Any]) -> bool:
         and not environ["QUERY_STRING"]
         and environ.get("CONTENT_TYPE") == "application/json"
         and "HTTP_TRANSFER_ENCODING" not in environ
+        and "HTTP_CONTENT_ENCODING" not in environ
         and length.isdecimal()
         and len(length) <= len(str(MAX_BODY_BYTES))
         and int(length) <= MAX_BODY_BYTES

@@ -1,10 +1,9 @@
 """Headers of every answer: what a browser may do with it, and whose pages may ask (CORS)."""
 
+import re
 from collections.abc import Callable, Collection, Iterable
 from http import HTTPStatus
 from typing import Any
-
-from app.log import REQUEST_HEADER
 
 Headers = list[tuple[str, str]]
 
@@ -16,11 +15,8 @@ DEFAULTS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",  # the next run may answer otherwise
 }
-PREFLIGHT = [
-    ("Access-Control-Allow-Methods", "GET, POST"),
-    ("Access-Control-Allow-Headers", f"Authorization, Content-Type, {REQUEST_HEADER}"),
-    ("Access-Control-Max-Age", "600"),  # seconds until the browser asks again
-]
+HEADER_NAMES = re.compile(r"[\w!#$%&'*+.^`|~-]+( *, *[\w!#$%&'*+.^`|~-]+)*", re.ASCII)  # as RFC 9110 has them
+MAX_AGE = "600"  # seconds until a browser asks again
 
 
 class SecurityHeaders:
@@ -42,7 +38,7 @@ class SecurityHeaders:
 
         # Answered here, before any key is asked for: a preflight cannot bear one.
         if len(cors) > 1 and environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
-            start(f"{HTTPStatus.NO_CONTENT.value} No Content", PREFLIGHT)
+            start(f"{HTTPStatus.NO_CONTENT.value} No Content", _preflight(environ))
             return [b""]
         return self._wsgi_app(environ, start)
 
@@ -55,3 +51,13 @@ class SecurityHeaders:
             ("Access-Control-Allow-Origin", origin),
             ("Access-Control-Expose-Headers", "*"),  # the run that answered, and the like
         ]
+
+
+def _preflight(environ: dict[str, Any]) -> Headers:
+    """Allow what the browser asks for: tracing adds headers of its own, and no cookie or password is ever sent."""
+    asked = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+    return [
+        ("Access-Control-Allow-Methods", "GET, POST"),
+        *([("Access-Control-Allow-Headers", asked)] if HEADER_NAMES.fullmatch(asked) else []),
+        ("Access-Control-Max-Age", MAX_AGE),
+    ]

@@ -1,5 +1,6 @@
 """POST /voucher: a customer in, the amount of the customer's segment out, from memory alone."""
 
+from codecs import BOM_UTF8
 from datetime import date
 from typing import cast
 
@@ -8,6 +9,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
+from app import problems
 from app.customer import MEASURED, BadValue, BadValuesError, Customer
 from app.explanation import explain
 from app.log import RUN_HEADER
@@ -16,6 +18,7 @@ from app.settings import MAX_BODY_BYTES
 from app.snapshot import NoSegmentError, Segment, Snapshot
 from app.voucher_docs import CUSTOMER, SEGMENT_HEADER, VOUCHER_ANSWER, VOUCHER_PROBLEMS
 
+UTF_8 = {"utf-8", "utf8", "us-ascii", "ascii"}  # charsets that say so; JSON has no other
 YES_OR_NO = {"true": True, "1": True, "false": False, "0": False}
 
 blueprint = APIBlueprint(
@@ -71,7 +74,8 @@ def headers(row: Segment, snapshot: Snapshot) -> dict[str, str]:
 
 
 def body(most_bytes: int) -> bytes:
-    """The request's body. Raises RequestEntityTooLarge."""
+    """The request's body, without a byte order mark. Raises RequestEntityTooLarge or UnsupportedMediaType."""
+    _check_encoding()
     request.max_content_length = most_bytes
     if "wsgi.input_terminated" in request.environ:  # Werkzeug would cut a chunked body at the limit without a word
         found: bytes = request.environ["wsgi.input"].read(most_bytes + 1)
@@ -79,7 +83,17 @@ def body(most_bytes: int) -> bytes:
         found = request.get_data(cache=False)
     if len(found) > most_bytes:
         raise RequestEntityTooLarge
-    return found
+    return found.removeprefix(BOM_UTF8)
+
+
+def _check_encoding() -> None:
+    """Raise UnsupportedMediaType if the client says that the body is compressed, or is not UTF-8."""
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise UnsupportedMediaType(f"Send the body as it is: Content-Encoding {problems.shown(encoding)} is not read.")
+    charset = request.mimetype_params.get("charset", "utf-8")
+    if charset.lower() not in UTF_8:
+        raise UnsupportedMediaType(f"Send the body as UTF-8: charset {problems.shown(charset)} is not read.")
 
 
 def wants_explanation() -> bool:

@@ -2,6 +2,7 @@
 by `make prove requests` to the running server.
 """
 
+import gzip
 import json
 from dataclasses import dataclass, field
 
@@ -106,9 +107,16 @@ ODD = (
     # encodings and types of content
     raw("Latin-1", '{"country_code": "Perú"}'.encode("latin-1"), 400),
     raw("UTF-16", WHOLE.encode("utf-16"), 400),
-    raw("a byte order mark", b"\xef\xbb\xbf" + WHOLE.encode(), 400),
+    raw("a byte order mark", b"\xef\xbb\xbf" + WHOLE.encode(), 200),
+    raw("two byte order marks", 2 * b"\xef\xbb\xbf" + WHOLE.encode(), 400),
+    raw("said to be UTF-16", WHOLE.encode("utf-16"), 415, Content_Type="application/json; charset=utf-16"),
+    raw("said to be UTF-8", WHOLE, 200, Content_Type='application/json; charset="UTF-8"'),
     raw("a form", "country_code=Peru", 415, Content_Type="application/x-www-form-urlencoded"),
     raw("text/plain", WHOLE, 415, Content_Type="text/plain"),
-    raw("said to be gzip", WHOLE, 200, Content_Type="application/json", Content_Encoding="gzip"),
+    raw("said to be gzip", WHOLE, 415, Content_Type="application/json", Content_Encoding="gzip"),
+    raw("gzip", gzip.compress(WHOLE.encode()), 415, Content_Type="application/json", Content_Encoding="gzip"),
+    raw("said to be br", WHOLE, 415, Content_Type="application/json", Content_Encoding="br"),
+    raw("gzip of gzip", WHOLE, 415, Content_Type="application/json", Content_Encoding="gzip, gzip"),
+    raw("identity", WHOLE, 200, Content_Type="application/json", Content_Encoding="Identity"),
     raw("a megabyte", WHOLE[:-1] + ', "x": "' + "x" * 1_000_000 + '"}', 413),
 )  # fmt: skip
