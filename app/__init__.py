@@ -25,8 +25,8 @@ from app.keys import ApiKeys
 from app.models import db
 from app.published import Published
 from app.reading import Reader
-from app.settings import MAX_BODY_BYTES, Settings
-from app.streams import Places
+from app.settings import BULK_CALLS, BULK_PATIENCE, MAX_BODY_BYTES, Settings
+from app.streams import Places, TooManyCallsError, TooManyDownloadsError
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -56,7 +56,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["metrics"] = metrics.new_registry(published, settings.max_age_hours)
     app.extensions["tables"] = Reader(settings.database_url, 4, published)
     app.extensions["rows"] = Reader(settings.database_url, settings.downloads, published)
-    app.extensions["places"] = Places(settings.downloads)
+    app.extensions["places"] = Places(settings.downloads, TooManyDownloadsError)
+    app.extensions["bulk_places"] = Places(BULK_CALLS, TooManyCallsError, BULK_PATIENCE)
     published.refresh()
     published.start()
     count = metrics.Requests(app, app.extensions["metrics"])

@@ -2,7 +2,7 @@
 
 import json
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
@@ -17,7 +17,7 @@ from app.customer import BadValuesError, BrokenJSONError, TooManyCustomersError
 from app.log import REQUEST_ID
 from app.reading import DatabaseAwayError, UnknownRunError
 from app.snapshot import NoSegmentError, NothingPublishedError, UnknownCountryError, UnknownKindError
-from app.streams import TooManyDownloadsError
+from app.streams import TooManyCallsError, TooManyDownloadsError
 
 log = structlog.get_logger()
 
@@ -55,7 +55,7 @@ def unknown_kind(error: UnknownKindError) -> Problem:
 
 
 def unknown_country(error: UnknownCountryError) -> Problem:
-    detail = f"No voucher is known for country_code {shown(error.country_code)!r}, but for those in `known`."
+    detail = f"There is no voucher for country_code {shown(error.country_code)!r}. /segments lists the countries."
     return problem(404, "unknown-country", "Unknown country", detail, known=list(error.known))
 
 
@@ -108,6 +108,11 @@ def too_many_downloads(_: TooManyDownloadsError) -> Problem:
     return problem(503, "too-many-downloads", "Too many downloads", detail)
 
 
+def too_many_calls(_: TooManyCallsError) -> Problem:
+    detail = "As many bulk calls are under way as may be at once. Try again later, or send fewer at a time."
+    return problem(503, "too-many-calls", "Too many bulk calls", detail)
+
+
 def no_segment(error: NoSegmentError) -> Problem:
     log.error("the published segments do not cover a customer", detail=str(error))
     detail = "The published segments do not cover this customer. The log says what is amiss with them."
@@ -148,6 +153,7 @@ HANDLERS: dict[type[Exception], Callable[[Any], Problem]] = {
     RowsElsewhereError: rows_elsewhere,
     DatabaseAwayError: database_away,
     TooManyDownloadsError: too_many_downloads,
+    TooManyCallsError: too_many_calls,
     NoSegmentError: no_segment,
     HTTPException: http_error,
     Exception: anything_else,
@@ -178,10 +184,10 @@ def response(found: Problem) -> Response:
     return Response(b"%b\n" % told(found), found.status, mimetype="application/problem+json")
 
 
-def told(found: Problem) -> bytes:
-    """Its JSON object."""
+def told(found: Problem, without: Collection[str] = ()) -> bytes:
+    """Its JSON object, without these fields."""
     # Not pydantic's JSON: it has no way to write a lone surrogate. No "<" either, wherever the text may end up.
-    return json.dumps(found.model_dump(exclude_unset=True)).replace("<", "\\u003c").encode()
+    return json.dumps(found.model_dump(exclude_unset=True, exclude=set(without))).replace("<", "\\u003c").encode()
 
 
 def problem(status: int, kind: str, title: str, detail: str, **more: Any) -> Problem:

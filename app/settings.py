@@ -17,6 +17,8 @@ log = structlog.get_logger()
 MAX_BODY_BYTES = 64 * 1024  # of /voucher; a customer takes 200
 MAX_CUSTOMERS = 10_000  # in a call of /vouchers
 MAX_BULK_BYTES = 4 * 1024 * 1024  # of /vouchers; 10,000 customers take 2 MB
+BULK_CALLS = 8  # of /vouchers whose bodies a worker holds at once, so that its memory has a bound
+BULK_PATIENCE = 30.0  # seconds for which one more waits, its body unread; most clients wait as long themselves
 SHORTEST_KEY = 16  # characters; `openssl rand -hex 16` makes 32
 KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # what a bearer token may be made of: RFC 6750
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")

@@ -1,4 +1,4 @@
-"""How many downloads there are at once, and how each one ends. Called by `assignments`.
+"""How many downloads and bulk calls there are at once, and how a download ends. Called by `assignments`, `vouchers`.
 
 granian gives every response a thread of its own until its last byte is taken. So places are few; `connections` ends
 those of readers that stall.
@@ -25,17 +25,25 @@ class TooSlowError(Exception):
     """The download takes longer than any may."""
 
 
-class Places:
-    """So many downloads at once in this process."""
+class TooManyCallsError(Exception):
+    """Every place is taken, and none became free in time."""
 
-    def __init__(self, number: int) -> None:
+    retry_after = 10
+
+
+class Places:
+    """So many at once in this process; one more waits up to `patience` seconds for its place."""
+
+    def __init__(self, number: int, error: type[Exception], patience: float = 0) -> None:
         self._free = threading.BoundedSemaphore(number)
+        self._error = error
+        self._patience = patience
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
-        """Raises TooManyDownloadsError, rather than to wait."""
-        if not self._free.acquire(blocking=False):
-            raise TooManyDownloadsError
+        """Raises the error that was given if there is no place."""
+        if not self._free.acquire(timeout=self._patience):
+            raise self._error
         try:
             yield
         finally:

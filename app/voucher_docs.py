@@ -14,6 +14,7 @@ from app.log import RUN_HEADER
 from app.schemas import NDJSON, lines, ref
 from app.settings import MAX_BODY_BYTES, MAX_BULK_BYTES, MAX_CUSTOMERS
 from app.snapshot import NothingPublishedError, UnknownCountryError, UnknownKindError
+from app.streams import TooManyCallsError
 
 SEGMENT_HEADER = "Voucher-Segment"  # kind and segment, beside log.RUN_HEADER
 
@@ -47,6 +48,7 @@ VOUCHERS_PROBLEMS: ResponseDict = {
         problems.broken_json(NO_JSON),
         BAD_EXPLAIN,
         NOTHING_PUBLISHED,
+        problems.too_many_calls(TooManyCallsError()),
     ),
     **INTERNAL_ERROR,
 }

@@ -15,7 +15,8 @@ from app.log import RUN_HEADER
 from app.published import Published
 from app.schemas import NDJSON
 from app.settings import MAX_BULK_BYTES, MAX_CUSTOMERS
-from app.snapshot import Snapshot
+from app.snapshot import Snapshot, UnknownCountryError
+from app.streams import Places
 from app.voucher import answer, body, wants_explanation
 from app.voucher_docs import CUSTOMERS, NO_CUSTOMERS, VOUCHERS_ANSWER, VOUCHERS_PROBLEMS
 
@@ -37,13 +38,19 @@ def vouchers() -> Response:
 
     In the order of the customers: for each what `/voucher` would answer, which is an amount, or a problem whose
     `status` tells it apart. Send a JSON array, or NDJSON, one customer a line; the answer comes alike. Of NDJSON,
-    blank lines are passed over. All answers are of one run. An array that is not JSON, or has a name twice in an
+    blank lines are passed over. All answers are of one run. Of several unknown countries, the first problem lists those
+    that are known. An array that is not JSON, or has a name twice in an
     object, is refused as a whole; of NDJSON, the line.
     """
     lines = request.mimetype in NDJSON
     if not (lines or request.is_json):
         raise UnsupportedMediaType(NO_CUSTOMERS)
-    sent = body(MAX_BULK_BYTES)
+    places: Places = current_app.extensions["bulk_places"]
+    with places.one():
+        return _respond(body(MAX_BULK_BYTES), lines)
+
+
+def _respond(sent: bytes, lines: bool) -> Response:
     with _turn:
         given, read = (_lines(sent), Customer.read) if lines else (_array(sent), Customer.of)
         if len(given) > MAX_CUSTOMERS:
@@ -72,13 +79,17 @@ def _array(sent: bytes) -> list[Any]:
 
 
 def _answers(given: Sequence[Any], read: Callable[[Any], Customer], snapshot: Snapshot, explained: bool) -> list[bytes]:
-    """The JSON object of each."""
+    """The JSON object of each. The list of known countries is in the first one only that needs it: it may be long."""
     day = snapshot.reference_day
+    left_out: set[str] = set()
 
     def told(one: Any) -> bytes:
         try:
             return answer(read(one), snapshot, day, explained)[1]
         except problems.OF_A_CUSTOMER as error:
-            return problems.told(problems.HANDLERS[type(error)](error))
+            problem = problems.told(problems.HANDLERS[type(error)](error), left_out)
+            if isinstance(error, UnknownCountryError):
+                left_out.add("known")
+            return problem
 
     return [told(one) for one in given]

@@ -20,7 +20,7 @@ def broken() -> Generator[bytes, None, None]:
 
 def test_a_place_is_given_back_on_any_error() -> None:
     """And only one that was taken."""
-    places = Places(1)
+    places = Places(1, TooManyDownloadsError)
     for _ in range(2):
         with pytest.raises(OSError), places.one():
             with pytest.raises(TooManyDownloadsError), places.one():

@@ -1,5 +1,6 @@
 """Many customers in one call: each is answered as /voucher would answer it, in order and from one run."""
 
+import gzip
 import json
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
+from app.streams import Places, TooManyCallsError
 from tests.app.conftest import RUN, Ask, Tables
 
 Publish = Callable[..., None]
@@ -109,7 +111,7 @@ def test_html_is_never_echoed_as_html(client: FlaskClient) -> None:
     [
         *("", "{", "[", f"[{GOOD}", f"[{GOOD},]", f"[{GOOD} {GOOD}]", f"{GOOD}\n{GOOD}", f"[{GOOD}]]", "[{'a': 1}]"),
         *(GOOD, "null", "7", '"[]"', "[" * 100_000, '[{"a":' * 100_000, '[{"a": 1, "a": 2},]', '{"a": 1, "a": 2}'),
-        *(b"\xff", b"[\xff]", b"\xef\xbb\xbf[]", "[]".encode("utf-16"), b"\x00"),
+        *(b"\xff", b"[\xff]", "[]".encode("utf-16"), b"\x00"),
     ],
 )
 def test_a_body_that_is_no_array_is_refused_as_a_whole(client: FlaskClient, body: str | bytes) -> None:
@@ -245,3 +247,47 @@ def test_each_customer_is_answered_as_alone(client: FlaskClient, customers: list
     assert array.status_code == 400 if set(customers) & set(UNREADABLE) else array.json == expected
     lines = "\n".join(customer.replace("\n", " ") for customer in customers)
     assert [json.loads(line) for line in post(client, lines, NDJSON).data.splitlines()] == expected
+
+
+def test_the_countries_are_listed_once(client: FlaskClient) -> None:
+    """In the first problem of an unknown country: in each of 10,000 they would be megabytes."""
+    atlantis = GOOD.replace("Peru", "Atlantis")
+    first, good, second = post(client, f"[{atlantis}, {GOOD}, {atlantis}]").json
+    assert first["known"] == ["Latvia", "Peru", "São Tomé"]
+    assert good == {"voucher_amount": 1000}
+    assert second == {name: value for name, value in first.items() if name != "known"}
+
+
+def test_compressed_bodies_are_refused(client: FlaskClient) -> None:
+    """As a whole, and not line by line."""
+    response = client.post(
+        "/vouchers", data=gzip.compress(GOOD.encode()), headers={"Content-Type": NDJSON, "Content-Encoding": "gzip"}
+    )
+    assert response.status_code == 415
+    assert response.json["detail"] == "Send the body as it is: Content-Encoding 'gzip' is not read."
+
+
+@pytest.mark.parametrize(("encoding", "charset"), [("utf-16", "utf-16"), ("latin-1", "iso-8859-1")])
+def test_only_utf_8_is_read(client: FlaskClient, encoding: str, charset: str) -> None:
+    """Another charset is refused as a whole."""
+    response = post(client, GOOD.encode(encoding), f"{NDJSON}; charset={charset}")
+    assert response.status_code == 415
+    assert charset in response.json["detail"]
+
+
+def test_a_byte_order_mark_is_skipped(client: FlaskClient) -> None:
+    """Some editors and spreadsheets write one before the first customer."""
+    assert post(client, f"\ufeff{GOOD}\n{BETTER}", NDJSON).data.count(b"voucher_amount") == 2
+    assert post(client, f"\ufeff[{GOOD}]").json == [{"voucher_amount": 1000}]
+
+
+def test_a_call_too_many_is_told_to_come_again(app: Flask, publish: Publish) -> None:
+    """Once it has waited for a place in vain; its body was not read until then."""
+    publish()
+    places = app.extensions["bulk_places"] = Places(1, TooManyCallsError, patience=0.05)
+    client = app.test_client()
+    with places.one():
+        response = post(client, f"[{GOOD}]")
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "10")
+        assert response.json["type"] == "urn:voucher-select:too-many-calls"
+    assert post(client, f"[{GOOD}]").status_code == 200
