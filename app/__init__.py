@@ -3,6 +3,7 @@
 import os
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import (
     assignments,
@@ -10,6 +11,7 @@ from app import (
     docs,
     fast,
     health,
+    hosts,
     log,
     metrics,
     pages,
@@ -60,10 +62,16 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["bulk_places"] = Places(BULK_CALLS, TooManyCallsError, BULK_PATIENCE)
     published.refresh()
     published.start()
-    count = metrics.Requests(app, app.extensions["metrics"])
+    requests = metrics.Requests(app, app.extensions["metrics"])
+    if count := settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=0, x_proto=count, x_host=count, x_port=0, x_prefix=count
+        )
     app.wsgi_app = fast.FastVoucher(app.wsgi_app, published)  # type: ignore[method-assign]
     if settings.api_keys:
         app.wsgi_app = ApiKeys(app.wsgi_app, settings.api_keys)  # type: ignore[method-assign]
+    names = None if settings.api_keys else settings.hosts
+    app.wsgi_app = hosts.Hosts(app.wsgi_app, names)  # type: ignore[method-assign]
     app.wsgi_app = SecurityHeaders(app.wsgi_app, settings.cors_origins)  # type: ignore[method-assign]
-    app.wsgi_app = log.RequestLog(app.wsgi_app, count)  # type: ignore[method-assign]
+    app.wsgi_app = log.RequestLog(app.wsgi_app, requests)  # type: ignore[method-assign]
     return app

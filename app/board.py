@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flask import current_app, url_for
+from flask import current_app, request, url_for
 
 from app import problems
 from app.customer import MEASURED, Customer
@@ -17,6 +17,7 @@ from app.voucher import answer
 from shared.countries import country_key, is_blank
 
 FORM = ("segment_name", "total_orders", "last_order_ts")  # its fields, but for the country
+LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 DIGITS = re.compile(r"\d{1,18}", re.ASCII)
 
 
@@ -64,11 +65,15 @@ def _value(text: str) -> int | str | None:
 
 
 def curl(body: str) -> str:
-    """The command that asks the same, to be pasted into a shell."""
+    """The command that asks the same, to be pasted into a shell. It sends a key over HTTPS or to this machine only."""
+    keys = current_app.extensions["settings"].api_keys
+    scheme = (
+        "https" if keys and re.sub(r":\d+$", "", request.host) not in LOOPBACK else None
+    )  # None: as the page was asked
     lines = [
-        f"curl {shlex.quote(url_for('voucher.voucher', explain='true', _external=True))}",
+        f"curl {shlex.quote(url_for('voucher.voucher', explain='true', _external=True, _scheme=scheme))}",
         "--header 'Content-Type: application/json'",
-        *(['--header "Authorization: Bearer $VOUCHER_API_KEY"'] if current_app.extensions["settings"].api_keys else []),
+        *(['--header "Authorization: Bearer $VOUCHER_API_KEY"'] if keys else []),
         f"--data-raw {shlex.quote(body)}",
     ]
     return " \\\n  ".join(lines)

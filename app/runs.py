@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Response
+from flask import Response, url_for
 from flask_openapi3.blueprint import APIBlueprint
 from pydantic import BaseModel
 from sqlalchemy import Executable, func, or_, select, tuple_
@@ -40,7 +40,7 @@ def runs(query: Page) -> Response:
     page = [Run.model_validate(row) for row in found[: query.limit]]
     more = len(found) > query.limit
     return tables.json_answer(
-        Runs(runs=page, next=f"/runs?limit={query.limit}&before={page[-1].run_id}" if more else None)
+        Runs(runs=page, next=url_for(".runs", limit=query.limit, before=page[-1].run_id) if more else None)
     )
 
 

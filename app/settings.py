@@ -21,6 +21,7 @@ BULK_CALLS = 8  # of /vouchers whose bodies a worker holds at once, so that its 
 BULK_PATIENCE = 30.0  # seconds for which one more waits, its body unread; most clients wait as long themselves
 SHORTEST_KEY = 16  # characters; `openssl rand -hex 16` makes 32
 KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # what a bearer token may be made of: RFC 6750
+HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*", re.ASCII)
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
 WAY_OUT = "`make up` writes .local/env, which sets both: source it by `. .local/env`."
 
@@ -34,6 +35,8 @@ class Settings:
     longest_download_seconds: float = 3600  # a million rows are 80 MB: at 1 Mbit/s, eleven minutes
     api_keys: tuple[str, ...] = field(default=(), repr=False)  # none: everyone may ask
     cors_origins: tuple[str, ...] = ()  # whose pages may ask from a browser
+    hosts: tuple[str, ...] = ()  # public names of the service; needed only while there are no keys
+    trusted_proxies: int = 0  # how many stand in front, whose X-Forwarded- headers tell what the client asked
     airflow_url: str = ""  # where the page's links to Airflow lead; empty: it has none
     workers: int = 2  # processes; read by `server`
 
@@ -45,6 +48,8 @@ class Settings:
             max_age_hours=environment.hours(environ, "VOUCHER_MAX_AGE_HOURS", 36),
             api_keys=_keys(environ, "VOUCHER_API_KEYS"),
             cors_origins=_origins(environ, "VOUCHER_CORS_ORIGINS"),
+            hosts=_hosts(environ, "VOUCHER_HOSTS"),
+            trusted_proxies=environment.whole(environ, "VOUCHER_TRUSTED_PROXIES", 0, least=0, most=9),
             airflow_url=_web_address(environ, "VOUCHER_AIRFLOW_URL"),
             workers=environment.whole(environ, "VOUCHER_WORKERS", 2, least=1),
         )
@@ -105,6 +110,14 @@ def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
                 f"{name}: {shown(origin)} is no origin like https://shop.example, in small letters, no path."
             )
     return origins
+
+
+def _hosts(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    hosts = tuple(host.lower() for host in _list(environ, name))
+    for host in hosts:
+        if not HOST.fullmatch(host):
+            raise SettingsError(f"{name}: {shown(host)} is not a host's name like vouchers.example, without a port.")
+    return hosts
 
 
 def _web_address(environ: Mapping[str, str], name: str) -> str:

@@ -90,7 +90,9 @@ def _check_encoding() -> None:
     """Raise UnsupportedMediaType if the client says that the body is compressed, or is not UTF-8."""
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        raise UnsupportedMediaType(f"Send the body as it is: Content-Encoding {problems.shown(encoding)!r} is not read.")
+        raise UnsupportedMediaType(
+            f"Send the body as it is: Content-Encoding {problems.shown(encoding)!r} is not read."
+        )
     charset = request.mimetype_params.get("charset", "utf-8")
     if charset.lower() not in UTF_8:
         raise UnsupportedMediaType(f"Send the body as UTF-8: charset {problems.shown(charset)!r} is not read.")

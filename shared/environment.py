@@ -43,6 +43,8 @@ VARIABLES = (
     Variable("VOUCHER_MAX_AGE_HOURS", ("api",)),
     Variable("VOUCHER_API_KEYS", ("api",)),
     Variable("VOUCHER_CORS_ORIGINS", ("api",)),
+    Variable("VOUCHER_HOSTS", ("api",)),
+    Variable("VOUCHER_TRUSTED_PROXIES", ("api",)),
     Variable("VOUCHER_AIRFLOW_URL", ("api",)),
     Variable("VOUCHER_WORKERS", ("api",)),
     Variable("VOUCHER_ENV", ("pipeline", "api", "notebook")),

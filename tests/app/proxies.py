@@ -19,12 +19,13 @@ PATH = f"{os.environ['PATH']}:/usr/sbin"  # where Debian has some of them
 
 @dataclass(frozen=True)
 class Proxy:
-    """A program, its arguments, its configuration, and what stands there for each server behind it."""
+    """A program, its arguments, its configuration, what stands there for each server behind it, and its address."""
 
     name: str
     arguments: tuple[str, ...]
     configuration: str
     server: str
+    address: str = "http://127.0.0.1:PORT"
 
     @contextmanager
     def before(self, folder: Path, ports: Sequence[int]) -> Iterator[str]:
@@ -40,7 +41,7 @@ class Proxy:
         with subprocess.Popen(command, cwd=folder, env=environ, stderr=subprocess.DEVNULL) as process:
             try:
                 assert until(lambda: _accepts(port), 10), f"{self.name} does not listen"
-                yield f"http://127.0.0.1:{port}"
+                yield self.address.replace("PORT", str(port))
             finally:
                 process.terminate()
 
@@ -78,6 +79,28 @@ http://127.0.0.1:PORT {
 }""",
     "to 127.0.0.1:PORT",
 )
+UNDER_A_PREFIX = Proxy(  # with TLS; its certificate authority is CA in its folder
+    "caddy",
+    ("run", "--config", "proxy.conf", "--adapter", "caddyfile"),
+    """
+{
+    admin off
+    skip_install_trust
+    auto_https disable_redirects
+}
+https://localhost:PORT {
+    tls internal
+    handle_path /select/* {
+        reverse_proxy {
+            SERVERS
+            header_up X-Forwarded-Prefix /select
+        }
+    }
+}""",
+    "to 127.0.0.1:PORT",
+    "https://localhost:PORT/select",
+)
+CA = Path(".local/share/caddy/pki/authorities/local/root.crt")
 HAPROXY = Proxy(
     "haproxy",
     ("-db", "-f", "proxy.conf"),
