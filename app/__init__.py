@@ -35,7 +35,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """Raises SettingsError. An unreachable database does not prevent the start."""
     log.configure()
     settings = settings or Settings.from_environment(os.environ)
-    app = docs.new_app(__name__)
+    app = docs.new_app(__name__, health.VERSION)
     app.config.from_mapping(
         SQLALCHEMY_DATABASE_URI=database.URL,
         SQLALCHEMY_ENGINE_OPTIONS=database.options(settings.database_url),

@@ -41,7 +41,11 @@ blueprint = APIBlueprint(
 )
 
 
-@blueprint.get("/assignments.csv", responses={200: tables.csv_shown(EXAMPLE, "The rows", HEADERS)})
+@blueprint.get(
+    "/assignments.csv",
+    operation_id="getAssignmentsCsv",
+    responses={200: tables.csv_shown(EXAMPLE, "The rows", HEADERS)},
+)
 def assignments(query: OfRunAndCountry) -> Response:
     """The cleaned rows, as CSV
 

@@ -1,11 +1,14 @@
 """The OpenAPI document, and ReDoc and Swagger, which show it without a CDN."""
 
+import json
 from copy import deepcopy
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, jsonify, redirect, url_for
+from flask import Response, redirect
 from flask_openapi3.models.info import Info
+from flask_openapi3.models.license import License
+from flask_openapi3.models.server import Server
 from flask_openapi3.openapi import OpenAPI
 from flask_openapi3.types import ResponseDict
 from flask_openapi3_redoc.plugins import RegisterPlugin as ReDoc  # type: ignore[import-untyped]
@@ -13,14 +16,31 @@ from flask_openapi3_swagger.plugins import RegisterPlugin as Swagger  # type: ig
 from werkzeug.wrappers import Response as Redirect
 
 from app import keys, problems, queries
+from app.log import REQUEST_HEADER, RUN_HEADER
 from app.schemas import COMPONENTS, describe
+from app.settings import MAX_BULK_BYTES, MAX_CUSTOMERS
 from app.snapshot import Snapshot
 
-INFO = Info(
-    title="Voucher Select",
-    version="1",
-    description="The voucher amount that was used most for customers like this one, learned from history.",
-)
+INTRODUCTION = f"""\
+Post a customer and get the voucher amount that was used most for similar customers.
+
+**Keys.** If the server has API keys, send one as `Authorization: Bearer KEY`, or as the password of HTTP Basic with any
+user name. `/livez`, `/readyz`, `/health`, `/metrics` and this documentation need no key.
+
+**Limits.** `POST /vouchers` takes up to {MAX_CUSTOMERS:,} customers and {MAX_BULK_BYTES // 2**20} MiB per request.
+A query parameter may be given once.
+
+**Errors.** Every error is an `application/problem+json` object (RFC 9457). `type` identifies the kind of error,
+`detail` says what to do, and `errors` lists each invalid field.
+
+**Runs.** Every answer names the run that it was read from in the header `{RUN_HEADER}`. All answers of one request come
+from the same run. A request id in `{REQUEST_HEADER}` is returned and logged.
+
+**Retries.** Every request is read-only and can be repeated. Retry a 503 after the seconds in `Retry-After`, or with
+increasing delays if the header is missing. Do not retry other errors without changing the request.
+
+**New fields** may be added to responses without notice. Ignore fields that you do not know.
+"""
 RETRY_AFTER = {"Retry-After": {"description": "Seconds, where waiting helps.", "schema": {"type": "integer"}}}
 LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"  # an image in ReDoc's bundle: nothing is fetched from elsewhere
 # Swagger's bundle names a validator on another host: the browser must not fetch it.
@@ -56,11 +76,18 @@ UNAUTHORIZED = answers(problems.refused(HTTPStatus.UNAUTHORIZED))[HTTPStatus.UNA
 INTERNAL_ERROR = answers(problems.refused(HTTPStatus.INTERNAL_SERVER_ERROR))
 
 
-def new_app(name: str) -> OpenAPI:
+def new_app(name: str, version: str) -> OpenAPI:
     """A Flask app that documents its routes."""
+    info = Info(
+        title="Voucher Select",
+        version=version,
+        description=INTRODUCTION,
+        license=License(name="MIT", identifier="MIT"),
+    )
     return OpenAPI(
         name,
-        info=INFO,
+        info=info,
+        servers=[Server(url=".")],  # relative to the document's own address, so that it holds behind a prefix too
         doc_ui=False,  # it would claim "/" for a page of its own
         security_schemes={},  # None becomes a null, which is not valid
         validation_error_model=problems.Problem,
@@ -70,7 +97,7 @@ def new_app(name: str) -> OpenAPI:
 
 
 def init_app(app: OpenAPI) -> None:
-    app.add_url_rule("/openapi.json", "openapi", lambda: jsonify(document(app, app.extensions["published"].snapshot)))
+    app.add_url_rule("/openapi.json", "openapi", lambda: _json(document(app, app.extensions["published"].snapshot)))
     for viewer in (ReDoc, Swagger):
         pages = viewer.register(doc_url="openapi.json")
         pages.after_request(_stay_here)
@@ -82,9 +109,28 @@ def document(app: OpenAPI, snapshot: Snapshot | None) -> dict[str, Any]:
     """The kinds of segment are those of the published run, so the document is made when it is asked for."""
     spec: dict[str, Any] = deepcopy(app.api_doc)
     describe(spec, snapshot)
+    for operation in _operations(spec):
+        if "description" in operation:  # flask-openapi3 joins the lines of a docstring so
+            operation["description"] = operation["description"].replace("<br/>", "\n").strip()
+    spec["paths"] = dict(sorted(spec["paths"].items(), key=lambda path: any(map(_is_deprecated, path[1].values()))))
     if app.extensions["settings"].api_keys:
         _guard(spec)
+    else:
+        del spec["components"]["securitySchemes"]  # Swagger would offer "Authorize" for an empty one
     return spec
+
+
+def _operations(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for operations in spec["paths"].values() for operation in operations.values()]
+
+
+def _is_deprecated(operation: dict[str, Any]) -> bool:
+    return bool(operation.get("deprecated"))
+
+
+def _json(spec: dict[str, Any]) -> Response:
+    """In the order in which the routes are registered; `jsonify` would sort them."""
+    return Response(json.dumps(spec), content_type="application/json")
 
 
 def _guard(spec: dict[str, Any]) -> None:
@@ -100,7 +146,7 @@ def _guard(spec: dict[str, Any]) -> None:
 
 
 def _without_slash(name: str) -> Redirect:
-    return redirect(url_for(f"{name}.{name}"))
+    return redirect(f"../{name}")  # relative, so that it holds behind a prefix too
 
 
 def _stay_here(response: Response) -> Response:

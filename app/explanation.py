@@ -22,15 +22,13 @@ UNITS = {"total_orders": ("order", "orders"), "days_since_last_order": ("day", "
 class Answer(BaseModel):
     """The amount used most for customers like this one."""
 
-    model_config = ConfigDict(extra="forbid")
-
     voucher_amount: Amount
 
 
 class Evidence(BaseModel):
     """The answer of a segment and its votes: a row of voucher.segment, fields named as its columns."""
 
-    model_config = ConfigDict(extra="forbid", from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)
 
     country_code: str = Field(description="As stored.")
     segment_name: str

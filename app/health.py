@@ -59,14 +59,14 @@ VERSION = _version()
 blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="Health")], abp_responses=docs.INTERNAL_ERROR)
 
 
-@blueprint.get("/livez", responses={200: Life})
+@blueprint.get("/livez", operation_id="getLiveness", responses={200: Life})
 def livez() -> Response:
     """Whether the process lives"""
     return _json(Life())
 
 
-@blueprint.get("/readyz", responses={200: Health, 503: Health})
-@blueprint.get("/health", responses={200: Health, 503: Health})
+@blueprint.get("/readyz", operation_id="getReadiness", responses={200: Health, 503: Health})
+@blueprint.get("/health", operation_id="getHealth", responses={200: Health, 503: Health})
 def readyz() -> Response:
     """Whether vouchers are answered, and from a run that is fresh
 

@@ -33,7 +33,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 blueprint = APIBlueprint("metrics", __name__, abp_tags=[Tag(name="Health")], abp_responses=TEXT | docs.INTERNAL_ERROR)
 
 
-@blueprint.get("/metrics")
+@blueprint.get("/metrics", operation_id="getMetrics")
 def metrics() -> Response:
     """What `/readyz` says, and the requests counted, for Prometheus
 

@@ -1,9 +1,20 @@
 """What may stand behind the question mark of a path, and how a value that can't be used is told."""
 
 import re
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
+from flask import request
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from app.customer import SPELLINGS, TEXT, BadValue, BadValuesError, text
@@ -37,30 +48,48 @@ Limit = Annotated[
 ]
 
 
-class OfCountry(BaseModel):
-    model_config = ConfigDict(frozen=True)
+def _no_null(schema: dict[str, Any]) -> None:
+    """Leave out the default of an optional parameter: generated clients would send it, as the text "null"."""
+    for parameter in schema["properties"].values():
+        if "default" in parameter and parameter["default"] is None:
+            del parameter["default"]
 
-    country: Country | None = Field(None, description=f"One country only. {SPELLINGS} Unset: all.")
+
+class Query(BaseModel):
+    """Parameters, each of which may be given once."""
+
+    model_config = ConfigDict(frozen=True, json_schema_extra=_no_null)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def once(cls, value: object, info: ValidationInfo) -> object:
+        if len(request.args.getlist(str(info.field_name))) > 1:  # `value` is the first of them
+            raise PydanticCustomError("once", "must be given once")
+        return value
 
 
-class OfRun(BaseModel):
-    model_config = ConfigDict(frozen=True)
+class OfCountry(Query):
+    country: Country | SkipJsonSchema[None] = Field(None, description=f"Only this country. {SPELLINGS} Default: all.")
 
-    run: RunId | None = Field(None, description="Another run than the published one.")
+
+class OfRun(Query):
+    run: RunId | SkipJsonSchema[None] = Field(None, description="A run's id. Default: the published run.")
 
 
 class OfRunAndCountry(OfRun, OfCountry):
     pass
 
 
-class Page(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class Page(Query):
     limit: Limit = Field(20, description="How many runs.")
-    before: RunId | None = Field(None, description="Runs that started before this one; `next` of an answer has it.")
+    before: RunId | SkipJsonSchema[None] = Field(
+        None, description="A run's id: only runs that started before it. `next` of an answer has it."
+    )
 
 
 def refuse(error: ValidationError) -> NoReturn:
     """Told as a bad field of a body is. Raises BadValuesError."""
-    values = [BadValue(str(bad["loc"][0]), bad["msg"], (bad["input"],)) for bad in error.errors(include_url=False)]
-    raise BadValuesError(*values) from None
+    found = {str(bad["loc"][0]): bad["msg"] for bad in error.errors(include_url=False)}
+    raise BadValuesError(
+        *(BadValue(name, msg, (", ".join(request.args.getlist(name)),)) for name, msg in found.items())
+    ) from None

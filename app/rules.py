@@ -72,7 +72,9 @@ blueprint = APIBlueprint(
 )
 
 
-@blueprint.get("/rules", responses={200: tables.json_shown(EXAMPLE, "The rules", tables.RUN_HEADERS)})
+@blueprint.get(
+    "/rules", operation_id="getRules", responses={200: tables.json_shown(EXAMPLE, "The rules", tables.RUN_HEADERS)}
+)
 def rules(query: OfRun) -> Response:
     """What was dropped, and why
 

@@ -23,6 +23,7 @@ blueprint = APIBlueprint("runs", __name__, abp_tags=[tables.TAG])
 
 @blueprint.get(
     "/runs",
+    operation_id="getRuns",
     responses={
         200: tables.json_shown(records.RUNS, "The runs"),
         **tables.refusals(tables.BAD_LIMIT, tables.AWAY, tables.UNKNOWN_RUN),
@@ -46,6 +47,7 @@ def runs(query: Page) -> Response:
 
 @blueprint.get(
     "/runs/<run_id>",
+    operation_id="getRun",
     responses={200: tables.json_shown(records.RUN, "The run"), **tables.refusals(tables.AWAY, tables.UNKNOWN_RUN)},
 )
 def run(path: Id) -> Response:

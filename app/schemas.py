@@ -18,14 +18,26 @@ def describe(spec: dict[str, Any], snapshot: Snapshot | None) -> None:
     spec["components"]["schemas"] |= answers | customers(snapshot)
     if snapshot is None:
         return
+    _show_parameters(spec, snapshot)
     examples = {kind: example(snapshot, kind) for kind in snapshot.measures}
     for path in ("/voucher", "/segmentation-voucher/"):
         body = spec["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         body["examples"] = {kind: {"value": customer} for kind, customer in examples.items()}
-    many = spec["paths"]["/vouchers"]["post"]["requestBody"]["content"]
-    many["application/json"]["example"] = [*examples.values()]
-    for media_type in NDJSON:
-        many[media_type]["example"] = lines([*examples.values()])
+    for path, many in (("/vouchers", [*examples.values()]), ("/vouchers.ndjson", lines([*examples.values()]))):
+        (content,) = spec["paths"][path]["post"]["requestBody"]["content"].values()
+        content["example"] = many
+
+
+def _show_parameters(spec: dict[str, Any], snapshot: Snapshot) -> None:
+    """Give parameters examples that this run answers: Swagger sends them as they stand."""
+    examples = {"run": snapshot.run_id, "run_id": snapshot.run_id, "before": snapshot.run_id}
+    if snapshot.countries:
+        examples["country"] = snapshot.countries[0]
+    for operations in spec["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"] in examples:
+                    parameter["example"] = examples[parameter["name"]]
 
 
 def customers(snapshot: Snapshot | None) -> dict[str, Any]:
@@ -48,7 +60,7 @@ def _name(kind: str) -> str:
 
 def _customer(kind: str | None, measured: str | None) -> dict[str, Any]:
     needed = [*NEEDED, measured] if measured else [*NEEDED]
-    properties: dict[str, Any] = {"customer_id": {"description": "Taken and not used."}}
+    properties: dict[str, Any] = {"customer_id": {"description": "Accepted and ignored."}}
     for name, (_, schema) in FIELDS.items():
         properties[name] = dict(schema) if name in needed else schema | {"type": [schema["type"], "null"]}
     if kind:
@@ -70,9 +82,9 @@ def example(snapshot: Snapshot, segment_name: str) -> dict[str, object]:
 
 
 def ref(*components: str) -> dict[str, Any]:
-    """The schema of one of these."""
+    """Return the schema of any of these. Clients take the first that fits, so one with more fields goes first."""
     refs = [{"$ref": f"{COMPONENTS}/{component}"} for component in components]
-    return refs[0] if len(refs) == 1 else {"oneOf": refs}
+    return refs[0] if len(refs) == 1 else {"anyOf": refs}
 
 
 def lines(values: list[Any]) -> str:

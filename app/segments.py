@@ -66,6 +66,7 @@ blueprint = APIBlueprint(
 
 @blueprint.get(
     "/segments",
+    operation_id="getSegments",
     responses={
         200: tables.json_shown(EXAMPLE, "The segments", tables.RUN_HEADERS, more=tables.csv_content(CSV_EXAMPLE))
     },
@@ -91,9 +92,11 @@ def segments(query: OfCountry) -> Response:
     return response
 
 
-@blueprint.get("/segments.csv", responses={200: tables.csv_shown(CSV_EXAMPLE, "The segments")})
+@blueprint.get(
+    "/segments.csv", operation_id="getSegmentsCsv", responses={200: tables.csv_shown(CSV_EXAMPLE, "The segments")}
+)
 def segments_csv(query: OfCountry) -> Response:
-    """The same as CSV"""
+    """The same evidence, as CSV"""
     return _csv_answer(_published(), query)
 
 

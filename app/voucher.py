@@ -16,7 +16,15 @@ from app.log import RUN_HEADER
 from app.published import Published
 from app.settings import MAX_BODY_BYTES
 from app.snapshot import NoSegmentError, Segment, Snapshot
-from app.voucher_docs import CUSTOMER, SEGMENT_HEADER, VOUCHER_ANSWER, VOUCHER_PROBLEMS
+from app.voucher_docs import (
+    CUSTOMER,
+    OLD_PATH,
+    OLD_VOUCHER_ANSWER,
+    SEGMENT_HEADER,
+    VOUCHER_ANSWER,
+    VOUCHER_PROBLEMS,
+    mark_deprecated,
+)
 
 UTF_8 = {"utf-8", "utf8", "us-ascii", "ascii"}  # charsets that say so; JSON has no other
 YES_OR_NO = {"true": True, "1": True, "false": False, "0": False}
@@ -27,15 +35,24 @@ blueprint = APIBlueprint(
     abp_tags=[Tag(name="Vouchers")],
     abp_responses=VOUCHER_ANSWER | VOUCHER_PROBLEMS,
 )
+blueprint.after_request(mark_deprecated)
 
 
-@blueprint.post("/segmentation-voucher/", strict_slashes=False, openapi_extensions=CUSTOMER)
-@blueprint.post("/voucher", strict_slashes=False, openapi_extensions=CUSTOMER)
+@blueprint.post(
+    OLD_PATH,
+    strict_slashes=False,
+    operation_id="getSegmentationVoucher",
+    summary="The old path of /voucher",
+    description="For existing clients. New clients use `/voucher`, which gives the same answers.",
+    deprecated=True,
+    responses=OLD_VOUCHER_ANSWER,
+    openapi_extensions=CUSTOMER,
+)
+@blueprint.post("/voucher", strict_slashes=False, operation_id="getVoucher", openapi_extensions=CUSTOMER)
 def voucher() -> Response:
     """The voucher of a customer
 
     The amount used most for customers of the same country in the same segment.
-    `/voucher` and `/segmentation-voucher/` answer the same.
     """
     if not request.is_json:
         raise UnsupportedMediaType

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from http import HTTPStatus
 from typing import Any
 
+from flask import Response, request
 from flask_openapi3.types import ResponseDict
 
 from app import problems
@@ -17,6 +18,8 @@ from app.snapshot import NothingPublishedError, UnknownCountryError, UnknownKind
 from app.streams import TooManyCallsError
 
 SEGMENT_HEADER = "Voucher-Segment"  # kind and segment, beside log.RUN_HEADER
+OLD_PATH = "/segmentation-voucher/"
+DEPRECATED = int(datetime(2026, 11, 26, tzinfo=UTC).timestamp())  # since when OLD_PATH is
 
 BAD_VALUE = problems.bad_values(BadValuesError(BadValue("total_orders", "must be a whole number, 0 or more", (2.5,))))
 NO_JSON = BrokenJSONError("The body is not JSON: Expecting value: line 1 column 18 (char 17).")
@@ -86,21 +89,23 @@ def header(description: str, example: str) -> dict[str, Any]:
 
 
 RUN = {RUN_HEADER: header("The run that was asked", EXPLANATION.run_id)}
-VOUCHER_ANSWER: ResponseDict = {
-    200: {
-        "description": "The amount; with `explain=true`, what it rests on beside it",
-        "headers": RUN | {SEGMENT_HEADER: header("The kind and the segment", "frequent_segment 10-29")},
-        "content": {
-            "application/json": {
-                "schema": ref("Answer", "Explanation"),
-                "examples": {
-                    "amount": {"value": AMOUNT.model_dump(mode="json")},
-                    "explained": {"value": EXPLANATION.model_dump(mode="json")},
-                },
-            }
-        },
-    }
+RUN_AND_SEGMENT = RUN | {SEGMENT_HEADER: header("The kind and the segment", "frequent_segment 10-29")}
+DEPRECATION = {"Deprecation": header("Since when this path is deprecated (RFC 9745)", f"@{DEPRECATED}")}
+VOUCHER: dict[str, Any] = {
+    "description": "The amount; with `explain=true`, what it rests on beside it",
+    "headers": RUN_AND_SEGMENT,
+    "content": {
+        "application/json": {
+            "schema": ref("Explanation", "Answer"),
+            "examples": {
+                "amount": {"value": AMOUNT.model_dump(mode="json")},
+                "explained": {"value": EXPLANATION.model_dump(mode="json")},
+            },
+        }
+    },
 }
+VOUCHER_ANSWER: ResponseDict = {200: VOUCHER}
+OLD_VOUCHER_ANSWER: ResponseDict = {200: VOUCHER | {"headers": RUN_AND_SEGMENT | DEPRECATION}}
 ANSWERS = [AMOUNT.model_dump(mode="json"), BAD_VALUE.model_dump(exclude_unset=True)]
 VOUCHERS_ANSWER: ResponseDict = {
     200: {
@@ -108,32 +113,50 @@ VOUCHERS_ANSWER: ResponseDict = {
         "headers": RUN,
         "content": {
             "application/json": {
-                "schema": {"type": "array", "items": ref("Answer", "Explanation", "Problem")},
+                "schema": {"type": "array", "items": ref("Explanation", "Answer", "Problem")},
                 "example": ANSWERS,
             },
-            **{media_type: {"schema": {"type": "string"}, "example": lines(ANSWERS)} for media_type in NDJSON},
         },
+    }
+}
+LINES_ANSWER: ResponseDict = {
+    200: {
+        "description": "For each customer a line: an answer or a problem",
+        "headers": RUN,
+        "content": {NDJSON[0]: {"schema": {"type": "string"}, "example": lines(ANSWERS)}},
     }
 }
 EXPLAIN = {
     "name": "explain",
     "in": "query",
-    "description": "`true`: say what the amount rests on. `true`, `false`, `1` or `0`, in any case.",
-    "schema": {"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|1|0)$"},
-    "example": "true",
+    "description": "Whether to explain the amount. `1`, `0`, and any case of `true` and `false` are accepted too.",
+    "schema": {"type": "boolean", "default": False},
+    "example": True,
 }
 CUSTOMER: dict[str, Any] = {
     "parameters": [EXPLAIN],
     "requestBody": {"required": True, "content": {"application/json": {"schema": ref("Customer")}}},
 }
-ANYTHING_ELSE = {"description": "Anything else is answered by a problem of its own."}
 CUSTOMERS: dict[str, Any] = {
     "parameters": [EXPLAIN],
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": {"type": "array", "items": {"anyOf": [ref("Customer"), ANYTHING_ELSE]}}},
-            **{media_type: {} for media_type in NDJSON},  # the document has no words for lines of JSON
+            "application/json": {"schema": {"type": "array", "items": ref("Customer"), "maxItems": MAX_CUSTOMERS}}
         },
     },
 }
+LINES: dict[str, Any] = {
+    "parameters": [EXPLAIN],
+    "requestBody": {
+        "required": True,
+        "content": {NDJSON[0]: {"schema": {"type": "string", "format": "binary"}}},  # a file, for generated clients
+    },
+}
+
+
+def mark_deprecated(response: Response) -> Response:
+    """Say so in every answer of the old path."""
+    if request.path.startswith(OLD_PATH.rstrip("/")):
+        response.headers["Deprecation"] = f"@{DEPRECATED}"
+    return response

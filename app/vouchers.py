@@ -18,7 +18,7 @@ from app.settings import MAX_BULK_BYTES, MAX_CUSTOMERS
 from app.snapshot import Snapshot, UnknownCountryError
 from app.streams import Places
 from app.voucher import answer, body, wants_explanation
-from app.voucher_docs import CUSTOMERS, NO_CUSTOMERS, VOUCHERS_ANSWER, VOUCHERS_PROBLEMS
+from app.voucher_docs import CUSTOMERS, LINES, LINES_ANSWER, NO_CUSTOMERS, VOUCHERS_ANSWER, VOUCHERS_PROBLEMS
 
 blueprint = APIBlueprint(
     "vouchers",
@@ -32,15 +32,24 @@ blueprint = APIBlueprint(
 _turn = Lock()
 
 
-@blueprint.post("/vouchers", strict_slashes=False, openapi_extensions=CUSTOMERS)
+# A path of its own: generated clients can't tell two forms of body of one operation apart.
+@blueprint.post(
+    "/vouchers.ndjson",
+    operation_id="getVouchersNdjson",
+    summary="The vouchers of up to 10,000 customers, as NDJSON",
+    description="One customer a line, and one answer a line. Blank lines are skipped. A line that is not JSON, or has "
+    f"a name twice in an object, is answered with a problem of its own. `{NDJSON[1]}` is accepted too.",
+    responses=LINES_ANSWER,
+    openapi_extensions=LINES,
+)
+@blueprint.post("/vouchers", strict_slashes=False, operation_id="getVouchers", openapi_extensions=CUSTOMERS)
 def vouchers() -> Response:
     """The vouchers of up to 10,000 customers
 
-    In the order of the customers: for each what `/voucher` would answer, which is an amount, or a problem whose
-    `status` tells it apart. Send a JSON array, or NDJSON, one customer a line; the answer comes alike. Of NDJSON,
-    blank lines are passed over. All answers are of one run. Of several unknown countries, the first problem lists those
-    that are known. An array that is not JSON, or has a name twice in an
-    object, is refused as a whole; of NDJSON, the line.
+    The answers are in the order of the customers and from one run. Each is what `/voucher` would answer: an amount, or
+    a problem, which has a `status`. If the array is not JSON, or an object has a name twice, the whole request is
+    refused. NDJSON is accepted too and answered as `/vouchers.ndjson` does. Of several unknown countries, the first
+    problem lists those that are known.
     """
     lines = request.mimetype in NDJSON
     if not (lines or request.is_json):

@@ -87,7 +87,7 @@ def test_every_other_path_and_method_is_guarded(guarded: Flask, client: FlaskCli
 def test_health_metrics_and_documentation_need_no_key(client: FlaskClient, path: str) -> None:
     """Nor does a wrong one keep anybody out of them."""
     for headers in ({}, {"Authorization": "Bearer wrong"}):
-        assert client.get(path, headers=headers, follow_redirects=True).status_code == 200
+        assert client.get(path, headers=headers).status_code == (302 if path.endswith("/") else 200)
 
 
 @pytest.mark.parametrize("path", ["//voucher", "/voucher/", "/./voucher", "/livez/../voucher", "/redoc/../voucher"])
@@ -134,7 +134,7 @@ def test_without_keys_everyone_may_ask(standing: Ask) -> None:
     response = standing.client.post("/voucher", json=CUSTOMER, headers={"Authorization": "Bearer whatever"})
     assert response.status_code == 200
     document = standing.client.get("/openapi.json").json
-    assert not document["components"].get("securitySchemes")
+    assert "securitySchemes" not in document["components"]
     assert "401" not in document["paths"]["/voucher"]["post"]["responses"]
 
 

@@ -20,7 +20,7 @@ from tests.proofs.world import World
 
 CASES, TRIALS, EXAMPLES = 10_000, 10, 200
 KEY = "the-key-of-the-proof"
-ASKS = ("POST /segmentation-voucher/", "POST /voucher", "POST /vouchers")
+ASKS = ("POST /segmentation-voucher/", "POST /voucher", "POST /vouchers", "POST /vouchers.ndjson")
 
 
 @dataclass(frozen=True)

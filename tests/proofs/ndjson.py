@@ -1,4 +1,6 @@
-"""What schemathesis has to know of NDJSON, for which OpenAPI 3.1 has no words. Loaded by it, in the proof `fuzz`."""
+"""What the service accepts beyond its OpenAPI document, and NDJSON, which the document can't describe. Loaded by
+schemathesis in the proof `fuzz`, which would take what is accepted for a fault.
+"""
 
 import json
 from typing import Any
@@ -7,15 +9,24 @@ import schemathesis
 
 from app.schemas import NDJSON
 
+EXPLAIN = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|1|0)$"
+
 
 @schemathesis.hook
 def before_load_schema(context: schemathesis.HookContext, raw_schema: dict[str, Any]) -> None:
-    """Lines are like the elements of the JSON array; those of a request may be anything, as each has its own answer."""
-    vouchers = raw_schema["paths"]["/vouchers"]["post"]
-    sent, answered = vouchers["requestBody"]["content"], vouchers["responses"]["200"]["content"]
+    """Each of many customers may be anything, as each has its own answer; lines are like the elements of the array."""
+    paths = raw_schema["paths"]
+    array, separate = paths["/vouchers"]["post"], paths["/vouchers.ndjson"]["post"]
+    customers = array["requestBody"]["content"]["application/json"]["schema"]
+    customers["items"] = {"anyOf": [customers["items"], {}]}
+    answers = array["responses"]["200"]["content"]["application/json"]["schema"]
+    sent, answered = separate["requestBody"]["content"], separate["responses"]["200"]["content"]
     for media_type in NDJSON:
-        sent[media_type]["schema"] = {"anyOf": [sent["application/json"]["schema"], {}]}
-        answered[media_type]["schema"] = answered["application/json"]["schema"]
+        sent[media_type] = sent[NDJSON[0]] | {"schema": {"anyOf": [customers, {}]}}
+        answered[media_type] = answered[NDJSON[0]] | {"schema": answers}
+    for parameter in (each for path in paths.values() for each in path.get("post", {}).get("parameters", ())):
+        if parameter["name"] == "explain":
+            parameter |= {"schema": {"type": "string", "pattern": EXPLAIN}, "example": "true"}
 
 
 @schemathesis.serializer(*NDJSON)
