@@ -141,9 +141,7 @@ CUSTOMERS: dict[str, Any] = {
     "parameters": [EXPLAIN],
     "requestBody": {
         "required": True,
-        "content": {
-            "application/json": {"schema": {"type": "array", "items": ref("Customer"), "maxItems": MAX_CUSTOMERS}}
-        },
+        "content": {"application/json": {"schema": {"type": "array", "items": ref("Customer")}}},
     },
 }
 LINES: dict[str, Any] = {

@@ -9,6 +9,7 @@ import schemathesis
 
 from app.schemas import NDJSON
 
+UNKNOWN = "x-schemathesis-unknown-property"
 EXPLAIN = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|1|0)$"
 
 
@@ -41,3 +42,9 @@ def lines(context: schemathesis.SerializationContext, value: Any) -> dict[str, A
 @schemathesis.deserializer(*NDJSON)
 def values(context: schemathesis.DeserializationContext, response: schemathesis.Response) -> list[Any]:
     return [json.loads(line) for line in response.content.splitlines()]
+
+
+@schemathesis.hook
+def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
+    """A parameter that the document doesn't name is ignored, and no fault of the request."""
+    return UNKNOWN not in (case.query or {})

@@ -1,0 +1,50 @@
+// Calls every operation by the client that orval has made, generated.ts, and prints what each returned.
+// Compiled and executed by tests/proofs/generated.py, in a folder with generated.ts and input.json.
+import axios from "axios";
+
+import * as api from "./generated.js";
+import given from "./input.json" with { type: "json" };
+
+axios.defaults.baseURL = given.url;
+axios.defaults.headers.common.Authorization = `Bearer ${given.key}`;
+
+const frequent: api.FrequentCustomer = { ...given.frequent, segment_name: "frequent_segment" };
+const recency: api.RecencyCustomer = { ...given.recency, segment_name: "recency_segment" };
+const unknown: api.FrequentCustomer = { ...given.unknown, segment_name: "frequent_segment" };
+const customers: api.Customer[] = [frequent, recency, unknown];
+const lines = new Blob(customers.map((each) => `${JSON.stringify(each)}\n`), { type: "application/x-ndjson" });
+const { country, run } = given;
+
+const explanation = (await api.getVoucher(recency, { explain: true })).data;
+if (!("because" in explanation)) throw new Error("no explanation");
+const because: string = explanation.because;
+if (!because) throw new Error("no sentence");
+
+const refused = await api.getVoucher(unknown).then(
+  () => undefined,
+  (error: unknown) => (axios.isAxiosError<api.Problem>(error) ? error.response?.data : undefined),
+);
+
+console.log(
+  JSON.stringify({
+    getVoucher: (await api.getVoucher(frequent)).data,
+    "getVoucher explained": explanation,
+    "getVoucher refused": refused,
+    "getSegmentationVoucher explained": (await api.getSegmentationVoucher(recency, { explain: true })).data,
+    getVouchers: (await api.getVouchers(customers)).data,
+    "getVouchers explained": (await api.getVouchers(customers, { explain: true })).data,
+    "getVouchersNdjson explained": (await api.getVouchersNdjson(lines, { explain: true })).data,
+    getSegments: (await api.getSegments({ country })).data,
+    getSegmentsCsv: (await api.getSegmentsCsv()).data,
+    getRules: (await api.getRules()).data,
+    "getRules of a run": (await api.getRules({ run })).data,
+    getRuns: (await api.getRuns()).data,
+    "getRuns before": (await api.getRuns({ limit: 1, before: run })).data,
+    getRun: (await api.getRun(run)).data,
+    getAssignmentsCsv: (await api.getAssignmentsCsv({ country, run })).data,
+    getLiveness: (await api.getLiveness()).data,
+    getReadiness: (await api.getReadiness()).data,
+    getHealth: (await api.getHealth()).data,
+    getMetrics: (await api.getMetrics()).data,
+  }),
+);
