@@ -119,11 +119,15 @@ VOUCHERS_ANSWER: ResponseDict = {
         },
     }
 }
+FILE = {
+    "type": "string",
+    "format": "binary",
+}  # NDJSON is taken as it stands by clients that would refuse or quote a text
 LINES_ANSWER: ResponseDict = {
     200: {
         "description": "For each customer a line: an answer or a problem",
         "headers": RUN,
-        "content": {NDJSON[0]: {"schema": {"type": "string"}, "example": lines(ANSWERS)}},
+        "content": {NDJSON[0]: {"schema": FILE, "example": lines(ANSWERS)}},
     }
 }
 EXPLAIN = {
@@ -148,7 +152,7 @@ LINES: dict[str, Any] = {
     "parameters": [EXPLAIN],
     "requestBody": {
         "required": True,
-        "content": {NDJSON[0]: {"schema": {"type": "string", "format": "binary"}}},  # a file, for generated clients
+        "content": {NDJSON[0]: {"schema": FILE}},
     },
 }
 

@@ -51,7 +51,7 @@ print(
             "getSegmentationVoucher explained": plain(old),
             "getVouchers": [plain(each) for each in bare],
             "getVouchers explained": [plain(each) for each in explained],
-            "getVouchersNdjson explained": vouchers.get_vouchers_ndjson(lines, explain=True),
+            "getVouchersNdjson explained": vouchers.get_vouchers_ndjson(lines, explain=True).decode(),
             "getSegments": plain(tables.get_segments(country=given["country"])),
             "getSegmentsCsv": tables.get_segments_csv(),
             "getRules": plain(tables.get_rules()),

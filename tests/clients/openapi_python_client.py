@@ -41,6 +41,7 @@ assert [type(each) for each in bare] == [Answer, Answer, Problem]
 explained = get_vouchers.sync(client=client, body=[frequent, recency, unknown], explain=True)
 assert [type(each) for each in explained] == [Explanation, Explanation, Problem]
 ndjson = get_vouchers_ndjson.sync(client=client, body=File(BytesIO(lines)), explain=True)
+assert isinstance(ndjson, File)
 
 print(
     json.dumps(
@@ -51,7 +52,7 @@ print(
             "getSegmentationVoucher explained": old.to_dict(),
             "getVouchers": [each.to_dict() for each in bare],
             "getVouchers explained": [each.to_dict() for each in explained],
-            "getVouchersNdjson explained": ndjson.payload.read().decode() if isinstance(ndjson, File) else ndjson,
+            "getVouchersNdjson explained": ndjson.payload.read().decode(),
             "getSegments": get_segments.sync(client=client, country=given["country"]).to_dict(),
             "getSegmentsCsv": get_segments_csv.sync(client=client),
             "getRules": get_rules.sync(client=client).to_dict(),

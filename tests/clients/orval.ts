@@ -15,6 +15,9 @@ const customers: api.Customer[] = [frequent, recency, unknown];
 const lines = new Blob(customers.map((each) => `${JSON.stringify(each)}\n`), { type: "application/x-ndjson" });
 const { country, run } = given;
 
+// In Node axios returns what a browser makes a Blob of as a text.
+const answers: Blob | string = (await api.getVouchersNdjson(lines, { explain: true })).data;
+
 const explanation = (await api.getVoucher(recency, { explain: true })).data;
 if (!("because" in explanation)) throw new Error("no explanation");
 const because: string = explanation.because;
@@ -33,7 +36,7 @@ console.log(
     "getSegmentationVoucher explained": (await api.getSegmentationVoucher(recency, { explain: true })).data,
     getVouchers: (await api.getVouchers(customers)).data,
     "getVouchers explained": (await api.getVouchers(customers, { explain: true })).data,
-    "getVouchersNdjson explained": (await api.getVouchersNdjson(lines, { explain: true })).data,
+    "getVouchersNdjson explained": typeof answers === "string" ? answers : await answers.text(),
     getSegments: (await api.getSegments({ country })).data,
     getSegmentsCsv: (await api.getSegmentsCsv()).data,
     getRules: (await api.getRules()).data,

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tests.conftest import ROOT
-from tests.proofs import crash, dask, fuzz, parts, readers, requests, rollback, secrets, service, soak
+from tests.proofs import crash, dask, fuzz, generated, parts, readers, requests, rollback, secrets, service, soak
 
 PROOFS = {
+    "clients": generated,
     "crash": crash,
     "dask": dask,
     "fuzz": fuzz,
@@ -31,7 +32,7 @@ PROOFS = {
     "soak": soak,
 }
 KEPT = ROOT / ".local" / "proofs"
-CODE = ("pipeline", "app", "shared", "dev", "tests/proofs", "requirements.lock")
+CODE = ("pipeline", "app", "shared", "dev", "tests/proofs", "tests/clients", "requirements.lock")
 
 
 def code() -> str:

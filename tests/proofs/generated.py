@@ -23,7 +23,7 @@ import requests
 from tabulate import tabulate
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.http_proxy import ProxyMiddleware
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from pipeline.segments import SegmentBook
 from tests.conftest import ROOT
@@ -65,6 +65,11 @@ class Stage:
     folder: Path
 
 
+class Quiet(WSGIRequestHandler):
+    def log(self, *_: Any) -> None:
+        pass
+
+
 class ToolMissingError(Exception):
     """A program or a registry can't be reached."""
 
@@ -74,7 +79,9 @@ def stage(folder: Path) -> Iterator[Stage]:
     with World.open(folder) as world:
         world.serve(VOUCHER_API_KEYS=KEY)
         target = {"target": f"{world.address}/", "remove_prefix": True}
-        proxy = make_server("127.0.0.1", 0, ProxyMiddleware(NotFound(), {"/select/": target}), threaded=True)
+        proxy = make_server(
+            "127.0.0.1", 0, ProxyMiddleware(NotFound(), {"/select/": target}), True, request_handler=Quiet
+        )
         thread = threading.Thread(target=proxy.serve_forever)
         thread.start()
         try:
@@ -92,9 +99,8 @@ def keys(stage: Stage) -> list[tuple[str]]:
 def trial(stage: Stage, generator: str) -> Result:
     """Install, generate, call. Raises ToolMissingError."""
     given = _given(stage)
-    folder = stage.folder / generator
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder = stage.folder / "generated" / generator
+    folder.mkdir(parents=True)
     (folder / "input.json").write_text(json.dumps(given))
     said, called = (_python if generator in PYTHON else _node)(generator, folder, f"{stage.public}/openapi.json")
     faults = [f"generating: {line}" for line in said.splitlines() if re.search(r"warn|error|⚠", line, re.I)]
@@ -125,7 +131,8 @@ def short(results: Sequence[Result]) -> list[str]:
 def _given(stage: Stage) -> dict[str, Any]:
     """What the calling programs read: where to ask, with which key, and about whom."""
     frequent, recency = (
-        next(json.loads(each.request) for each in CUSTOMERS if each.kind == kind.name) for kind in SegmentBook.load().kinds
+        next(json.loads(each.request) for each in CUSTOMERS if each.kind == kind.name)
+        for kind in SegmentBook.load().kinds
     )
     return {
         "url": stage.public,
@@ -232,11 +239,15 @@ def _node(generator: str, folder: Path, document: str) -> tuple[str, subprocess.
     """As `_python`; the calling program is compiled, so that its types are checked too."""
     if not shutil.which("npm"):
         raise ToolMissingError("there is no npm")
-    for name in ("package.json", "package-lock.json", "tsconfig.json"):
-        shutil.copy(CLIENTS / name, folder)
+    if not (folder.parent / "node_modules").exists():
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(CLIENTS / name, folder.parent)
+        _run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder.parent)
+    shutil.copy(CLIENTS / "tsconfig.json", folder)
     shutil.copy(CLIENTS / f"{generator}.ts", folder / "call.ts")
-    _run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder)
-    options = ("--input", document, "--output", "generated.ts") if generator == "orval" else (document, "-o", "generated.ts")
+    options = (
+        ("--input", document, "--output", "generated.ts") if generator == "orval" else (document, "-o", "generated.ts")
+    )
     said = _run(generator, *options, cwd=folder)
     compiled = _call(["npx", "--no-install", "tsc"], folder)
     return said, compiled if compiled.returncode else _call(["node", "--no-warnings", "out/call.js"], folder)
@@ -251,6 +262,6 @@ def _run(*command: str, cwd: Path) -> str:
 
 
 def _call(command: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(cwd / "venv" / "bin"), str(cwd / "node_modules" / ".bin"), os.environ["PATH"]])
+    path = os.pathsep.join([str(cwd / "venv" / "bin"), str(cwd.parent / "node_modules" / ".bin"), os.environ["PATH"]])
     environ = os.environ | {"PATH": path, "NO_COLOR": "1", "NO_UPDATE_NOTIFIER": "1", "SCARF_ANALYTICS": "false"}
     return subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=600)

@@ -31,12 +31,12 @@ def before_load_schema(context: schemathesis.HookContext, raw_schema: dict[str, 
 
 
 @schemathesis.serializer(*NDJSON)
-def lines(context: schemathesis.SerializationContext, value: Any) -> dict[str, Any]:
+def lines(context: schemathesis.SerializationContext, value: Any) -> bytes:
     """A list is one value a line; a text, such as the document's example, is sent as it stands."""
     if isinstance(value, str | bytes):
-        return {"data": value.encode(errors="surrogatepass") if isinstance(value, str) else value}
+        return value.encode(errors="surrogatepass") if isinstance(value, str) else value
     values = value if isinstance(value, list) else [value]
-    return {"data": "".join(f"{json.dumps(one)}\n" for one in values).encode()}
+    return "".join(f"{json.dumps(one)}\n" for one in values).encode()
 
 
 @schemathesis.deserializer(*NDJSON)
