@@ -62,6 +62,7 @@ check: $(READY)  ## Lint, format, types, directions of imports, README's tables,
 
 LOCK = $(BIN)/uv pip compile -q --universal --generate-hashes setup.cfg
 LOCK_IMAGE = $(LOCK) --python-version 3.12 -c requirements.lock --no-annotate --custom-compile-command "make lock"
+LOCK_CLIENT = $(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-annotate --custom-compile-command "make lock"
 
 lock: $(READY)  ## Pin the dependencies of setup.cfg in requirements.lock, and of it in docker/; ARGS=--upgrade for newer ones
 	@$(LOCK) --python-version 3.11 --all-extras -o requirements.lock $(ARGS)
@@ -69,6 +70,7 @@ lock: $(READY)  ## Pin the dependencies of setup.cfg in requirements.lock, and o
 	@$(LOCK_IMAGE) -o docker/airflow.lock --extra pipeline --extra dask --extra airflow-postgres
 	@$(LOCK_IMAGE) -o docker/s3.lock --extra s3-standin
 	@$(LOCK_IMAGE) -o docker/notebook.lock --extra notebook --extra pipeline
+	@for each in openapi-generator openapi-python-client; do $(LOCK_CLIENT) tests/clients/$$each.in -o tests/clients/$$each.txt $(ARGS); done
 
 audit: $(READY)  ## Ask PyPI for known vulnerabilities of what the lock file pins
 	@$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.lock $(ARGS)

@@ -5,7 +5,7 @@ from copy import deepcopy
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, redirect
+from flask import Response, redirect, request
 from flask_openapi3.models.info import Info
 from flask_openapi3.models.license import License
 from flask_openapi3.models.server import Server
@@ -42,12 +42,14 @@ increasing delays if the header is missing. Do not retry other errors without ch
 **New fields** may be added to responses without notice. Ignore fields that you do not know.
 """
 RETRY_AFTER = {"Retry-After": {"description": "Seconds, where waiting helps.", "schema": {"type": "integer"}}}
-LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"  # an image in ReDoc's bundle: nothing is fetched from elsewhere
-# Swagger's bundle names a validator on another host: the browser must not fetch it.
+# Swagger's bundle names a validator on another host: the browser must not ask it.
 POLICY = (
     "default-src 'self'; base-uri 'none'; frame-ancestors 'none'; img-src 'self' data:; worker-src 'self' blob:; "
     "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
 )
+
+
+LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"  # in ReDoc's bundle
 
 
 def answers(*examples: problems.Problem) -> ResponseDict:
@@ -101,6 +103,8 @@ def init_app(app: OpenAPI) -> None:
     for viewer in (ReDoc, Swagger):
         pages = viewer.register(doc_url="openapi.json")
         pages.after_request(_stay_here)
+        if viewer is ReDoc:
+            pages.after_request(_without_logo)
         app.register_blueprint(pages)
         app.add_url_rule(f"/{pages.name}/", f"{pages.name}_slash", _without_slash, defaults={"name": pages.name})
 
@@ -151,7 +155,12 @@ def _without_slash(name: str) -> Redirect:
 
 def _stay_here(response: Response) -> Response:
     response.headers["Content-Security-Policy"] = POLICY
-    if response.mimetype == "text/javascript" and response.status_code == HTTPStatus.OK:
-        response.direct_passthrough = False
+    return response
+
+
+def _without_logo(response: Response) -> Response:
+    """Have ReDoc ask no other host for an image: refused by the policy, it would be an error on the console."""
+    if response.status_code == HTTPStatus.OK and request.path.endswith(".js"):
+        response.direct_passthrough = False  # a file, until here
         response.set_data(response.get_data().replace(LOGO, b"data:,"))
     return response

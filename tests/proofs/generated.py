@@ -78,18 +78,23 @@ class ToolMissingError(Exception):
 def stage(folder: Path) -> Iterator[Stage]:
     with World.open(folder) as world:
         world.serve(VOUCHER_API_KEYS=KEY)
-        target = {"target": f"{world.address}/", "remove_prefix": True}
-        proxy = make_server(
-            "127.0.0.1", 0, ProxyMiddleware(NotFound(), {"/select/": target}), True, request_handler=Quiet
-        )
-        thread = threading.Thread(target=proxy.serve_forever)
-        thread.start()
-        try:
-            yield Stage(world.address, f"http://127.0.0.1:{proxy.port}/select", world.current(), folder)
-        finally:
-            proxy.shutdown()
-            thread.join()
-            proxy.server_close()
+        with under_prefix(world.address) as public:
+            yield Stage(world.address, public, world.current(), folder)
+
+
+@contextmanager
+def under_prefix(address: str) -> Iterator[str]:
+    """The address of a proxy to it that takes /select/ from the path."""
+    app = ProxyMiddleware(NotFound(), {"/select/": {"target": f"{address}/", "remove_prefix": True}})
+    proxy = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    thread = threading.Thread(target=proxy.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{proxy.port}/select"
+    finally:
+        proxy.shutdown()
+        thread.join()
+        proxy.server_close()
 
 
 def keys(stage: Stage) -> list[tuple[str]]:

@@ -1,0 +1,41 @@
+"""Swagger and ReDoc in a browser, behind a proxy that strips a prefix."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.stage import Stage
+from tests.proofs.generated import under_prefix
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def public(stage: Stage) -> Iterator[str]:
+    with under_prefix(stage.service.url) as address:
+        yield address
+
+
+def test_swagger_tries_an_operation_where_the_document_came_from(visit: Visit, public: str) -> None:
+    """The request goes to the prefix, with the example of the document; no key is asked for where none is set."""
+    page = visit()
+    page.goto(f"{public}/swagger/")
+    operation = page.locator("#operations-Vouchers-getVoucher")
+    operation.locator(".opblock-summary").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_role("button", name="Execute").click()
+    expect(operation.locator(".live-responses-table .response-col_status").last).to_contain_text("200")
+    expect(operation.locator(".request-url")).to_contain_text(f"{public}/voucher?explain=true")
+    expect(operation.locator(".live-responses-table")).to_contain_text("because")
+    expect(page.get_by_role("button", name="Authorize")).to_have_count(0)
+    expect(page.locator(".opblock-summary-path").last).to_be_visible()
+
+
+def test_redoc_reads_the_document_beside_it(visit: Visit, public: str) -> None:
+    """Its introduction, and the old path as the last of its group, marked as deprecated."""
+    page = visit()
+    page.goto(f"{public}/redoc/")
+    expect(page.get_by_role("heading", name="Voucher Select (")).to_be_visible()
+    expect(page.get_by_text("Retry a 503 after the seconds in").first).to_be_visible()
+    expect(page.locator("[data-item-id='tag/Vouchers'] li").last).to_contain_text("The old path of /voucher")
