@@ -511,5 +511,5 @@ def test_the_page_says_what_else_there_is(standing: Ask) -> None:
     page = standing.client.get("/?country=Peru").text
     for path in ("/redoc/", "/segments.csv", "/segments.csv?country=Peru", "/health", "/runs", "/rules"):
         assert f'href="{path}"' in page, path
-        assert standing.client.get(path, follow_redirects=True).status_code == 200
+        assert standing.client.get(path).status_code == (302 if path == "/redoc/" else 200)
     assert 'href="/assignments.csv?country=Peru"' in page
