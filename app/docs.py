@@ -33,8 +33,8 @@ A query parameter may be given once.
 **Errors.** Every error is an `application/problem+json` object (RFC 9457). `type` identifies the kind of error,
 `detail` says what to do, and `errors` lists each invalid field.
 
-**Runs.** The header `{RUN_HEADER}` names the run that vouchers and tables were read from; all answers of one request come
-from the same run. Every response has an `{REQUEST_HEADER}`, the one of the request if it sent one, and so does the log.
+**Runs.** The header `{RUN_HEADER}` names the run that vouchers and tables were read from. All answers of one request
+come from the same run. Every response has an `{REQUEST_HEADER}`, which the log has too; send your own to find it there.
 
 **Retries.** Every request is read-only and can be repeated. Retry a 503 after the seconds in `Retry-After`, or with
 increasing delays if the header is missing. Do not retry other errors without changing the request.
