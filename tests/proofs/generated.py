@@ -210,21 +210,24 @@ def _plain(value: Any) -> Any:
 
 def _python(generator: str, folder: Path, document: str) -> tuple[str, subprocess.CompletedProcess[str]]:
     """What the generator says, and the calling program once it has ended."""
-    _run(sys.executable, "-m", "uv", "venv", "--python", sys.executable, "venv", cwd=folder)
+    _install(sys.executable, "-m", "uv", "venv", "--python", sys.executable, "venv", cwd=folder)
     python = str(folder / "venv" / "bin" / "python")
     pins = str(CLIENTS / f"{generator}.txt")
-    _run(sys.executable, "-m", "uv", "pip", "install", "--python", python, "--require-hashes", "-r", pins, cwd=folder)
+    _install(
+        sys.executable, "-m", "uv", "pip", "install", "--python", python, "--require-hashes", "-r", pins, cwd=folder
+    )
     if generator == "openapi-generator":
         (folder / "minimal.json").write_text(json.dumps(MINIMAL))
         always = _openapi_generator("minimal.json", "minimal", folder).splitlines()
         said = "\n".join(
             line for line in _openapi_generator(document, "client", folder).splitlines() if line not in always
         )
-        (folder / "client" / "generated").rename(folder / "generated")
+        if (folder / "client" / "generated").exists():
+            (folder / "client" / "generated").rename(folder / "generated")
     else:
         config = str(CLIENTS / "openapi-python-client.yaml")
         options = ("--url", document, "--meta", "none", "--output-path", "generated", "--config", config)
-        said = _run("openapi-python-client", "generate", *options, cwd=folder)
+        said = _generate("openapi-python-client", "generate", *options, cwd=folder)
     name = f"{generator.replace('-', '_')}.py"
     shutil.copy(CLIENTS / name, folder)
     return said, _call([python, name], folder)
@@ -233,7 +236,7 @@ def _python(generator: str, folder: Path, document: str) -> tuple[str, subproces
 def _openapi_generator(document: str, output: str, folder: Path) -> str:
     if not shutil.which("java"):
         raise ToolMissingError("there is no java, which openapi-generator needs")
-    return _run(
+    return _generate(
         *("openapi-generator-cli", "generate", "-i", document, "-g", "python", "-o", output),
         *("--package-name", "generated"),
         cwd=folder,
@@ -247,23 +250,28 @@ def _node(generator: str, folder: Path, document: str) -> tuple[str, subprocess.
     if not (folder.parent / "node_modules").exists():
         for name in ("package.json", "package-lock.json"):
             shutil.copy(CLIENTS / name, folder.parent)
-        _run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder.parent)
+        _install("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder.parent)
     shutil.copy(CLIENTS / "tsconfig.json", folder)
     shutil.copy(CLIENTS / f"{generator}.ts", folder / "call.ts")
     options = (
         ("--input", document, "--output", "generated.ts") if generator == "orval" else (document, "-o", "generated.ts")
     )
-    said = _run(generator, *options, cwd=folder)
+    said = _generate(generator, *options, cwd=folder)
     compiled = _call(["npx", "--no-install", "tsc"], folder)
     return said, compiled if compiled.returncode else _call(["node", "--no-warnings", "out/call.js"], folder)
 
 
-def _run(*command: str, cwd: Path) -> str:
-    """What it says. Raises ToolMissingError where it fails."""
+def _install(*command: str, cwd: Path) -> None:
+    """Raises ToolMissingError where it fails: the registry can't be reached, say."""
     ended = _call(command, cwd)
     if ended.returncode:
         raise ToolMissingError(f"{' '.join(command)}: {ended.stdout[-500:]}{ended.stderr[-500:]}")
-    return ended.stdout + ended.stderr
+
+
+def _generate(*command: str, cwd: Path) -> str:
+    """What the generator says; where it fails, that is an error."""
+    ended = _call(command, cwd)
+    return ended.stdout + ended.stderr + (f"error: it ended with {ended.returncode}\n" if ended.returncode else "")
 
 
 def _call(command: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
