@@ -1,4 +1,4 @@
-# Jupyter with the pipeline's own engine; docker-compose.yml mounts notebooks/ and pipeline/ of the checkout.
+# Jupyter with the pipeline's own engine; docker-compose.yml mounts notebooks/ and rules.toml of the checkout.
 FROM python:3.12-slim
 COPY docker/notebook.lock /
 RUN python -m venv --without-pip /venv \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts Jupyter; its token is JUPYTER_TOKEN, which Jupyter reads by itself.
+# Starts Jupyter, in the folder that holds notebooks/ and pipeline/; its token is JUPYTER_TOKEN, which Jupyter reads by itself.
 case $(printf %s "${VOUCHER_ENV:-}" | tr -d '[:space:]' | tr '[:upper:]' '[:lower:]')-$JUPYTER_TOKEN in
     production-*first-look*)
         echo "error: JUPYTER_TOKEN is the first look's, which VOUCHER_ENV=production refuses; set your own" >&2
@@ -7,5 +7,12 @@ case $(printf %s "${VOUCHER_ENV:-}" | tr -d '[:space:]' | tr '[:upper:]' '[:lowe
         ;;
     *first-look*) echo "JUPYTER_TOKEN is the first look's, which everyone knows: set your own before others can reach this" >&2 ;;
 esac
+for path in notebooks notebooks/*.ipynb pipeline/rules.toml; do
+    if [ ! -w "$path" ]; then
+        echo "error: $path cannot be written by user $(id -u), so Jupyter could not save it; add this line to .env and" \
+            "start the notebook again: NOTEBOOK_USER=$(stat -c %u:%g "$path")" >&2
+        exit 1
+    fi
+done
 exec jupyter lab --ServerApp.ip=0.0.0.0 --ServerApp.allow_root=True --ServerApp.open_browser=False \
-    --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate /opt/voucher/notebooks
+    --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate "$PWD/notebooks"
