@@ -1,13 +1,19 @@
 #!/bin/sh
-# Run once by the Postgres image, on an empty volume: the owner of the product's database, who is no superuser, as with
-# a managed Postgres, and a database for Airflow, should that not use SQLite. `migrate` makes the other two roles.
+# Make roles and databases, and give the three roles of Postgres itself the passwords of .env. The Postgres image runs
+# this on an empty volume; after a password was changed in .env, `docker compose exec` runs it again.
+#
+# The product's owner is no superuser, as with a managed Postgres. The database `airflow` is for Airflow, which uses SQLite
+# by default. `migrate` makes the roles of the pipeline and the API.
 set -eu
-psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres \
-    --set owner="$VOUCHER_OWNER_PASSWORD" --set airflow="$AIRFLOW_DATABASE_PASSWORD" <<'SQL'
-CREATE ROLE voucher LOGIN CREATEROLE PASSWORD :'owner';
-CREATE ROLE airflow LOGIN PASSWORD :'airflow';
-CREATE DATABASE voucher OWNER voucher;
-CREATE DATABASE airflow OWNER airflow;
+psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username postgres --dbname postgres \
+    --set superuser="$POSTGRES_PASSWORD" --set owner="$VOUCHER_OWNER_PASSWORD" --set airflow="$AIRFLOW_DATABASE_PASSWORD" <<'SQL'
+SELECT 'CREATE ROLE voucher LOGIN CREATEROLE' WHERE to_regrole('voucher') IS NULL \gexec
+SELECT 'CREATE ROLE airflow LOGIN' WHERE to_regrole('airflow') IS NULL \gexec
+ALTER ROLE postgres PASSWORD :'superuser';
+ALTER ROLE voucher PASSWORD :'owner';
+ALTER ROLE airflow PASSWORD :'airflow';
+SELECT format('CREATE DATABASE %I OWNER %I', name, name) FROM unnest(ARRAY['voucher', 'airflow']) AS name
+    WHERE name NOT IN (SELECT datname FROM pg_database) \gexec
 REVOKE CREATE, TEMPORARY ON DATABASE voucher FROM PUBLIC;
 REVOKE ALL ON DATABASE airflow FROM PUBLIC;
 SQL

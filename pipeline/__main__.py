@@ -16,6 +16,7 @@ from pipeline import PipelineError, publication
 from pipeline.database import Database
 from pipeline.settings import Settings, address, database_url, owner_url, refuse_first_look, warn
 from shared.addresses import shown
+from shared.environment import is_production
 
 log = logging.getLogger("pipeline")
 
@@ -158,14 +159,17 @@ def _rollback(options: Any) -> None:
 
 
 def _migrate(_: Any) -> None:
-    from pipeline.migrations import migrate  # noqa: PLC0415  (alembic takes a second to import)
+    from pipeline.migrations import default_logins, migrate  # noqa: PLC0415  (alembic takes a second to import)
 
     refuse_first_look(os.environ)
+    owner = owner_url(os.environ)
     migrate(
-        owner_url(os.environ),
+        owner,
         pipeline_url=address(os.environ, "PIPELINE_DATABASE_URL"),
         api_url=address(os.environ, "API_DATABASE_URL"),
     )
+    if is_production(os.environ):
+        default_logins.reject(owner)
 
 
 def _time(value: Any) -> str:
