@@ -1,43 +1,44 @@
 """Before Airflow starts: its own database is made or upgraded, and who may log in. Run by docker-compose.yml.
 
-In production it refuses the first look's secrets, so that nothing of Airflow starts with them.
+In production it refuses the first look's secrets, so that nothing of Airflow starts with them. It names variables as they
+are written in .env, not as Airflow reads them.
 """
 
 import json
-import logging
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.settings import SettingsError, refuse_first_look
-from shared.environment import is_production
+from shared.environment import FIRST_LOOK, is_production
 
-log = logging.getLogger("pipeline")
+SET_AS = {
+    "AIRFLOW__API__SECRET_KEY": "AIRFLOW_SECRET",
+    "AIRFLOW__API_AUTH__JWT_SECRET": "AIRFLOW_SECRET",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "AIRFLOW_DATABASE_PASSWORD",
+}
 
 
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    user, password = os.environ["AIRFLOW_USER"], os.environ["AIRFLOW_PASSWORD"]
-    try:
-        refuse_first_look(os.environ)
-        if password == user:
-            guessable("production" if is_production(os.environ) else "")
-    except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    passwords = Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
+def main(environ: Mapping[str, str] = os.environ) -> int:
+    if names := public(environ):
+        said = f"{', '.join(names)}: anyone can read or guess the value in use"
+        if is_production(environ):
+            print(f"error: {said}, which VOUCHER_ENV=production does not allow; set your own", file=sys.stderr)  # noqa: T201
+            return 1
+        print(f"{said}; set your own before others can reach Airflow", flush=True)  # noqa: T201
+    passwords = Path(environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
     passwords.touch(0o600)
-    passwords.write_text(json.dumps({user: password}))
+    passwords.write_text(json.dumps({environ["AIRFLOW_USER"]: environ["AIRFLOW_PASSWORD"]}))
     return subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=False).returncode
 
 
-def guessable(environment: str) -> None:
-    """Raises SettingsError in production; elsewhere it warns."""
-    text = "AIRFLOW_PASSWORD is the user's name, which is the first thing to be tried"
-    if environment == "production":
-        raise SettingsError(f"{text}, and VOUCHER_ENV=production refuses it; set your own")
-    log.warning("%s: set your own before others can reach Airflow", text)
+def public(environ: Mapping[str, str]) -> list[str]:
+    """Return the variables whose value stands in this repository, or is the user's name."""
+    found = {SET_AS[name] for name in SET_AS if FIRST_LOOK in environ.get(name, "")}
+    if FIRST_LOOK in environ["AIRFLOW_PASSWORD"] or environ["AIRFLOW_PASSWORD"] == environ["AIRFLOW_USER"]:
+        found.add("AIRFLOW_PASSWORD")
+    return sorted(found)
 
 
 if __name__ == "__main__":
