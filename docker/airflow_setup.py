@@ -1,7 +1,7 @@
 """Before Airflow starts: its own database is made or upgraded, and who may log in. Run by docker-compose.yml.
 
-In production it refuses the first look's secrets, so that nothing of Airflow starts with them. It names variables as they
-are written in .env, not as Airflow reads them.
+In production it refuses the first look's secrets, so that nothing of Airflow starts with them. It names variables as
+they are written in .env, not as Airflow reads them.
 """
 
 import json

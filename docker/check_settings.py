@@ -35,16 +35,18 @@ def refusals(environ: Mapping[str, str]) -> list[str]:
     found = []
     if names := _public(environ):
         found.append(
-            f"these have the passwords of this repository, which anyone can read: {', '.join(names)}. Set each in .env; "
+            f"these have passwords of this repository, which anyone can read: {', '.join(names)}. Set each in .env. "
             "docs/operations.md, Settings, has a command that generates them."
         )
     if not text(environ, "WITH_S3"):
         found.append(
-            "the S3 stand-in would serve the synthetic sample as your history. Set WITH_S3=0 and VOUCHER_SOURCE in .env "
-            "to use your own, or WITH_S3=1 to publish the sample."
+            "the S3 stand-in would serve the synthetic sample as your history. Set WITH_S3=0 and VOUCHER_SOURCE in "
+            ".env to use your own, or WITH_S3=1 to publish the sample."
         )
     elif text(environ, "WITH_S3") == "0" and (names := _of_the_stand_in(environ)):
-        found.append(f"{' and '.join(names)} have the values of the S3 stand-in. Set them in .env, or leave them empty.")
+        found.append(
+            f"{' and '.join(names)} have the values of the S3 stand-in. Set them in .env, or leave them empty."
+        )
     return found
 
 

@@ -1,6 +1,6 @@
 """An S3 stand-in that holds one object, the sample, at one address. Called by docker/s3.Dockerfile.
 
-It does not serve the sample at an address that VOUCHER_SOURCE names: invented data would pass for a history of one's own.
+It does not serve the sample at an address that VOUCHER_SOURCE names: made-up data would pass for your own history.
 
 moto keeps objects in memory: they are put there at each start, through a server of their own, so that the port others
 know opens once the sample is served.

@@ -10,8 +10,8 @@ from pathlib import Path
 def replace(path: Path, text: str, mode: int | None = None) -> None:
     """Replace the file as a whole or not at all, whatever ends this process; what was there before stays until then.
 
-    The new file keeps the old one's mode, unless `mode` is given. A symbolic link keeps pointing to the same file. A file
-    that is a mount point, as in a container, cannot be replaced: it is overwritten by one system call.
+    The new file keeps the old one's mode, unless `mode` is given. A symbolic link keeps pointing to the same file. A
+    file that is a mount point, as in a container, cannot be replaced: it is overwritten by one system call.
     """
     path = path.resolve()
     try:
@@ -40,7 +40,7 @@ def _replace(path: Path, text: str, mode: int | None) -> None:
 
 
 def _overwrite(path: Path, text: bytes) -> None:
-    """Write the text and line ends up to the old length at once, then cut these off: no reader sees an end of the old."""
+    """Write the text and line ends up to the old length at once, then cut these off: the old end is never seen."""
     descriptor = os.open(path, os.O_RDWR)
     try:
         found = os.fstat(descriptor)

@@ -12,7 +12,8 @@ from app.settings import FIRST_LOOK as APP_MARK
 from app.settings import Settings as AppSettings
 from app.settings import SettingsError as AppSettingsError
 from dev.airflow import Airflow
-from docker import airflow_setup
+from docker import airflow_setup, check_settings, s3
+from pipeline.migrations.default_logins import DEFAULTS
 from pipeline.settings import FIRST_LOOK, SettingsError, refuse_first_look
 from shared.environment import VARIABLES
 from tests.conftest import ROOT
@@ -26,6 +27,7 @@ ONLY_IN_CONTAINERS = {
     "CORE__EXECUTION_API_SERVER_URL",  # tasks and API server are two machines
     "DATABASE__SQL_ALCHEMY_CONN",  # may be Postgres
     "SCHEDULER__ENABLE_HEALTH_CHECK",
+    "DAG_PROCESSOR__PRINT_STATS_INTERVAL",  # `docker compose logs` shows what is a file without Docker
 }
 OTHER_VALUES = {"CORE__DAGS_FOLDER", "CORE__FERNET_KEY", "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", "API__SECRET_KEY"}
 OTHER_VALUES |= {"API__HOST", "API__PORT", "API__BASE_URL", "API_AUTH__JWT_SECRET"}
@@ -42,9 +44,12 @@ def pins(path: Path) -> dict[str, str]:
 def resolved(text: str) -> tuple[str, dict[str, str]]:
     """What compose makes of a text while no variable is set, and each variable's default."""
     defaults: dict[str, str] = {}
-    while variable := re.search(r"\$\{(\w+):?-([^${}]*)\}", text):  # the innermost first
-        defaults[variable[1]] = variable[2]
-        text = text.replace(variable[0], variable[2])
+    while variable := re.search(r"\$\{(\w+):?([+-])([^${}]*)\}", text):  # the innermost first
+        name, sign, value = variable.groups()
+        if sign == "-":
+            defaults[name] = value
+        text = text.replace(variable[0], value if sign == "-" else "")
+    defaults["AIRFLOW_DATABASE"] = ""  # what stands behind it is the default of AIRFLOW_DATABASE_URL
     return text, defaults
 
 
@@ -166,12 +171,123 @@ def test_the_api_refuses_the_first_look_s_password() -> None:
     assert AppSettings.from_environment({"API_DATABASE_URL": PASSWORD}).database_url.password == "first-look-api"
 
 
-def test_production_refuses_a_password_that_is_the_user_s_name(caplog: pytest.LogCaptureFixture) -> None:
-    """As Airflow's of the first look is."""
-    with pytest.raises(SettingsError, match=r"AIRFLOW_PASSWORD .* VOUCHER_ENV=production refuses it"):
-        airflow_setup.guessable("production")
-    airflow_setup.guessable("")
-    assert "AIRFLOW_PASSWORD" in caplog.text
+@pytest.mark.parametrize("password", ["airflow", "first-look-airflow"])
+def test_airflow_s_secrets_are_named_as_they_are_set(password: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """All at once: those with a default value, and a password that is the user's name."""
+    environ = {
+        "VOUCHER_ENV": "production",
+        "AIRFLOW_USER": "airflow",
+        "AIRFLOW_PASSWORD": password,
+        "AIRFLOW__API__SECRET_KEY": "first-look-only",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "first-look-only",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://airflow:first-look-airflow@postgres/airflow",
+    }
+    assert airflow_setup.main(environ) == 1
+    assert capsys.readouterr().err.startswith("error: AIRFLOW_DATABASE_PASSWORD, AIRFLOW_PASSWORD, AIRFLOW_SECRET: ")
+    own = {"AIRFLOW_USER": "airflow", "AIRFLOW_PASSWORD": "ours", "AIRFLOW__API__SECRET_KEY": "ours"}
+    assert airflow_setup.public(own) == []
+
+
+ALL_SECRETS = {
+    "AIRFLOW_DATABASE_PASSWORD", "AIRFLOW_PASSWORD", "AIRFLOW_SECRET", "POSTGRES_PASSWORD", "VOUCHER_API_PASSWORD",
+    "VOUCHER_OWNER_PASSWORD", "VOUCHER_PIPELINE_PASSWORD",
+}  # fmt: skip
+OWN = dict.fromkeys(ALL_SECRETS, "ours") | {"WITH_S3": "1"}
+OWN_S3 = OWN | {"WITH_S3": "0", "AWS_ENDPOINT_URL_S3": "set", "AWS_SECRET_ACCESS_KEY": "set"}
+OWN_POSTGRES = {"WITH_POSTGRES": "0", "DATABASE_URL": "set", "PIPELINE_DATABASE_URL": "set", "API_DATABASE_URL": "set"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (OWN, set()),
+        (OWN_S3, set()),
+        ({}, {*ALL_SECRETS, "WITH_S3", "VOUCHER_SOURCE"}),
+        (dict.fromkeys(OWN, ""), {*ALL_SECRETS, "WITH_S3", "VOUCHER_SOURCE"}),
+        (OWN | {"POSTGRES_PASSWORD": "first-look-postgres"}, {"POSTGRES_PASSWORD"}),
+        (OWN | {"VOUCHER_API_PASSWORD": ""}, {"VOUCHER_API_PASSWORD"}),
+        (OWN | {"VOUCHER_API_PASSWORD": "", "API_DATABASE_URL": "set"}, set()),
+        (OWN_POSTGRES | {"WITH_S3": "1"}, {"AIRFLOW_PASSWORD", "AIRFLOW_SECRET"}),
+        (OWN_S3 | {"AWS_SECRET_ACCESS_KEY": "", "AWS_ENDPOINT_URL_S3": ""}, {"AWS_ENDPOINT_URL_S3", "AWS_SECRET_ACCESS_KEY"}),
+        (OWN_S3 | {"AWS_SECRET_ACCESS_KEY": "", "VOUCHER_S3_ANONYMOUS": "1"}, set()),
+    ],
+)  # fmt: skip
+def test_production_names_all_that_it_refuses(
+    settings: dict[str, str], named: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Default passwords, the sample unless WITH_S3=1 is written out, and the stand-in's values for another S3."""
+    code = check_settings.main(settings | {"VOUCHER_ENV": " Production"})
+    said = capsys.readouterr().err
+    assert {*re.findall(r"[A-Z]+_[A-Z0-9_]+", said)} - {"VOUCHER_ENV"} == named
+    assert code == (1 if named else 0)
+    assert check_settings.main(settings) == 0, "outside production nothing is refused"
+
+
+def test_the_check_hears_of_every_secret_and_keeps_none() -> None:
+    """Of secrets that other containers use it hears only whether they are set."""
+    given = SERVICES["settings"]["environment"]
+    assert {*ALL_SECRETS} <= given.keys()
+    shown = {name for name, value in given.items() if value and not re.fullmatch(r"\$\{\w+:?\+set\}", value)}
+    assert shown == {*check_settings.INITIAL}
+    assert SERVICES["settings"]["network_mode"] == "none"
+
+
+def test_whatever_starts_waits_for_the_check() -> None:
+    """Nothing starts, and no volume is made, while it refuses; the notebook checks its token itself."""
+
+    def needs(name: str) -> set[str]:
+        direct = {*SERVICES[name].get("depends_on", {})}
+        return direct.union(*map(needs, direct))
+
+    assert {name for name in SERVICES if "settings" not in needs(name)} == {"settings"}
+
+
+def test_default_logins_are_those_of_compose() -> None:
+    """`migrate` tries the passwords that docker-compose.yml gives the roles."""
+    _, defaults = resolved(COMPOSE)
+    tried = {f"{FIRST_LOOK}-{word}" for word in DEFAULTS.values()}
+    assert tried == {
+        value for name, value in defaults.items() if name.endswith("_PASSWORD") and name != "AIRFLOW_PASSWORD"
+    }
+    assert {role for role in DEFAULTS if role.startswith("voucher")} == set(
+        re.findall(r"postgresql://(\w+):", resolved(COMPOSE)[0])
+    )
+
+
+def test_the_stand_in_serves_the_default_source_alone() -> None:
+    """Another VOUCHER_SOURCE is never answered with the sample."""
+    assert resolved(COMPOSE)[1]["VOUCHER_SOURCE"] == f"s3://{s3.BUCKET}/{s3.KEY}"
+
+
+def test_no_code_is_mounted() -> None:
+    """What runs is the image's: of pipeline/, Airflow reads rules.toml, and Jupyter writes that file alone."""
+    mounts = {name: [*map(str, service.get("volumes", []))] for name, service in SERVICES.items()}
+    of_the_checkout = {mount for each in mounts.values() for mount in each if "./" in mount}
+    assert of_the_checkout == {
+        "./docker/initdb.sh:/docker-entrypoint-initdb.d/initdb.sh:ro", "./pipeline:/opt/rules:ro",
+        "./notebooks:/opt/voucher/notebooks", str(RULES),
+    }  # fmt: skip
+    assert [name for name, each in mounts.items() if str(RULES) in each] == ["notebook"]
+
+
+RULES = {
+    "type": "bind", "source": "./pipeline/rules.toml", "target": "/opt/voucher/pipeline/rules.toml",
+    "bind": {"create_host_path": False},
+}  # fmt: skip
+
+
+def test_a_busy_machine_has_five_minutes() -> None:
+    """Health checks are quick while a container starts, and fail it only after 300 s."""
+    checks = [service["healthcheck"] for service in SERVICES.values() if "healthcheck" in service]
+    assert {(check["start_period"], check["start_interval"]) for check in checks} == {("300s", "1s")}
+
+
+@pytest.mark.parametrize(
+    "path", [".env", "secrets.env", "backups/voucher-1.dump", "voucher.sql.gz", "docker-compose.override.yml"]
+)
+def test_secrets_and_backups_are_not_committed(path: str) -> None:
+    """`git add -A` takes none of them."""
+    assert not subprocess.run(["git", "check-ignore", "--quiet", path], cwd=ROOT, check=False).returncode
 
 
 def test_every_container_is_confined() -> None:

@@ -1,5 +1,6 @@
 """Files that people and programs rely on are replaced as a whole or not at all."""
 
+import os
 import resource
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from dev.processes import until
 from shared import files
+from tests.conftest import ROOT
 
 WRITE_FOR_EVER = """
 import sys
@@ -68,3 +70,36 @@ def test_a_new_file_has_the_mode_asked_for_from_the_start(tmp_path: Path) -> Non
     """A secret is readable by nobody else, at no moment."""
     files.replace(tmp_path / "env", "secret", 0o600)
     assert (tmp_path / "env").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("folder", ["writable", "read-only"])
+def test_a_mount_point_is_overwritten(tmp_path: Path, folder: str) -> None:
+    """A file that is mounted alone, as in a container, takes a longer and a shorter text, and says when it is an old one."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "rules.toml").touch()
+    (tmp_path / "rules.toml").write_text("old")
+    script = """
+import os, sys
+from pathlib import Path
+from shared import files
+path = Path("folder/rules.toml")
+for text in ("longer than before", "short", ""):
+    files.replace(path, text)
+    assert Path("rules.toml").read_text() == path.read_text() == text
+assert [*os.listdir("folder")] == ["rules.toml"]
+os.replace(sys.argv[1], "rules.toml")
+files.replace(path, "lost")
+"""
+    (tmp_path / "other").write_text("other")
+    mounted = ["mount --bind folder folder", "mount --bind rules.toml folder/rules.toml"]
+    if folder == "read-only":
+        mounted.append("mount -o remount,bind,ro folder")
+    shell = " && ".join([*mounted, 'exec "$@"'])
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", shell, "sh", sys.executable, "-c", script, "other"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    if "unshare" in ended.stderr:
+        pytest.skip(f"no mount namespace here: {ended.stderr.strip()}")
+    assert "The file was replaced outside this container" in ended.stderr, ended.stderr
+    assert (tmp_path / "rules.toml").read_text() == "other"

@@ -32,8 +32,8 @@ def reject(owner: Address) -> None:
     found = [role for role in DEFAULTS if _logs_in(owner, role)]
     if found:
         raise DefaultLoginError(
-            f"Postgres still accepts the passwords of this repository for {', '.join(found)}, which VOUCHER_ENV=production "
-            "does not allow. Set their passwords in .env, then run `docker compose exec -T postgres sh "
+            f"Postgres still accepts the passwords of this repository for {', '.join(found)}, which "
+            "VOUCHER_ENV=production does not allow. Set their passwords in .env, then run `docker compose exec -T postgres sh "
             "/docker-entrypoint-initdb.d/initdb.sh`; see docs/operations.md, From a first look to production"
         )
 
