@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from dev.processes import until
+from shared import files
 from tests.compose.project import ALWAYS, Project
 from tests.conftest import ROOT
 
@@ -38,15 +39,16 @@ def test_only_three_ports_and_only_here(project: Project) -> None:
 
 def test_first_look_passwords_are_warned_about(project: Project) -> None:
     """In the log of each process that uses one."""
-    for service in ("migrate", "airflow-setup", "api"):
+    for service in ("migrate", "api"):
         assert "first look's password" in project.compose("logs", service), service
+    assert "AIRFLOW_PASSWORD, AIRFLOW_SECRET: anyone can read" in project.compose("logs", "airflow-setup")
 
 
-def test_production_refuses_them(project: Project) -> None:
+@pytest.mark.parametrize("service", ["migrate", "airflow-setup", "api"])
+def test_production_refuses_them(project: Project, service: str) -> None:
     """And names what to set; nothing is migrated, nothing answers."""
-    for service in ("migrate", "airflow-setup", "api"):
-        said = project.compose("run", "--rm", "--no-deps", "-T", service, check=False, VOUCHER_ENV="production")
-        assert re.search(r"first look's password.*VOUCHER_ENV=production", said, re.DOTALL), said
+    said = project.compose("run", "--rm", "--no-deps", "-T", service, check=False, VOUCHER_ENV="production")
+    assert re.search(r"(_URL|AIRFLOW_PASSWORD, AIRFLOW_SECRET).*VOUCHER_ENV=production", said, re.DOTALL), said
 
 
 def test_a_process_knows_no_other_ones_password(project: Project) -> None:
@@ -75,10 +77,39 @@ def test_notebook_rules_run_next_time(project: Project) -> None:
     assert until(lambda: project.api.run_id() != before, 5)
     assert "one_amount" in requests.get(f"{project.api.url}/rules", timeout=10).text
 
-    rules.write_text(saved)
+    files.replace(rules, saved)  # as git does
     project.ended(project.airflow.trigger({"force": "the rule was only tried"}))
     assert until(lambda: project.api.run_id() == before, 5), "the same data and rules are the same run"
+    said = project.compose("exec", "-T", "notebook", "python", "-c", ADD_A_RULE, check=False)
+    assert "The file was replaced outside this container: restart the container" in said
+    assert rules.read_text() == saved
     project.compose("--profile", "notebook", "rm", "--stop", "--force", "notebook")
 
+
+def test_code_of_the_checkout_does_not_run(project: Project) -> None:
+    """What is pulled, or written there by another, counts once images are built of it."""
+    module = project.folder / "pipeline" / "run.py"
+    kept = module.read_text()
+    module.write_text("raise SystemExit('this is not the code of the image')\n")
+    try:
+        project.ended(project.airflow.trigger())
+    finally:
+        module.write_text(kept)
+    assert project.airflow.import_errors() == []
+    write = ("sh", "-c", "touch /opt/voucher/pipeline/run.py /opt/rules/run.py 2>&1")
+    for service in ("airflow-scheduler", "airflow-dags"):
+        assert "Read-only file system" in project.compose("exec", "-T", service, *write, check=False)
+
+
+def test_a_notebook_that_could_not_save_does_not_start(project: Project) -> None:
+    """It shows the line that .env needs, for whoever owns the checkout."""
+    run = ("run", "--rm", "--no-deps", "-T", "notebook")
+    said = project.compose(*run, check=False, NOTEBOOK_USER="12345:12345")
+    owner = (project.folder / "notebooks").stat()
+    assert f"add this line to .env and start the notebook again: NOTEBOOK_USER={owner.st_uid}:{owner.st_gid}" in said
+
+
+def test_production_refuses_the_token(project: Project) -> None:
+    """Of the first look, whose notebooks anyone could open."""
     said = project.compose("run", "--rm", "--no-deps", "-T", "notebook", check=False, VOUCHER_ENV="production")
     assert "JUPYTER_TOKEN is the first look's, which VOUCHER_ENV=production refuses" in said

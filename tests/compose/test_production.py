@@ -19,6 +19,7 @@ ROLES = {"DATABASE_URL": "managed", "PIPELINE_DATABASE_URL": "managed_pipeline",
 def production(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """The Postgres of the first look plays the managed one, under another name, with roles and a database of its own."""
     there = Project.copy(tmp_path_factory.mktemp("production"), "voucher-select-production")
+    refused_at_first(there)
     execute(there, BLOCKS["Settings"][0])
     urls = {
         name: f"postgresql://{role}:{role.replace('managed', 'word')}@db.example:5432/managed"
@@ -32,7 +33,7 @@ def production(project: Project, tmp_path_factory: pytest.TempPathFactory) -> It
         "AWS_ENDPOINT_URL_S3": "",
         "AWS_SECRET_ACCESS_KEY": "ours",
     }
-    lines = [(there.folder / "secrets.env").read_text(), *(f"{name}={value}\n" for name, value in more.items())]
+    lines = [(there.folder / ".env").read_text(), *(f"{name}={value}\n" for name, value in more.items())]
     (there.folder / ".env").write_text("".join(lines))
     postgres = project.container("postgres")
     project.run(
@@ -55,6 +56,17 @@ def production(project: Project, tmp_path_factory: pytest.TempPathFactory) -> It
             "docker", "network", "disconnect", "--force", "voucher-select-production_default", postgres, check=False
         )
         there.compose("down", "--volumes", "--timeout=5", check=False)
+
+
+def refused_at_first(there: Project) -> None:
+    """With nothing set but VOUCHER_ENV nothing starts, and the volume of Postgres stays empty."""
+    up = there.compose("up", "-d", "--wait", check=False, VOUCHER_ENV="production")
+    assert 'service "settings" didn\'t complete successfully' in up
+    assert "POSTGRES_PASSWORD" in there.compose("logs", "settings")
+    assert not there.compose("ps", "--services").strip()
+    look = ("run", "--rm", "--no-deps", "-T", "--entrypoint=ls", "postgres", "-A", "/var/lib/postgresql/data")
+    assert "PG_VERSION" not in there.compose(*look)
+    there.compose("down", "--volumes")
 
 
 def test_it_runs_without_a_stand_in(production: Project) -> None:
