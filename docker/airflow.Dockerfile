@@ -10,7 +10,7 @@ COPY shared /opt/voucher/shared
 COPY pipeline /opt/voucher/pipeline
 # docker-compose.yml mounts the checkout's pipeline/ over /opt/rules, for rules.toml alone: nothing there is on Python's path.
 # A mount of the file itself would go on showing the old one after git or an editor has replaced it.
-USER root
+USER 0
 RUN mkdir /opt/rules && mv /opt/voucher/pipeline/rules.toml /opt/rules/ \
     && ln -s /opt/rules/rules.toml /opt/voucher/pipeline/rules.toml
 USER 50000

@@ -24,10 +24,16 @@ dumped=$(echo "$list" | sed -n 's/^; *Dumped from database version: \([0-9]*\).*
 in_postgres pg_restore --file=/dev/null < "$file" || refuse "$file is cut off or damaged"
 revision=$(in_postgres pg_restore --data-only --table=alembic_version --file=- < "$file" | sed -n '/^COPY /{n;p;}')
 [ -n "$revision" ] || refuse "$file has no tables of Voucher Select"
+code=0
 docker compose run --rm --no-deps -T --entrypoint grep migrate \
-    -qrF "revision = \"$revision\"" /opt/voucher/pipeline/migrations/versions < /dev/null ||
-    refuse "$file is of a newer version of Voucher Select (tables $revision); check that version out and build it first"
+    -qrF "revision = \"$revision\"" /opt/voucher/pipeline/migrations/versions < /dev/null || code=$?
+case $code in
+    0) ;;
+    1) refuse "$file is of a newer version of Voucher Select (tables $revision); check that version out and build it first" ;;
+    *) refuse "the image of migrate does not start; build it by \`docker compose build\`" ;;
+esac
 
+echo "restoring $file; if a step of a run is at work, this waits for its end" >&2
 # COMMIT is sent only after the whole file was read. The lock is a run's: a step that is at work ends first.
 restored=$(in_postgres sh -c '{
     echo "SET client_min_messages = warning; BEGIN; SELECT pg_advisory_xact_lock(0x766F7563686572);"
