@@ -19,6 +19,9 @@ RuleBook((*RuleBook.load().rules, Rule("one_amount", "voucher_amount = 123456", 
 """
 
 
+SAVE_AGAIN = "from pipeline.rules import RuleBook; RuleBook.load().save()"
+
+
 @pytest.mark.parametrize("curl", CURLS, ids=["voucher", "segmentation-voucher"])
 def test_the_published_curls_are_answered(project: Project, curl: str) -> None:
     """Both commands of the README, on the port that was published."""
@@ -80,7 +83,7 @@ def test_notebook_rules_run_next_time(project: Project) -> None:
     files.replace(rules, saved)  # as git does
     project.ended(project.airflow.trigger({"force": "the rule was only tried"}))
     assert until(lambda: project.api.run_id() == before, 5), "the same data and rules are the same run"
-    said = project.compose("exec", "-T", "notebook", "python", "-c", ADD_A_RULE, check=False)
+    said = project.compose("exec", "-T", "notebook", "python", "-c", SAVE_AGAIN, check=False)
     assert "The file was replaced outside this container: restart the container" in said
     assert rules.read_text() == saved
     project.compose("--profile", "notebook", "rm", "--stop", "--force", "notebook")
@@ -98,7 +101,7 @@ def test_code_of_the_checkout_does_not_run(project: Project) -> None:
     assert project.airflow.import_errors() == []
     write = ("sh", "-c", "touch /opt/voucher/pipeline/run.py /opt/rules/run.py 2>&1")
     for service in ("airflow-scheduler", "airflow-dags"):
-        assert "Read-only file system" in project.compose("exec", "-T", service, *write, check=False)
+        assert project.compose("exec", "-T", service, *write, check=False).count("touch: cannot touch") == 2
 
 
 def test_a_notebook_that_could_not_save_does_not_start(project: Project) -> None:
