@@ -2,7 +2,9 @@
 VENV := .venv$(if $(PYTHON),-$(or $(patsubst python%,%,$(notdir $(PYTHON))),given))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-unexport PYTHONDONTWRITEBYTECODE  # set, it makes every airflow command take 13 s
+# What a shell sets for other Pythons does not reach this one: PYTHONPATH would shadow its packages, and with
+# PYTHONDONTWRITEBYTECODE every airflow command takes 13 s.
+unexport $(filter PYTHON%,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs notebook rules test test-compose prove bench check lock audit clean distclean

@@ -3,17 +3,13 @@
 set -eu
 venv=$1
 wanted=${2:-}
-unset PYTHONDONTWRITEBYTECODE
-seconds() { date +%s; }
-step() { printf '  %-76s%6s s\n' "$1" "$(($(seconds) - began))"; began=$(seconds); }
-began=$(seconds)
 
 suits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
 version() { "$1" -c 'import platform; print(platform.python_version())' 2>/dev/null || echo "not there"; }
 
 case $wanted in
     "") candidates="python3 python3.13 python3.12 python3.11" ;;
-    [0-9]*) candidates="python$wanted $(ls -d "${PYENV_ROOT:-$HOME/.pyenv}/versions/$wanted".*/bin/python 2>/dev/null || true)" ;;
+    [0-9]*) candidates="python$wanted $(ls -d "${PYENV_ROOT:-${HOME:-}/.pyenv}/versions/$wanted".*/bin/python 2>/dev/null || true)" ;;
     *) candidates=$wanted ;;
 esac
 python="" found=""
@@ -36,20 +32,11 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     exit 1
 fi
 
-if ! suits "$venv/bin/python"; then
+# make writes .ready when all is installed. Without it something was broken off, maybe half a package: begin anew.
+if [ ! -e "$venv/.ready" ] || ! suits "$venv/bin/python"; then
+    began=$(date +%s)
     "$python" -m venv --clear "$venv"
-    step "$venv with Python $(version "$python")"
+    printf '  %-76s%6s s\n' "$venv with Python $(version "$python")" "$(($(date +%s) - began)).0"
 fi
-# The lock file's own uv, checked by its hashes; it installs the rest in seconds.
-if ! "$venv/bin/uv" --version >/dev/null 2>&1; then
-    awk '/^uv==/ { on = 1 } on { print } on && !/\\$/ { exit }' requirements.lock >"$venv/uv.txt"
-    [ -s "$venv/uv.txt" ] || { echo "requirements.lock names no uv. Put it into setup.cfg's extra dev: make lock" >&2; exit 1; }
-    "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r "$venv/uv.txt"
-    step "uv"
-fi
-index=$("$venv/bin/python" -m pip config get global.index-url 2>/dev/null || true)
-[ -z "${PIP_INDEX_URL:-$index}" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$index}}"
-"$venv/bin/uv" pip sync -q --require-hashes --python "$venv/bin/python" requirements.lock
-"$venv/bin/python" -c 'import os, sysconfig
-with open(os.path.join(sysconfig.get_path("purelib"), "voucher-select.pth"), "w") as path: path.write(os.getcwd() + "\n")'
-step "the packages of requirements.lock"
+rm -f "$venv/.ready"
+"$venv/bin/python" dev/packages.py
