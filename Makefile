@@ -22,8 +22,8 @@ down: $(if $(wildcard .local),| $(BIN)/python)  ## Stop all that `make up` start
 status: | $(BIN)/python  ## What runs, where, since when, from which history, and what is published
 	@$(BIN)/python -m dev status
 
-logs: | $(BIN)/python  ## Follow the logs of all parts
-	@$(BIN)/python -m dev logs
+logs: | $(BIN)/python  ## Follow the logs of all parts; PART=api for those of one
+	@$(BIN)/python -m dev logs $(PART)
 
 notebook: $(READY)  ## Open the notebooks in Jupyter, on the history that `make up` uses
 	@$(BIN)/python -m dev notebook $(ARGS)

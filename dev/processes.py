@@ -6,6 +6,7 @@ import os
 import pwd
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,13 +22,17 @@ class StackError(Exception):
     """What went wrong and what to do about it, for a person at a terminal."""
 
 
+interrupted = threading.Event()  # set by Ctrl-C: whoever waits stops waiting, in threads too
+
+
 def until(ready: Callable[[], bool], seconds: float, every: float = 0.1) -> bool:
-    """Ask `ready` again and again; whether it said yes within `seconds`."""
+    """Ask `ready` again and again; whether it said yes within `seconds`. Raises KeyboardInterrupt after Ctrl-C."""
     deadline = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > deadline:
             return False
-        time.sleep(every)
+        if interrupted.wait(every):
+            raise KeyboardInterrupt
     return True
 
 

@@ -50,11 +50,11 @@ class S3:
         }
 
     def start(self, env: dict[str, str]) -> Process:
-        """Start it, empty. Nothing to do when it runs."""
-        if running := self.processes.running("s3"):
-            return running
+        """Start it, empty, where it does not run, and wait until it answers."""
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        process = self.processes.start("s3", command, env, settings=self.settings, port=self.port)
+        process = self.processes.running("s3") or self.processes.start(
+            "s3", command, env, settings=self.settings, port=self.port
+        )
         self.processes.wait(["s3"], self.healthy)
         return process
 

@@ -33,7 +33,8 @@ PORTS = {
     "POSTGRES_PORT": ("postgres", 5432),
     "S3_PORT": ("s3", 9000),
 }
-STOP_ORDER = (("airflow-scheduler", "airflow-dags", "api"), ("airflow-api", "s3"), ("postgres",))
+ROTATION = "log-rotation"
+STOP_ORDER = (("airflow-scheduler", "airflow-dags", "api"), ("airflow-api", "s3"), ("postgres",), (ROTATION,))
 SECRETS = {"postgres": 16, "owner": 16, "pipeline": 16, "api": 16, "airflow": 64}  # lengths in bytes
 API_SETTINGS = (
     *("VOUCHER_MAX_AGE_HOURS", "VOUCHER_API_KEYS", "VOUCHER_CORS_ORIGINS", "VOUCHER_WORKERS"),
@@ -216,9 +217,17 @@ class Stack:
         path, recipe = self.state / "sample.parquet", self.state / "sample.recipe"
         wanted = _hash([(ROOT / "dev" / name).read_text() for name in ("sample.py", "published_figures.json")])
         if not path.exists() or not recipe.exists() or recipe.read_text() != wanted:
-            command(module("dev.sample", str(path)), self.environment)
+            new = path.with_suffix(".new")
+            command(module("dev.sample", str(new)), self.environment)
+            new.replace(path)
             files.replace(recipe, wanted)
         return path
+
+    def rotate_logs(self) -> None:
+        """Start the process that does, where it does not run."""
+        if not self.processes.running(ROTATION):
+            log = self.processes.log(ROTATION)
+            self.processes.start(ROTATION, module("dev.rotation", str(log.parent)), self.environment_with())
 
     def stop(self, wanted: Collection[str]) -> Iterator[str]:
         """Stop parts, those that need no other first; the names of those that ran."""

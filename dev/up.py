@@ -49,8 +49,8 @@ def up(stack: Stack) -> None:
     stack.write_env()
     with ThreadPoolExecutor() as pool:  # the three know nothing of each other until Airflow starts
         database, source = pool.submit(_database, stack), pool.submit(_source, stack)
-        airflow = pool.submit(_airflow_database, stack)
-        for each in (database, source, airflow):
+        airflow, logs = pool.submit(_airflow_database, stack), pool.submit(stack.rotate_logs)
+        for each in (database, source, airflow, logs):
             each.result()
         for each in (pool.submit(_airflow, stack), pool.submit(_api, stack)):
             each.result()

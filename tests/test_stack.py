@@ -5,6 +5,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import psutil
 import psycopg2
 import pytest
 
-from dev import notebooks, s3
+from dev import notebooks, rotation, s3
 from dev.ports import free_port
 from dev.postgres import Postgres
 from dev.processes import Process, Processes, StackError, born, until
@@ -493,3 +494,64 @@ def test_postgres_listens_on_this_machine_only(server: Postgres) -> None:
     ]
 
     assert [(each.family, tuple(each.laddr)) for each in listening] == [(socket.AF_INET, ("127.0.0.1", server.port))]
+
+
+LINES = 200_000
+WRITER = f"import os\nfor number in range({LINES}): os.write(1, b'line %d\\n' % number)"
+
+
+def cuts_heads(folder: Path) -> bool:
+    """Whether the folder's file system can take bytes out of a file."""
+    (folder / "probe").write_bytes(bytes(1 << 20))
+    with (folder / "probe").open("r+b") as file:
+        return rotation._cut_head(file, os.fstat(file.fileno()).st_blksize)
+
+
+def test_a_log_is_cut_while_it_is_written(processes: Processes) -> None:
+    """It stays short, and every line of its writer is in it or in what was cut off, in order."""
+    if not cuts_heads(processes.folder):
+        pytest.skip("this file system cannot take bytes out of a file: a line may be lost")
+    writer, log = processes.start("api", [sys.executable, "-c", WRITER], os.environ), processes.log("api")
+    cut = []
+
+    def ended() -> bool:
+        if rotation.rotate(log, limit=100_000):
+            cut.append(log.with_name("api.log.1").read_bytes())
+        return not writer.running
+
+    assert until(ended, 60, every=0)
+    assert len(cut) > 2
+    assert log.stat().st_size < 500_000
+    written = b"".join([*cut, log.read_bytes()])
+    assert written == b"".join(b"line %d\n" % number for number in range(LINES))
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_log_is_cut_on_any_file_system(full: bool) -> None:
+    """Where bytes can't be taken out of a file, it is copied and emptied; without room for a copy, emptied."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        log, old = Path(folder, "api.log"), Path(folder, "api.log.1")
+        text = "".join(f"line {number}\n" for number in range(10_000))
+        log.write_text(text)
+        if full:
+            old.mkdir()  # no copy can be written, as on a full disk
+
+        assert not rotation.rotate(log, limit=len(text))
+        assert rotation.rotate(log, limit=len(text) - 1)
+
+        assert log.stat().st_size < 4096
+        assert full or old.read_text() + log.read_text() == text
+
+
+def test_the_stack_rotates_its_logs(tmp_path: Path, free: dict[str, str], processes: Processes) -> None:
+    """By a process of its own, which is there as long as the stack, and cuts any log that is too long."""
+    stack = Stack(tmp_path, free)
+    log = processes.log("api")
+    log.parent.mkdir()
+    log.write_bytes(b"x" * (rotation.LIMIT + 1))
+
+    stack.rotate_logs()
+
+    assert until(lambda: log.stat().st_size < 1 << 16, 20), processes.tail("log-rotation")
+    assert log.with_name("api.log.1").exists()
+    assert list(stack.stop(["log-rotation"])) == ["log-rotation"]
