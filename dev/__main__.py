@@ -56,11 +56,11 @@ def main() -> int:
 
 
 def _interrupt(*_: object) -> None:
-    """Say so at once, have threads stop waiting, and end."""
+    """Say so at once, have threads stop waiting, and end. Once: a step that is cut off twice might leave a process."""
     if not interrupted.is_set():
+        interrupted.set()
         os.write(2, b"\nInterrupted. Ending the steps that are under way.\n")
-    interrupted.set()
-    raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -16,13 +16,27 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tests.conftest import ROOT
-from tests.proofs import crash, dask, fuzz, generated, parts, readers, requests, rollback, secrets, service, soak
+from tests.proofs import (
+    crash,
+    dask,
+    fuzz,
+    generated,
+    interrupts,
+    parts,
+    readers,
+    requests,
+    rollback,
+    secrets,
+    service,
+    soak,
+)
 
 PROOFS = {
     "clients": generated,
     "crash": crash,
     "dask": dask,
     "fuzz": fuzz,
+    "interrupts": interrupts,
     "parts": parts,
     "readers": readers,
     "requests": requests,
@@ -81,7 +95,7 @@ def main() -> int:
         parser.error("--minutes is for soak")
     if not options.name:
         for name, proof in PROOFS.items():
-            print(f"make prove {name:9s} {' '.join(proof.__doc__.split('.')[0].split())}")
+            print(f"make prove {name:10s} {' '.join(proof.__doc__.split('.')[0].split())}")
         return 0
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(130))  # so that nothing stays behind
