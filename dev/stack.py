@@ -40,7 +40,7 @@ API_SETTINGS = (
     *("VOUCHER_MAX_AGE_HOURS", "VOUCHER_API_KEYS", "VOUCHER_CORS_ORIGINS", "VOUCHER_WORKERS"),
     "VOUCHER_AIRFLOW_URL",
 )
-NOT_FOR_CHILDREN = ("AIRFLOW", "MAKE", "MFLAGS", "PYTHONDONTWRITEBYTECODE", "TODAY")
+NOT_FOR_CHILDREN = ("AIRFLOW", "MAKE", "MFLAGS", "PYTHON", "TODAY")
 
 
 @dataclass(frozen=True)
@@ -143,10 +143,10 @@ class Stack:
 
     @cached_property
     def bare_environment(self) -> dict[str, str]:
-        """The caller's environment without any product's settings, and with the stack's programs on its path."""
+        """The caller's environment without any product's settings, with the stack's programs and code on its paths."""
         base = without(self.given, (*OURS, *NOT_FOR_CHILDREN))
         path = f"{Path(sys.executable).parent}{os.pathsep}{base.get('PATH', os.defpath)}"
-        return {**base, "PATH": path}
+        return {**base, "PATH": path, "PYTHONPATH": str(ROOT)}
 
     def of_source(self, *aws: str) -> dict[str, str]:
         """What it takes to read the source; of another S3, the settings whose names begin so."""

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,9 +44,7 @@ class Newcomer:
         ended = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", block],
             cwd=self.folder,
-            env=kept
-            | PORTS
-            | {"PYTHONPATH": str(self.folder)},  # the copy's code, though the environment is the checkout's
+            env=kept | PORTS | (self.alien if re.search("^make ", block, re.MULTILINE) else self.own),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -53,9 +52,37 @@ class Newcomer:
         assert ended.returncode == 0, f"{block}\n{ended.stdout}{ended.stderr}"
         return ended.stdout
 
+    @property
+    def own(self) -> dict[str, str]:
+        """By hand: the copy's code, though the environment is the checkout's."""
+        return {"PYTHONPATH": str(self.folder)}
+
+    @property
+    def alien(self) -> dict[str, str]:
+        """By make: what a shell has set for another Python, which would break this one."""
+        alien = self.folder / "alien"
+        alien.mkdir(exist_ok=True)
+        for name in ("pandas", "psutil", "sitecustomize"):
+            (alien / f"{name}.py").write_text("raise SystemExit('an alien module')")
+        return {"PYTHONPATH": str(alien), "PYTHONHOME": str(alien), "PYTHONWARNINGS": "error", "PYTHONUSERBASE": "x"}
+
     def health(self) -> dict[str, Any]:
         found: dict[str, Any] = requests.get(f"http://127.0.0.1:{PORTS['API_PORT']}/readyz", timeout=10).json()
         return found
+
+    def presses_ctrl_c(self) -> None:
+        """In the midst of a first `make up`: the S3 stand-in has a bucket, or will have; the sample is being made."""
+        environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | PORTS
+        with subprocess.Popen(
+            ["make", "up"], cwd=self.folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        ) as process:  # fmt: skip
+            assert until((self.folder / ".local" / "sample.new").exists, 60, every=0.01)
+            os.killpg(process.pid, signal.SIGINT)
+            said = process.communicate()[0]
+        assert process.returncode
+        assert "Interrupted. Ending the steps that are under way." in said
+        assert "Traceback" not in said
 
     def published(self) -> str:
         return str(self.health()["run_id"])
@@ -72,6 +99,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
     (folder / ".venv" / ".ready").touch()
     newcomer = Newcomer(folder)
     try:
+        newcomer.presses_ctrl_c()
         said = newcomer.execute("make up")
         assert said.splitlines()[-1] == json.dumps(ANSWER, separators=(",", ":"))
         yield newcomer

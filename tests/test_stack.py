@@ -1,7 +1,9 @@
 import contextlib
 import os
+import re
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -12,13 +14,17 @@ from pathlib import Path
 
 import psutil
 import psycopg2
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dev import notebooks, rotation, s3
+from dev.airflow import Airflow
 from dev.ports import free_port
 from dev.postgres import Postgres
 from dev.processes import Process, Processes, StackError, born, until
 from dev.stack import Stack
+from dev.up import up
 from tests.conftest import ROOT, Bucket
 
 FREE = {"API_PORT": "0", "AIRFLOW_PORT": "0", "POSTGRES_PORT": "0", "S3_PORT": "0"}
@@ -225,10 +231,14 @@ def test_roles_of_a_given_database(tmp_path: Path, free: dict[str, str]) -> None
 
 
 def test_caller_does_not_leak_in(tmp_path: Path, free: dict[str, str]) -> None:
-    """Another Airflow's settings, another cloud's keys and a ban on bytecode do not reach the stack's processes."""
+    """Another Airflow's settings, another cloud's keys and what another Python was told do not reach the processes."""
     alien = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "x", "AWS_PROFILE": "x", "PYTHONDONTWRITEBYTECODE": "1"}
+    paths = {"PYTHONPATH": "/alien", "PYTHONHOME": "/alien", "PYTHONUSERBASE": "/alien", "PYTHONSTARTUP": "/alien"}
 
-    assert not alien.keys() & Stack(tmp_path, free | alien).environment.keys()
+    environment = Stack(tmp_path, free | alien | paths).environment
+
+    assert not alien.keys() & environment.keys()
+    assert {name: environment[name] for name in paths if name in environment} == {"PYTHONPATH": str(ROOT)}
 
 
 @pytest.mark.parametrize(
@@ -401,7 +411,7 @@ def test_a_notebook_is_given_the_source_alone(
 
     found = notebooks.environment(Stack(tmp_path, free | given))
 
-    assert {name: value for name, value in found.items() if name not in {*free, "PATH"}} == known
+    assert {name: value for name, value in found.items() if name not in {*free, "PATH", "PYTHONPATH"}} == known
 
 
 def test_a_notebook_does_not_take_the_sample_for_another_object(tmp_path: Path, free: dict[str, str]) -> None:
@@ -430,8 +440,7 @@ def test_an_environment_that_is_not_complete_names_the_way_out(tmp_path: Path) -
     )
 
     assert ended.returncode == 1
-    assert ended.stderr.startswith("psutil is missing: the environment ")
-    assert "Run `make up`" in ended.stderr
+    assert re.match(r"The environment .* is not complete \(as if it were missing\). Run `make up`", ended.stderr)
     assert "Traceback" not in ended.stderr
 
 
@@ -443,21 +452,75 @@ def test_an_env_that_is_no_script_is_named(tmp_path: Path, free: dict[str, str])
         _ = Stack(tmp_path, free).settings
 
 
-def test_a_source_that_is_gone_is_named_before_anything_changes(tmp_path: Path, free: dict[str, str]) -> None:
-    """The error has the remembered source and the way back to the sample."""
-    Stack(tmp_path, free | {"VOUCHER_SOURCE": f"{tmp_path}/gone.parquet"}).write_env()
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ("{folder}/gone.parquet", "{folder}/gone.parquet: no such file"),
+        ("{folder}/text/", "{folder}/text/b.parquet is not a Parquet file"),
+        ("{folder}/other.parquet", "it has Timestamp. Write it with all six"),
+        ("https://127.0.0.1:{closed}/history.parquet", "can't be fetched"),
+        ("s3://bucket/history.parquet", "S3 does not answer at http://127.0.0.1:{closed}"),
+    ],
+)
+def test_a_wrong_source_is_named_before_anything_changes(
+    tmp_path: Path, free: dict[str, str], source: str, fault: str
+) -> None:
+    """Not even Postgres is started. The error has the remembered source and the way back to the sample."""
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "b.parquet").write_text("no Parquet")
+    pq.write_table(pa.table({"Timestamp": [1]}), tmp_path / "other.parquet")
+    words = {"folder": str(tmp_path), "closed": str(free_port())}
+    own = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{words['closed']}", "AWS_PROFILE": "", "VOUCHER_S3_ANONYMOUS": "1"}
+    Stack(tmp_path, free | own | {"VOUCHER_SOURCE": source.format(**words)}).write_env()
 
     with pytest.raises(StackError) as raised:
-        Stack(tmp_path, free).check_source()
+        up(Stack(tmp_path, free))
 
-    assert f"{tmp_path}/gone.parquet: no such file" in str(raised.value)
+    assert fault.format(**words) in str(raised.value)
     assert "`make up VOUCHER_SOURCE=sample` goes back to the sample" in str(raised.value)
+    assert not (tmp_path / "processes").exists()
 
 
 @pytest.mark.parametrize("changed", [{"TODAY": "2020-05-31"}, REAL])
 def test_changed_input_asks_for_a_run(tmp_path: Path, free: dict[str, str], changed: dict[str, str]) -> None:
     """Another day or another source makes the last run out of date."""
     assert Stack(tmp_path, free | changed).rules_fingerprint() != Stack(tmp_path, free).rules_fingerprint()
+
+
+def test_a_start_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
+    """What was started and not waited for is waited for: Postgres gets its database, the S3 stand-in answers."""
+    server, storage = Postgres(tmp_path, free_port(), "a password", "the admin's"), s3.S3(tmp_path, free_port())
+    home = server._home()
+    (home / "new-half").mkdir()
+    (home / "word-half").write_text("the admin's")
+    try:
+        server._start()
+        server.start()
+        storage.processes.start("s3", [sys.executable, "-m", "moto.server", "-p", str(storage.port)], os.environ)
+        storage.start(dict(os.environ))
+
+        assert ask(server.url(), "SELECT 1") == (1,)
+        assert not storage.holds("bucket", "key")
+        assert not [*home.glob("new-*"), *home.glob("word-*")]
+    finally:
+        server.stop()
+        storage.stop()
+        server.remove()
+
+
+def test_half_a_schema_of_airflow_is_replaced(tmp_path: Path) -> None:
+    """Airflow's own database is made anew when its first migration has not ended, and kept when it has."""
+    airflow = Airflow(tmp_path, free_port(), ROOT / "pipeline" / "dags", "s" * 64)
+    airflow.home.mkdir()
+    (airflow.home / "airflow.cfg").write_text("[core")
+    with contextlib.closing(sqlite3.connect(airflow.home / "airflow.db")) as half:
+        half.execute("CREATE TABLE dag (half INTEGER)")
+
+    assert airflow.migrate(os.environ)
+    assert not airflow.migrate(os.environ)
+
+    with contextlib.closing(sqlite3.connect(airflow.home / "airflow.db")) as whole:
+        assert "dag_id" in [column for _, column, *_ in whole.execute("PRAGMA table_info(dag)")]
 
 
 def test_postgres_survives_kill(server: Postgres) -> None:
