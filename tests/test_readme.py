@@ -21,6 +21,7 @@ from dev.processes import until
 from shared.environment import VARIABLES
 from tests.checkout import copy_checkout
 from tests.conftest import ROOT
+from tests.proofs.interrupts import at_a_terminal
 
 README = (ROOT / "README.md").read_text()
 FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
@@ -73,10 +74,7 @@ class Newcomer:
     def presses_ctrl_c(self) -> None:
         """In the midst of a first `make up`: the S3 stand-in has a bucket, or will have; the sample is being made."""
         environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | PORTS
-        with subprocess.Popen(
-            ["make", "up"], cwd=self.folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True,
-        ) as process:  # fmt: skip
+        with at_a_terminal(["make", "up"], self.folder, environ) as process:
             assert until((self.folder / ".local" / "sample.new").exists, 60, every=0.01)
             os.killpg(process.pid, signal.SIGINT)
             said = process.communicate()[0]
