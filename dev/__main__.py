@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
+if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while what is below is imported
+
 try:
     from dev.notebooks import notebook, rules
     from dev.processes import StackError, interrupted

@@ -141,8 +141,9 @@ def _with_cache(environ: dict[str, str]) -> dict[str, str]:
 
 def _run(what: str, command: Sequence[str | Path], env: Mapping[str, str]) -> None:
     began = time.monotonic()
-    if code := subprocess.run(command, env=dict(env), check=False).returncode:
-        sys.exit(code)
+    ended = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=False)
+    if ended.returncode:
+        sys.exit(f"{ended.stdout}{ended.stderr}".strip())
     print(f"  {what:<76}{time.monotonic() - began:6.1f} s", flush=True)
 
 

@@ -35,7 +35,9 @@ fi
 # make writes .ready when all is installed. Without it something was broken off, maybe half a package: begin anew.
 if [ ! -e "$venv/.ready" ] || ! suits "$venv/bin/python"; then
     began=$(date +%s)
-    "$python" -m venv --clear "$venv"
+    "$python" -c 'import runpy, signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
+runpy.run_module("venv", run_name="__main__", alter_sys=True)' --clear "$venv"
     printf '  %-76s%6s s\n' "$venv with Python $(version "$python")" "$(($(date +%s) - began)).0"
 fi
 rm -f "$venv/.ready"
