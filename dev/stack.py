@@ -38,7 +38,7 @@ STOP_ORDER = (("airflow-scheduler", "airflow-dags", "api"), ("airflow-api", "s3"
 SECRETS = {"postgres": 16, "owner": 16, "pipeline": 16, "api": 16, "airflow": 64}  # lengths in bytes
 API_SETTINGS = (
     *("VOUCHER_MAX_AGE_HOURS", "VOUCHER_API_KEYS", "VOUCHER_CORS_ORIGINS", "VOUCHER_WORKERS"),
-    "VOUCHER_AIRFLOW_URL",
+    *("VOUCHER_HOSTS", "VOUCHER_TRUSTED_PROXIES", "VOUCHER_AIRFLOW_URL"),
 )
 NOT_FOR_CHILDREN = ("AIRFLOW", "MAKE", "MFLAGS", "PYTHON", "TODAY")
 
