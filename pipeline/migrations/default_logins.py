@@ -34,7 +34,7 @@ def reject(owner: Address) -> None:
         raise DefaultLoginError(
             f"Postgres still accepts the passwords of this repository for {', '.join(found)}, which "
             "VOUCHER_ENV=production does not allow. Set their passwords in .env, then run `docker compose exec -T "
-            "postgres sh /docker-entrypoint-initdb.d/initdb.sh`; see From a first look to production in docs/operations.md"
+            "postgres sh /docker-entrypoint-initdb.d/initdb.sh` (docs/operations.md, From a first look to production)"
         )
 
 
