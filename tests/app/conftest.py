@@ -138,6 +138,15 @@ def stop(app: Flask) -> None:
     app.extensions["published"].stop()
 
 
+NAMESPACE = ("unshare", "--map-root-user", "--mount")  # in which an ordinary user, too, may mount something
+
+
+def full_disk(folder: Path | str) -> tuple[str, ...]:
+    """What, put before a command, runs it where this folder is a file system of 256 kB that has no space left."""
+    fill = 'mount -t tmpfs -o size=256k tmpfs "$0"; head -c 300000 /dev/zero > "$0/rest"; exec "$@"'
+    return (*NAMESPACE, "sh", "-c", fill, str(folder))
+
+
 @contextmanager
 def served(
     database: str,

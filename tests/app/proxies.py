@@ -72,7 +72,8 @@ CADDY = Proxy(
 {
     admin off
 }
-http://127.0.0.1:PORT {
+http://:PORT {
+    bind 127.0.0.1
     reverse_proxy {
         SERVERS
     }

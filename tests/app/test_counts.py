@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dev.ports import free_port
 from dev.processes import Processes, born, until
 from dev.service import Service
-from tests.app.conftest import Tables, ask_often, failing, served
+from tests.app.conftest import NAMESPACE, Tables, ask_often, failing, full_disk, served
 
 CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
 
@@ -162,17 +162,11 @@ def test_a_server_that_starts_again_counts_from_0(workers: Workers) -> None:
         assert {path for _, path, _ in found} <= {"/livez", "/metrics"}
 
 
-# Starts a command with a tmpfs of 256 kB at a path that has no space left. An ordinary user may do so, in a namespace.
-FULL = 'mount -t tmpfs -o size=256k tmpfs "$0"; head -c 300000 /dev/zero > "$0/rest"; exec "$@"'
-NAMESPACE = ("unshare", "--map-root-user", "--mount")
-
-
 @pytest.mark.skipif(subprocess.call([*NAMESPACE, "true"]) != 0, reason="this system allows no user namespaces")
 def test_a_full_disk_costs_counts_and_no_answers(tmp_path: Path, database: str, tables: Tables) -> None:
     """A page that cannot be stored would end the worker with SIGBUS; readiness names what is wrong."""
     tables.publish()
-    prefix = (*NAMESPACE, "sh", "-c", FULL, str(tmp_path))
-    with served(database, prefix=prefix, PROMETHEUS_MULTIPROC_DIR=str(tmp_path)) as url:
+    with served(database, prefix=full_disk(tmp_path), PROMETHEUS_MULTIPROC_DIR=str(tmp_path)) as url:
         assert ask_often(url) == {200: 600}
         assert failing(url) == ["metrics"]
         assert "voucher_fresh 1.0" in requests.get(f"{url}/metrics", timeout=5).text

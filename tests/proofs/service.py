@@ -1,5 +1,5 @@
-"""The service under load while Postgres is killed, a worker is killed, readers and senders stall, and while it is
-reloaded and stopped.
+"""The service under load while Postgres is killed, a worker is killed, disk and log are full, callers send badly or
+stall, and while it is reloaded and stopped.
 
 No request is lost, but for those that a killed worker had been sent.
 """
@@ -19,6 +19,7 @@ from tabulate import tabulate
 
 from app.connections import STALLED
 from dev.processes import born, until
+from tests.proofs import callers
 from tests.proofs.clients import Load, Report
 from tests.proofs.killable import Strike
 from tests.proofs.reading import connections
@@ -201,8 +202,21 @@ def cutoff(site: Site, load: Load, seconds: float) -> Outcome:
     return Outcome(report, faults, (("cut off", took),), stalled.said)
 
 
-EVENTS = {each.__name__: each for each in (postgres, worker, downloads, uploads, cutoff, reload, stop)}
-FEW = ("postgres", "worker", "downloads", "uploads", "reload", "stop")  # those that take less than a minute
+def _of_callers(
+    event: Callable[[Site, float], tuple[Report, list[str], str]],
+) -> Callable[[Site, Load, float], Outcome]:
+    def happen(site: Site, load: Load, seconds: float) -> Outcome:
+        report, faults, said = event(site, seconds)
+        return Outcome(report, faults + report.faults + ["refused"] * bool(report.refused), said=said)
+
+    return happen
+
+
+CALLERS = (callers.full, callers.deaf, callers.refused, callers.dripping, callers.half_closed, callers.bulk)
+EVENTS = {each.__name__: each for each in (postgres, worker, downloads, uploads, cutoff, reload, stop)} | {
+    each.__name__: _of_callers(each) for each in CALLERS
+}
+FEW = ("postgres", "worker", "downloads", "uploads", "reload", "stop", "dripping", "half_closed")  # the short ones
 
 
 def table(results: Sequence[Result]) -> str:
