@@ -20,45 +20,45 @@ class InFlight:
         self._since: dict[Body, float] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        body = environ["wsgi.input"] = Body(environ, self._since)
-        self._since[body] = time.monotonic()
+        body = environ["wsgi.input"] = Body(environ["wsgi.input"], self._since)
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        chunked = "HTTP_TRANSFER_ENCODING" in environ
+        if not (length or chunked):
+            self._since[body] = time.monotonic()
         try:
             answer = self._wsgi_app(environ, start_response)
-            body.drop_rest()
+            # A client that expects a 100 sends nothing before it: nothing is there to be dropped.
+            if (chunked or body.got < length) and "HTTP_EXPECT" not in environ:
+                body.drop_rest()
         finally:
-            del self._since[body]
+            self._since.pop(body, None)
         return answer
 
     def longest(self) -> float:
-        """For how many seconds the slowest answer has been computed, not counting the time to receive a body."""
+        """For how many seconds the slowest answer has been computed, since its body was received."""
         return time.monotonic() - min(self._since.copy().values(), default=time.monotonic())
 
 
 class Body:
-    """The body of a request. While it is waited for, its request is not among those `since` that are computed."""
+    """The body of a request: how many bytes were read, and in `since` when that was. While it is read, it is not there."""
 
-    def __init__(self, environ: dict[str, Any], since: "dict[Body, float]") -> None:
-        self._input = environ["wsgi.input"]
+    __slots__ = ("_input", "_since", "got")
+
+    def __init__(self, source: Any, since: "dict[Body, float]") -> None:
+        self._input = source
         self._since = since
-        length = environ.get("CONTENT_LENGTH", "")
-        self._left = int(length) if length.isdecimal() else None  # None: it says itself where it ends, or is none
-        # A client that expects a 100 sends nothing before it: nothing is there to be dropped.
-        expected = self._left or "HTTP_TRANSFER_ENCODING" in environ
-        self._ended = not expected or "HTTP_EXPECT" in environ
+        self.got = 0
 
     def read(self, size: int = -1) -> bytes:
-        self._since.pop(self, None)
-        try:
-            found: bytes = self._input.read(size)
-        finally:
-            self._since[self] = time.monotonic()
-        if self._left is not None:
-            self._left -= len(found)
-        self._ended = self._left == 0 or not 0 < size <= len(found)
+        if self.got:
+            self._since.pop(self, None)
+        found: bytes = self._input.read(size)
+        self.got += len(found)
+        self._since[self] = time.monotonic()
         return found
 
     def drop_rest(self) -> None:
         """Read what was not read, up to MAX_DROPPED bytes."""
-        dropped = 0
-        while not self._ended and dropped < MAX_DROPPED:
-            dropped += len(self.read(CHUNK))
+        most = self.got + MAX_DROPPED
+        while self.got < most and self.read(CHUNK):
+            pass

@@ -45,14 +45,13 @@ class Stderr:
 
     def _put(self, line: bytes) -> bool:
         try:
-            if self._flags:
-                return os.pwritev(2, [line], -1, self._flags) == len(line)
-            return os.write(2, line) == len(line)
+            written = os.pwritev(2, [line], -1, self._flags) if self._flags else os.write(2, line)
         except OSError as error:
             if not self._flags or error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
                 return False
             self._flags = 0  # a file or a terminal, which has the time
             return self._put(line)
+        return written == len(line)
 
 
 stderr = Stderr()
