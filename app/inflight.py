@@ -40,7 +40,7 @@ class InFlight:
 
 
 class Body:
-    """The body of a request: how many bytes were read, and in `since` when that was. While it is read, it is not there."""
+    """The body of a request: how many bytes were read, and in `since` when; while it is read, it is not in there."""
 
     __slots__ = ("_input", "_since", "got")
 

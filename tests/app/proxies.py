@@ -1,6 +1,7 @@
 """The proxies that people put in front of the service, with their defaults, each on a port of its own."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from dev.ports import free_port
 from dev.processes import until
+from tests.conftest import ROOT
 
 PATH = f"{os.environ['PATH']}:/usr/sbin"  # where Debian has some of them
 
@@ -80,25 +82,16 @@ http://:PORT {
 }""",
     "to 127.0.0.1:PORT",
 )
-UNDER_A_PREFIX = Proxy(  # with TLS; its certificate authority is CA in its folder
+GUIDE = (ROOT / "docs" / "operations.md").read_text()
+[CADDYFILE] = re.findall(r"```Caddyfile\n(vouchers\.example .*?)```", GUIDE, re.DOTALL)
+UNDER_A_PREFIX = Proxy(  # as the operations guide has it; its certificate authority is CA in its folder
     "caddy",
     ("run", "--config", "proxy.conf", "--adapter", "caddyfile"),
-    """
-{
-    admin off
-    skip_install_trust
-    auto_https disable_redirects
-}
-https://localhost:PORT {
-    tls internal
-    handle_path /select/* {
-        reverse_proxy {
-            SERVERS
-            header_up X-Forwarded-Prefix /select
-        }
-    }
-}""",
-    "to 127.0.0.1:PORT",
+    "{\nadmin off\nskip_install_trust\nauto_https disable_redirects\n}\n"
+    + CADDYFILE.replace("vouchers.example {", "https://localhost:PORT {\ntls internal").replace(
+        "127.0.0.1:8000", "SERVERS"
+    ),
+    "127.0.0.1:PORT",
     "https://localhost:PORT/select",
 )
 CA = Path(".local/share/caddy/pki/authorities/local/root.crt")

@@ -168,7 +168,7 @@ def test_html_is_never_echoed_as_html(ask: Ask) -> None:
     [
         *("", "{", "country_code=Peru", "{'a': 1}", '{"a": 1}}', '{"a": 1,}', "[" * 60_000, '{"a":' * 10_000),
         *('[{"country_code": "Peru"}]', '"text"', '"{}"', "null", "7", '{"a": 1, "a": 2}', '{"a": {"b": 1, "b": 1}}'),
-        *(b"\xef\xbb\xbf{}", b'{"a": "\xff"}', '{"a": 1}'.encode("utf-16"), b'{"a": "\xed\xa0\x80"}', b"\x00"),
+        *(b'{"a": "\xff"}', '{"a": 1}'.encode("utf-16"), b'{"a": "\xed\xa0\x80"}', b"\x00"),
         '{"total_orders": ' + "9" * 5000 + "}",
     ],
 )

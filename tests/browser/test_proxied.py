@@ -97,6 +97,5 @@ def test_what_an_answer_links_to_has_the_prefix(proxied: Proxied) -> None:
     """The next page of the runs, and the redirect to the documentation."""
     runs = proxied.ask("GET", "runs?limit=1").json()
     assert proxied.ask("GET", runs["next"]).json()["runs"][0]["run_id"] == "b" * 16
-    redirect = proxied.ask("GET", "redoc/", allow_redirects=False)
-    assert redirect.headers["Location"] == "/select/redoc"
+    assert proxied.ask("GET", "redoc/").url == f"{proxied.url}/redoc"
     assert proxied.ask("POST", "voucher", json=CUSTOMER).json() == {"voucher_amount": 1000}
