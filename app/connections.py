@@ -25,6 +25,8 @@ log = structlog.get_logger()
 STALLED = 60.0  # seconds without a byte, while the client is waited for; granian has no limit of its own
 SLOW = 120.0  # seconds for a body, however steadily it drips: 4 MiB at 300 kbit/s
 LISTENING = socket.SO_ACCEPTCONN if sys.platform == "linux" else 30
+QUEUE_SECONDS = 0.5  # at most, until the server has accepted who waits; it takes milliseconds
+QUEUED = 24  # tcpi_unacked of struct tcp_info: of a listening socket, how many wait to be accepted
 TCP_INFO_BYTES, LAST_SENT, LAST_RECEIVED = 60, 44, 52  # of struct tcp_info: how many milliseconds ago
 
 
@@ -44,8 +46,11 @@ def refuse_new() -> None:
     A socket that nobody connects to replaces each one, because the server still holds its file descriptor.
     """
     for number, listener in _listeners():
-        listener.close()
         with socket.create_server(("127.0.0.1", 0)) as nobody:
+            deadline = time.monotonic() + QUEUE_SECONDS
+            while _queued(listener) and time.monotonic() < deadline:
+                time.sleep(0.001)
+            listener.close()
             os.dup2(nobody.fileno(), number, inheritable=False)
 
 
@@ -85,6 +90,12 @@ def end_stalled(stalled: float, slow: float, waiting: bool = False) -> int:
                 client.shutdown(socket.SHUT_RDWR)
                 ended += 1
     return ended
+
+
+def _queued(listener: socket.socket) -> int:
+    """How many connections wait to be accepted: closing the socket would reset them."""
+    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+    return int(struct.unpack_from("I", info, QUEUED)[0])
 
 
 def _listeners() -> Iterator[tuple[int, socket.socket]]:

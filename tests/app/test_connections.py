@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -69,6 +70,19 @@ def test_newcomers_are_refused_and_nobody_else_is(listener: socket.socket) -> No
     with socket.create_server(address, family=family) as other:
         socket.create_connection(address, timeout=5).close()
         other.accept()[0].close()
+
+
+def test_who_waits_to_be_accepted_is_not_reset(listener: socket.socket) -> None:
+    """The listening socket is closed once the server has accepted who had connected by then."""
+    accepted: list[socket.socket] = []
+    server = threading.Timer(0.1, lambda: accepted.append(listener.accept()[0]))
+    with connect(listener) as waiting:
+        server.start()
+        connections.refuse_new()
+        server.join()
+        with accepted[0]:
+            waiting.sendall(b"a request")
+            assert accepted[0].recv(100) == b"a request"
 
 
 def test_newcomers_go_to_another_process_that_shares_the_port() -> None:
