@@ -16,7 +16,7 @@ from app.snapshot import Snapshot, UnknownCountryError
 from app.voucher import answer
 from shared.countries import country_key, is_blank
 
-FORM = ("segment_name", "total_orders", "last_order_ts")  # its fields, but for the country
+FORM = ("segment_name", "total_orders", "last_order_ts")  # its fields, except the country
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 DIGITS = re.compile(r"\d{1,18}", re.ASCII)
 
@@ -65,11 +65,10 @@ def _value(text: str) -> int | str | None:
 
 
 def curl(body: str) -> str:
-    """The command that asks the same, to be pasted into a shell. It sends a key over HTTPS or to this machine only."""
+    """Return the curl command for the same request. It sends a key over HTTPS or to this machine only."""
     keys = current_app.extensions["settings"].api_keys
-    scheme = (
-        "https" if keys and re.sub(r":\d+$", "", request.host) not in LOOPBACK else None
-    )  # None: as the page was asked
+    away = re.sub(r":\d+$", "", request.host) not in LOOPBACK
+    scheme = "https" if keys and away else None  # None: the one by which the page was requested
     lines = [
         f"curl {shlex.quote(url_for('voucher.voucher', explain='true', _external=True, _scheme=scheme))}",
         "--header 'Content-Type: application/json'",

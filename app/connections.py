@@ -31,7 +31,7 @@ TCP_INFO_BYTES, LAST_SENT, LAST_RECEIVED = 60, 44, 52  # of struct tcp_info: how
 
 
 def ports() -> frozenset[int]:
-    """On which this process listens."""
+    """Return the ports on which this process listens."""
     return frozenset(listener.getsockname()[1] for _, listener in _listeners())
 
 
@@ -55,7 +55,7 @@ def refuse_new() -> None:
 
 
 def watch(in_flight: InFlight, stalled: float = STALLED, slow: float = SLOW) -> None:
-    """From now on, end the connections of clients that stall, or send a body too slowly: a thread."""
+    """Start a thread that ends the connections of clients that stall or send a body too slowly."""
 
     def look() -> None:
         now = False
@@ -93,7 +93,7 @@ def end_stalled(stalled: float, slow: float, waiting: bool = False) -> int:
 
 
 def _queued(listener: socket.socket) -> int:
-    """How many connections wait to be accepted: closing the socket would reset them."""
+    """Return how many connections wait to be accepted. Closing the socket would reset them."""
     info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
     return int(struct.unpack_from("I", info, QUEUED)[0])
 
@@ -103,7 +103,7 @@ def _listeners() -> Iterator[tuple[int, socket.socket]]:
 
 
 def _has_peer(found: socket.socket) -> bool:
-    """Not so a listening socket, nor one that granian's first process binds without listening and workers inherit."""
+    """Whether it is connected. A listening socket is not, nor one that granian binds and its workers inherit."""
     try:
         return bool(found.getpeername())
     except OSError:

@@ -43,7 +43,7 @@ class SecurityHeaders:
         return self._wsgi_app(environ, start)
 
     def _cors(self, origin: str | None) -> Headers:
-        """Once some origin is allowed, answers vary with it, whoever asks."""
+        """Return the CORS headers. If any origin is allowed, every response varies by origin."""
         if origin not in self._origins:
             return [("Vary", "Origin")]
         return [

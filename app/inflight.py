@@ -1,4 +1,4 @@
-"""Outermost WSGI layer: how long answers have been computed, and bodies that the app did not read. Used by `server`."""
+"""Outermost WSGI layer: tracks requests in progress, and drains bodies that the app did not read. Used by `server`."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -35,7 +35,7 @@ class InFlight:
         return answer
 
     def longest(self) -> float:
-        """For how many seconds the slowest answer has been computed, since its body was received."""
+        """Return for how many seconds the slowest answer has been computed, since its body was received."""
         return time.monotonic() - min(self._since.copy().values(), default=time.monotonic())
 
 

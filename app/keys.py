@@ -1,4 +1,4 @@
-"""API keys: who has none gets a 401, but for health, metrics and documentation. Installed only where keys are set."""
+"""API keys: requests without one get a 401, except for health, metrics and documentation. Used if keys are set."""
 
 import hmac
 from collections.abc import Callable, Iterable

@@ -119,10 +119,7 @@ VOUCHERS_ANSWER: ResponseDict = {
         },
     }
 }
-FILE = {
-    "type": "string",
-    "format": "binary",
-}  # NDJSON is taken as it stands by clients that would refuse or quote a text
+FILE = {"type": "string", "format": "binary"}  # generated clients send it unchanged, where they would quote a text
 LINES_ANSWER: ResponseDict = {
     200: {
         "description": "For each customer a line: an answer or a problem",
