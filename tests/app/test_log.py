@@ -66,17 +66,22 @@ def test_any_other_request_has_an_id_of_its_own(standing: Ask, capfd: Capture, g
     assert [line["request_id"] for line in lines(capfd)] == ids
 
 
-def test_an_error_bears_the_id_of_its_request(database: str, capfd: Capture) -> None:
-    """Who reads of a 500 finds its traceback."""
+@pytest.mark.parametrize("message", ["out of cheese", "half a pair: \ud83d", "a terminal's: \x9b31m"])
+def test_an_error_bears_the_id_of_its_request(database: str, capfd: Capture, message: str) -> None:
+    """Who reads of a 500 finds its traceback, whatever is in it."""
+
+    def broken() -> str:
+        raise RuntimeError(message)
+
     app = start(database)
     try:
-        app.add_url_rule("/broken", view_func=lambda: 1 / 0)
+        app.add_url_rule("/broken", view_func=broken)
         answer = app.test_client().get("/broken")
     finally:
         stop(app)
     error, request = lines(capfd)[-2:]
     assert (answer.status_code, request["status"]) == (500, 500)
-    assert "ZeroDivisionError" in error["exception"]
+    assert f"RuntimeError: {message}" in error["exception"]
     assert error["request_id"] == request["request_id"] == answer.headers["X-Request-Id"]
 
 
