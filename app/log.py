@@ -4,7 +4,9 @@ import errno
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from random import getrandbits
 from time import perf_counter
 from typing import Any
@@ -33,7 +35,8 @@ class Stderr:
 
     def __init__(self) -> None:
         self.lost = 0
-        self._flags = AT_ONCE
+        self._number, self._flags = 2, AT_ONCE
+        self._torn = b""  # what goes before the next line, once only a part of one was taken
 
     def write(self, line: bytes) -> None:
         if not self._put(line):
@@ -46,13 +49,26 @@ class Stderr:
 
     def _put(self, line: bytes) -> bool:
         try:
-            written = os.pwritev(2, [line], -1, self._flags) if self._flags else os.write(2, line)
+            number, flags, text = self._number, self._flags, self._torn + line
+            written = os.pwritev(number, [text], -1, flags) if flags else os.write(number, text)
         except OSError as error:
-            if not self._flags or error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
+            if not flags or error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
                 return False
-            self._flags = 0  # a file or a terminal, which has the time
+            self._number, self._flags = _impatient(), 0
             return self._put(line)
-        return written == len(line)
+        self._torn = b"" if written == len(text) else b"\n"
+        return not self._torn
+
+
+def _impatient() -> int:
+    """Return a file descriptor of stderr that fails rather than wait; pwritev cannot on a named pipe or a terminal.
+
+    It is opened anew, because O_NONBLOCK would hold for all that have inherited stderr. A file is never waited for.
+    """
+    if not stat.S_ISREG(os.fstat(2).st_mode):
+        with suppress(OSError):  # somebody else's terminal: it can be written to, and not opened
+            return os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    return 2
 
 
 stderr = Stderr()

@@ -2,6 +2,11 @@
 
 import json
 import os
+import pty
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -102,18 +107,51 @@ def test_a_log_whose_reader_has_gone_costs_no_answers(database: str, tables: Tab
         assert "log" in failing(url)
 
 
-def test_a_log_that_nobody_reads_costs_no_answers(database: str, tables: Tables) -> None:
+def unread_pipe(_: Path) -> tuple[int, int]:
+    return os.pipe()
+
+
+def unread_named_pipe(folder: Path) -> tuple[int, int]:
+    os.mkfifo(folder / "log")
+    reading = os.open(folder / "log", os.O_RDONLY | os.O_NONBLOCK)
+    return reading, os.open(folder / "log", os.O_WRONLY)
+
+
+def stopped_terminal(_: Path) -> tuple[int, int]:
+    """As by Ctrl-S."""
+    return pty.openpty()
+
+
+def unread_socket(_: Path) -> tuple[int, int]:
+    """Such as systemd gives."""
+    reading, writing = socket.socketpair()
+    return reading.detach(), writing.detach()
+
+
+@pytest.mark.parametrize("made", [unread_pipe, unread_named_pipe, stopped_terminal, unread_socket])
+def test_a_log_that_nobody_reads_costs_no_answers(
+    database: str, tables: Tables, tmp_path: Path, made: Callable[[Path], tuple[int, int]]
+) -> None:
     """Once somebody reads it again, it goes on with whole lines, of which one says how many are missing."""
     tables.publish()
-    reading, writing = os.pipe()
+    reading, writing = made(tmp_path)
     with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "wb") as log, served(database, stderr=log) as url:
         assert ask_often(url) == {200: 600}
         assert "log" in failing(url)
         os.set_blocking(reader.fileno(), False)
-        found = os.read(reader.fileno(), 1 << 20)
+        found = read_all(reader.fileno())
         assert answers(url)
         assert "log" not in failing(url)
-        told = [line for line in (found + os.read(reader.fileno(), 1 << 20)).splitlines() if line.startswith(b"{")]
-        lines = [json.loads(line) for line in told]
-    (lost,) = (line["lines"] for line in lines if line["event"] == "log lines lost")
+        told = [line for line in (found + read_all(reader.fileno())).splitlines() if line.startswith(b"{")]
+        lines = [json.loads(line) for line in told if line.endswith(b"}")]
+    lost = sum(line["lines"] for line in lines if line["event"] == "log lines lost")
+    assert lost
     assert sum(line.get("path") == "/voucher" for line in lines) + lost >= 600
+
+
+def read_all(number: int) -> bytes:
+    found = b""
+    with suppress(BlockingIOError):
+        while more := os.read(number, 1 << 16):
+            found += more
+    return found

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from tests.conftest import ROOT
 from tests.proofs import (
+    container,
     crash,
     dask,
     fuzz,
@@ -33,6 +34,7 @@ from tests.proofs import (
 
 PROOFS = {
     "clients": generated,
+    "container": container,
     "crash": crash,
     "dask": dask,
     "fuzz": fuzz,
@@ -46,7 +48,16 @@ PROOFS = {
     "soak": soak,
 }
 KEPT = ROOT / ".local" / "proofs"
-CODE = ("pipeline", "app", "shared", "dev", "tests/proofs", "tests/clients", "requirements.lock")
+CODE = (
+    "pipeline",
+    "app",
+    "shared",
+    "dev",
+    "tests/proofs",
+    "tests/clients",
+    "requirements.lock",
+    "docker/api.Dockerfile",
+)
 
 
 def code() -> str:

@@ -1,7 +1,6 @@
 """The service when its log or disk is full, and beside callers that send badly. Used by the proof `service`."""
 
 import contextlib
-import os
 import socket
 import tempfile
 import threading
@@ -14,7 +13,7 @@ from pathlib import Path
 import psutil
 import requests
 
-from tests.app.conftest import failing, full_disk, served
+from tests.app.conftest import failing
 from tests.app.proxies import CADDY, NGINX
 from tests.proofs.clients import CUSTOMER, REQUEST, Load, Report
 from tests.proofs.site import RUNS, Site
@@ -32,20 +31,13 @@ def _load(url: str, rate: int = 200) -> Load:
 
 def full(site: Site, seconds: float) -> tuple[Report, list[str], str]:
     """No space for a line of the log, nor for a page of the counts."""
-    with tempfile.TemporaryDirectory() as folder, open("/dev/full", "wb") as log:  # noqa: PTH123
-        environ = {"PROMETHEUS_MULTIPROC_DIR": folder, "VOUCHER_WORKERS": "2"}
-        with served(site.postgres.url(), prefix=full_disk(folder), stderr=log, **environ) as url:
-            return _beside(url, seconds, ["log", "metrics"])
+    with site.on_a_full_disk() as url:
+        return _beside(url, seconds, ["log", "metrics"])
 
 
 def deaf(site: Site, seconds: float) -> tuple[Report, list[str], str]:
     """The log is a pipe that nobody reads."""
-    reading, writing = os.pipe()
-    with (
-        os.fdopen(reading),
-        os.fdopen(writing, "wb") as log,
-        served(site.postgres.url(), stderr=log, VOUCHER_WORKERS="2") as url,
-    ):
+    with site.with_a_deaf_log() as url:
         return _beside(url, seconds, ["log"])
 
 
@@ -60,7 +52,7 @@ def refused(site: Site, seconds: float) -> tuple[Report, list[str], str]:
     """Bodies that are refused before they are read, through two proxies, each before two servers."""
     total, faults, answers = Report(), [], Counter[int]()
     with contextlib.ExitStack() as servers:
-        urls = [servers.enter_context(served(site.postgres.url())) for _ in range(2)]
+        urls = [servers.enter_context(site.another()) for _ in range(2)]
         ports = [int(url.rpartition(":")[2]) for url in urls]
         for proxy in NGINX, CADDY:
             with tempfile.TemporaryDirectory() as folder, proxy.before(Path(folder), ports) as url, _load(url) as load:

@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,7 +18,7 @@ from dev.ports import free_port
 from dev.postgres import Postgres
 from dev.processes import Process, Processes
 from dev.service import Service
-from tests.app.conftest import Tables
+from tests.app.conftest import Tables, full_disk, served
 from tests.conftest import API, as_role, migrate, scrub
 from tests.proofs.clients import Load
 
@@ -63,7 +64,7 @@ class Site:
             site._remove()
 
     def _remove(self) -> None:
-        Processes(self._folder).stop("api")
+        self.stop()
         self.postgres.stop()
         self.postgres.remove()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -77,6 +78,34 @@ class Site:
 
     def start(self) -> None:
         self.service.start(os.environ | {"API_DATABASE_URL": as_role(self.postgres.url(), API)}, "")
+
+    def stop(self) -> None:
+        Processes(self._folder).stop("api")
+
+    @contextmanager
+    def another(self) -> Iterator[str]:
+        """The address of one more service, with one worker."""
+        with served(self.postgres.url()) as url:
+            yield url
+
+    @contextmanager
+    def on_a_full_disk(self) -> Iterator[str]:
+        """Of one that has no space for its log, nor for its counts."""
+        with tempfile.TemporaryDirectory() as counts, open("/dev/full", "wb") as log:  # noqa: PTH123
+            environ = {"PROMETHEUS_MULTIPROC_DIR": counts, "VOUCHER_WORKERS": "2"}
+            with served(self.postgres.url(), prefix=full_disk(counts), stderr=log, **environ) as url:
+                yield url
+
+    @contextmanager
+    def with_a_deaf_log(self) -> Iterator[str]:
+        """Of one whose log is a pipe that nobody reads."""
+        reading, writing = os.pipe()
+        with (
+            os.fdopen(reading),
+            os.fdopen(writing, "wb") as log,
+            served(self.postgres.url(), stderr=log, VOUCHER_WORKERS="2") as url,
+        ):
+            yield url
 
     def load(self, rate: int = 500) -> Load:
         return Load(self.service.port, RUNS, rate)
