@@ -14,7 +14,7 @@ import termios
 import threading
 import time
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import structlog
 
@@ -45,12 +45,13 @@ def refuse_new() -> None:
 
     A socket that nobody connects to replaces each one, because the server still holds its file descriptor.
     """
-    for number, listener in _listeners():
-        with socket.create_server(("127.0.0.1", 0)) as nobody:
+    for number, duplicate in _listeners():
+        duplicate.close()  # else the socket would stay open
+        with socket.create_server(("127.0.0.1", 0)) as nobody, _borrowed(number) as listener:
             deadline = time.monotonic() + QUEUE_SECONDS
             while _queued(listener) and time.monotonic() < deadline:
                 time.sleep(0.001)
-            listener.close()
+            # At once: whoever connects between the two calls is reset.
             os.dup2(nobody.fileno(), number, inheritable=False)
 
 
@@ -90,6 +91,16 @@ def end_stalled(stalled: float, slow: float, waiting: bool = False) -> int:
                 client.shutdown(socket.SHUT_RDWR)
                 ended += 1
     return ended
+
+
+@contextmanager
+def _borrowed(number: int) -> Iterator[socket.socket]:
+    """The socket of a file descriptor that somebody else closes."""
+    found = socket.socket(fileno=number)
+    try:
+        yield found
+    finally:
+        found.detach()
 
 
 def _queued(listener: socket.socket) -> int:
