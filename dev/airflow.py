@@ -15,6 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from dev.processes import Processes, StackError
 from shared import files
@@ -136,34 +138,46 @@ def _readable(line: str) -> str:
 
 @dataclass(frozen=True)
 class Client:
-    """Airflow's REST API, for one DAG."""
+    """Airflow's REST API, for one DAG. Its methods raise StackError; `seconds` are those of one attempt."""
 
     url: str
     dag: str
+    seconds: float = 30
 
     @cached_property
     def _session(self) -> requests.Session:
         session = requests.Session()
+        # On a busy machine it may take longer. POST starts a run, so only logging in is repeated.
+        for prefix, methods in ((self.url, {"GET", "PATCH"}), (f"{self.url}/auth/", {"POST"})):
+            session.mount(prefix, HTTPAdapter(max_retries=Retry(3, backoff_factor=1, allowed_methods=methods)))
         login = {"username": LOGIN, "password": LOGIN}
-        answer = session.post(f"{self.url}/auth/token", json=login, timeout=30)
+        answer = session.post(f"{self.url}/auth/token", json=login, timeout=self.seconds)
         answer.raise_for_status()
         session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         return session
 
+    def _send(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        try:
+            return self._session.request(method, f"{self.url}/api/v2{path}", timeout=self.seconds, **arguments)
+        except requests.RequestException as error:
+            raise StackError(
+                f"Airflow on {self.url} does not answer: {error}. If the machine is busy, run `make up` again later. "
+                "Its log: `make logs PART=airflow-api`"
+            ) from None
+
     def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        url = f"{self.url}/api/v2/dags/{self.dag}{path}"
-        answer = self._session.request(method, url, timeout=30, **arguments)
+        answer = self._send(method, f"/dags/{self.dag}{path}", **arguments)
         if not answer.ok:
-            raise StackError(f"Airflow answered {answer.status_code} to {method} {url}: {answer.text[:300]}")
+            raise StackError(f"Airflow answered {answer.status_code} to {method} {answer.url}: {answer.text[:300]}")
         found: dict[str, Any] = answer.json()
         return found
 
     def known(self) -> bool:
         """Whether the DAG processor has read the DAG."""
-        return bool(self._session.get(f"{self.url}/api/v2/dags/{self.dag}", timeout=30).ok)
+        return self._send("GET", f"/dags/{self.dag}").ok
 
     def import_errors(self) -> list[str]:
-        found = self._session.get(f"{self.url}/api/v2/importErrors", timeout=30).json()
+        found = self._send("GET", "/importErrors").json()
         return [f"{error['filename']}: {error['stack_trace']}" for error in found["import_errors"]]
 
     def paused(self) -> bool:

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-import requests
-
 from dev.airflow import Client
 from dev.memory import DATABASE
 from dev.processes import StackError
@@ -70,6 +68,6 @@ def _last_run(stack: Stack) -> str:
         return "not known: Airflow is away"
     try:
         runs = Client(stack.airflow.url, DAG).runs()
-    except (StackError, requests.RequestException) as error:
+    except StackError as error:
         return f"not known: {error}"
     return f"{runs[0]['state']}, {runs[0]['dag_run_id']}" if runs else f"{DAG} has not run yet"

@@ -81,4 +81,7 @@ class Service:
 
     def _post(self, customer: Mapping[str, object]) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        return requests.post(f"{self.url}/voucher", json=customer, headers=headers, timeout=30)
+        try:
+            return requests.post(f"{self.url}/voucher", json=customer, headers=headers, timeout=30)
+        except requests.RequestException as error:
+            raise StackError(f"POST {self.url}/voucher was not answered: {error}. See `make logs PART=api`") from None

@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 import re
 import signal
@@ -7,8 +8,10 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -18,10 +21,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from dev import notebooks, rotation, s3
-from dev.airflow import Airflow
+from dev.airflow import Airflow, Client
 from dev.ports import free_port
 from dev.postgres import Postgres
 from dev.processes import Process, Processes, StackError, born, until
+from dev.service import Service
 from dev.stack import Stack
 from dev.up import up
 from tests.conftest import ROOT, Bucket
@@ -556,6 +560,72 @@ def test_postgres_listens_on_this_machine_only(server: Postgres) -> None:
     ]
 
     assert [(each.family, tuple(each.laddr)) for each in listening] == [(socket.AF_INET, ("127.0.0.1", server.port))]
+
+
+class Busy(BaseHTTPRequestHandler):
+    """Airflow on a machine that is so busy that the first request to each address is not answered in time."""
+
+    server: "BusyServer"
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        self.server.seen.append((self.command, path))
+        if self.server.seen.count((self.command, path)) <= self.server.late:
+            self.server.ended.wait(20)
+            return
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = json.dumps({"access_token": "x", "dag_runs": [], "dag_run_id": "one"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """No line for each request."""
+
+
+class BusyServer(ThreadingHTTPServer):
+    def __init__(self, late: int) -> None:
+        super().__init__(("127.0.0.1", 0), Busy)
+        self.late, self.ended = late, threading.Event()
+        self.seen: list[tuple[str, str]] = []
+
+
+@contextlib.contextmanager
+def busy_airflow(late: int) -> Iterator[tuple[Client, BusyServer]]:
+    with BusyServer(late) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield Client(f"http://127.0.0.1:{server.server_port}", "Voucher_Select", seconds=0.3), server
+        finally:
+            server.ended.set()
+            server.shutdown()
+
+
+def test_an_airflow_that_answers_late_is_asked_again() -> None:
+    """Logging in, and what only reads."""
+    with busy_airflow(late=1) as (client, _):
+        assert client.runs() == []
+
+
+def test_a_run_is_not_started_twice_by_an_airflow_that_answers_late() -> None:
+    with busy_airflow(late=1) as (client, server):
+        with pytest.raises(StackError, match=r"Airflow on http://127.0.0.1:[0-9]+ does not answer"):
+            client.trigger()
+        assert server.seen.count(("POST", "/api/v2/dags/Voucher_Select/dagRuns")) == 1
+
+
+def test_an_airflow_that_never_answers_is_named() -> None:
+    """With what to do, and without a traceback."""
+    with busy_airflow(late=99) as (client, _), pytest.raises(StackError, match="make logs PART=airflow-api"):
+        client.known()
+
+
+def test_an_api_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="make logs PART=api"):
+        Service(tmp_path, free_port()).ask()
 
 
 @pytest.mark.parametrize("full", [False, True])
