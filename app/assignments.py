@@ -6,7 +6,7 @@ from flask import Response, current_app, request
 from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.utils import secure_filename
 
-from app import problems, rfc4180, tables
+from app import rfc4180, tables
 from app.cleaned import Cleaned, RowsElsewhereError, RowsGoneError, cleaned
 from app.log import RUN_HEADER
 from app.published import Published
@@ -34,9 +34,9 @@ blueprint = APIBlueprint(
     abp_tags=[tables.TAG],
     abp_responses=tables.refusals(
         *(tables.BAD_COUNTRY, tables.UNPUBLISHED, tables.AWAY, tables.UNKNOWN_COUNTRY, tables.UNKNOWN_RUN),
-        problems.too_many_downloads(TooManyDownloadsError()),
-        problems.rows_gone(RowsGoneError(tables.RUN_ID)),
-        problems.rows_elsewhere(RowsElsewhereError(tables.RUN_ID, "s3://bucket/cleaned/")),
+        TooManyDownloadsError(),
+        RowsGoneError(tables.RUN_ID),
+        RowsElsewhereError(tables.RUN_ID, "s3://bucket/cleaned/"),
     ),
 )
 

@@ -10,6 +10,7 @@ from flask import current_app, request, url_for
 
 from app import problems
 from app.customer import MEASURED, Customer
+from app.errors import CustomerError
 from app.explanation import Explanation
 from app.schemas import example
 from app.snapshot import Snapshot, UnknownCountryError
@@ -52,8 +53,8 @@ def trial(run: Snapshot, country_code: str, given: Mapping[str, str]) -> Trial:
     body = json.dumps({"country_code": country_code, "segment_name": kind, **needed}, ensure_ascii=False)
     try:
         _, told = answer(Customer.read(body.encode()), run, run.reference_day, explained=True)
-    except problems.OF_A_CUSTOMER as error:
-        problem = problems.HANDLERS[type(error)](error)
+    except CustomerError as error:
+        problem = problems.from_error(error)
         errors = {wrong.field: wrong.detail for wrong in problem.errors}
         return Trial(fields, errors=errors or {"": problem.detail})
     return Trial(fields, Explanation.model_validate_json(told), command=curl(body))

@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from http import HTTPStatus
 
 from sqlalchemy import select, text
 
 from app import models, rfc4180
+from app.errors import ApiError
 from app.reading import Reader, UnknownRunError
 from app.snapshot import UnknownCountryError
 from shared.countries import country_key, country_name
@@ -52,20 +54,32 @@ LINES = text(f"""
         WHERE {ROWS}) AS lines""")
 
 
-class RowsGoneError(LookupError):
-    """The run's partition was dropped, be it while it was read."""
+class RowsGoneError(ApiError):
+    """The run's partition was dropped, possibly while it was read."""
+
+    status = HTTPStatus.GONE
+    type = "rows-gone"
+    title = "The rows are gone"
 
     def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
-        super().__init__(run_id)
+        super().__init__(
+            f"The cleaned rows of run {run_id} are not kept any more; those of the last VOUCHER_KEEP_RUNS published "
+            "runs are. Its segments, rules and audits still stand."
+        )
 
 
-class RowsElsewhereError(LookupError):
-    """The run's rows are no rows of Postgres, but Parquet files under `uri`."""
+class RowsElsewhereError(ApiError):
+    """The run's rows are not in Postgres but in Parquet files under `uri`."""
+
+    status = HTTPStatus.NOT_FOUND
+    type = "rows-elsewhere"
+    title = "The rows lie elsewhere"
 
     def __init__(self, run_id: str, uri: str) -> None:
-        self.run_id, self.uri = run_id, uri
-        super().__init__(run_id, uri)
+        super().__init__(
+            f"The cleaned rows of run {run_id} are Parquet files under {uri}, as VOUCHER_ROWS said when they "
+            "were loaded; docs/growing.md tells how to read them. Its segments, rules and audits are here."
+        )
 
 
 @dataclass(frozen=True)

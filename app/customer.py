@@ -3,11 +3,12 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from app.errors import ApiError, BadValue, BadValuesError, CustomerError
 from app.settings import MAX_CUSTOMERS
 from shared.countries import is_blank
 from shared.times import OFFSET
@@ -16,28 +17,25 @@ ISO = re.compile(rf"\d{{4}}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|{O
 PLAIN = {"-- ::", "--T::"}  # each third character of 2018-05-03 10:30:00, from the fifth on
 
 
-class BrokenJSONError(Exception):
-    """The body is not the JSON that it should be; the message says why."""
+class BrokenJSONError(CustomerError):
+    """The body is not the JSON that it should be."""
+
+    status = HTTPStatus.BAD_REQUEST
+    type = "broken-json"
+    title = "The body cannot be read"
 
 
-class TooManyCustomersError(ValueError):
+class TooManyCustomersError(ApiError):
+    """More customers than a bulk request may have."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    type = "too-many-customers"
+    title = "Too many customers"
+
     def __init__(self, found: int) -> None:
-        super().__init__(f"A call may have {MAX_CUSTOMERS:,} customers, and this one has {found:,}.")
-
-
-@dataclass(frozen=True)
-class BadValue:
-    """What is wrong with a field. `given` is empty when the field was missing, else it holds the one value sent."""
-
-    field: str
-    detail: str
-    given: tuple[Any, ...] = ()
-
-
-class BadValuesError(ValueError):
-    def __init__(self, *values: BadValue) -> None:
-        self.values = values
-        super().__init__(", ".join(value.field for value in values))
+        super().__init__(
+            f"A call may have {MAX_CUSTOMERS:,} customers, and this one has {found:,}. Send them in several calls."
+        )
 
 
 def text(value: object) -> str:

@@ -1,9 +1,11 @@
 """How the service connects to Postgres. Called by create_app and `reading`."""
 
+from http import HTTPStatus
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 
+from app.errors import ApiError
 from shared import postgres
 from shared.postgres import Address
 
@@ -14,6 +16,21 @@ SETTINGS = {
     "datestyle": "ISO",
     "statement_timeout": "10s",
 }
+
+
+class DatabaseAwayError(ApiError):
+    """Postgres does not answer, or refuses to."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    type = "database-away"
+    title = "The database is away"
+    retry_after = 5
+
+    def __init__(
+        self,
+        detail: str = "Postgres does not answer. /voucher and /segments answer from memory; for this, try again.",
+    ) -> None:
+        super().__init__(detail)
 
 
 def options(address: Address) -> dict[str, Any]:

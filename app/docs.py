@@ -16,6 +16,7 @@ from flask_openapi3_swagger.plugins import RegisterPlugin as Swagger  # type: ig
 from werkzeug.wrappers import Response as Redirect
 
 from app import keys, problems, queries
+from app.errors import ApiError
 from app.log import REQUEST_HEADER, RUN_HEADER
 from app.schemas import COMPONENTS, describe
 from app.settings import MAX_BULK_BYTES, MAX_CUSTOMERS
@@ -52,11 +53,12 @@ POLICY = (
 LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"  # in ReDoc's bundle
 
 
-def answers(*examples: problems.Problem) -> ResponseDict:
-    """What an operation may answer with, by status, each with its example, or with several."""
+def answers(*examples: ApiError | problems.Problem) -> ResponseDict:
+    """Document the problems that an operation may respond with, by status, each with its example."""
     by_status: dict[int, list[problems.Problem]] = {}
     for example in examples:
-        by_status.setdefault(example.status, []).append(example)
+        problem = problems.from_error(example) if isinstance(example, ApiError) else example
+        by_status.setdefault(problem.status, []).append(problem)
     return {
         status: {
             "description": "; or ".join(example.title for example in alike),

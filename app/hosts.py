@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from app import problems
+from app.errors import echo
 
 HOST = re.compile(r"(?P<name>[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?P<port>:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
 # Last labels that nobody can register: RFC 6761, RFC 6762 with its appendix G, .internal by ICANN; svc of Kubernetes.
@@ -39,7 +40,7 @@ class Hosts:
     def _judge(self, host: str) -> problems.Problem | None:
         found = HOST.fullmatch(host)
         if not found:
-            return problems.refused(HTTPStatus.BAD_REQUEST, f"Host {problems.shown(host)!r} is not a host's name.")
+            return problems.refused(HTTPStatus.BAD_REQUEST, f"Host {echo(host)!r} is not a host's name.")
         name = found["name"].lower().rstrip(".")
         if self._names is None or name in self._names or not is_public(name):
             return None

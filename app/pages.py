@@ -13,9 +13,9 @@ from typing import Any
 from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
 
 from app import board, past
+from app.database import DatabaseAwayError
 from app.health import Health, look
 from app.published import Published
-from app.reading import DatabaseAwayError
 from app.settings import Settings
 from app.snapshot import Snapshot, UnknownCountryError
 from shared.addresses import shown

@@ -5,13 +5,16 @@ import time
 import traceback
 from dataclasses import fields
 from datetime import date, datetime
+from http import HTTPStatus
 
 import structlog
 from sqlalchemy import Connection, Engine, Row, select
 from sqlalchemy.exc import MultipleResultsFound, ProgrammingError, SQLAlchemyError
 
 from app import models
-from app.snapshot import NothingPublishedError, Segment, Snapshot
+from app.database import DatabaseAwayError
+from app.errors import ApiError
+from app.snapshot import Segment, Snapshot
 from shared import sqlstates
 from shared.postgres import Address
 
@@ -27,6 +30,19 @@ CURRENT = select(
 ).join(models.Run)
 SCHEMA_VERSION = select(models.SchemaVersion.version_num)
 SEGMENTS = select(*(getattr(models.Segment, column.name) for column in fields(Segment)))
+
+
+class NothingPublishedError(ApiError):
+    """Postgres says that no run is published."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    type = "nothing-published"
+    title = "Nothing published yet"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No run is published yet. Switch on the DAG Voucher_Select in Airflow; its first run is served at once."
+        )
 
 
 class Published:
@@ -48,9 +64,14 @@ class Published:
         self.schema_version: str | None = None  # None when it could not be read, or never was
 
     def require(self) -> Snapshot:
-        """Raises NothingPublishedError, which says whether that is known or Postgres could not be asked."""
+        """Raises NothingPublishedError, or DatabaseAwayError if no run could be read yet."""
         if self.snapshot is None:
-            raise NothingPublishedError(self.happened)
+            if self.happened:
+                raise DatabaseAwayError(
+                    f"No run could be read yet: {self.happened}. The log says what to do; this server tries again by "
+                    "itself."
+                )
+            raise NothingPublishedError
         return self.snapshot
 
     @property

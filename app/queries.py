@@ -17,7 +17,8 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from app.customer import SPELLINGS, TEXT, BadValue, BadValuesError, text
+from app.customer import SPELLINGS, TEXT, text
+from app.errors import BadValue, BadValuesError
 
 RUN_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 

@@ -4,6 +4,7 @@ Called by `runs`, `rules` and `assignments`.
 """
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -12,6 +13,8 @@ from sqlalchemy import Executable, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import database
+from app.database import DatabaseAwayError
+from app.errors import ApiError, echo
 from app.published import Published
 from shared import sqlstates
 from shared.postgres import Address
@@ -19,16 +22,15 @@ from shared.postgres import Address
 log = structlog.get_logger()
 
 
-class DatabaseAwayError(Exception):
-    """Postgres does not answer, or refuses to."""
+class UnknownRunError(ApiError):
+    """There is no such run, or it was never published."""
 
-    retry_after = 5
+    status = HTTPStatus.NOT_FOUND
+    type = "unknown-run"
+    title = "Unknown run"
 
-
-class UnknownRunError(LookupError):
-    def __init__(self, run_id: str, detail: str = "is not on record") -> None:
-        self.run_id, self.detail = run_id, detail
-        super().__init__(f"{run_id} {detail}")
+    def __init__(self, run_id: str, reason: str = "is not on record") -> None:
+        super().__init__(f"Run {echo(run_id)!r} {reason}. /runs lists those that there are.")
 
 
 class Reader:

@@ -8,36 +8,46 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
+from http import HTTPStatus
 from string import punctuation
 from types import MappingProxyType
 from typing import Literal
 from urllib.parse import quote
 
+from app.errors import BadValue, BadValuesError, CustomerError, echo
 from shared.countries import country_key
 
 
-class NothingPublishedError(LookupError):
-    """No run is published, or none could be read yet: `happened` says why, '' where Postgres said there is none."""
+class UnknownKindError(BadValuesError):
+    """The run has no segments of this kind."""
 
-    def __init__(self, happened: str = "") -> None:
-        self.happened = happened
-        super().__init__(happened)
-
-
-class UnknownKindError(LookupError):
     def __init__(self, segment_name: str, known: Iterable[str]) -> None:
-        self.segment_name, self.known = segment_name, tuple(known)
-        super().__init__(segment_name)
+        super().__init__(BadValue("segment_name", f"must be one of {', '.join(known)}", (segment_name,)))
 
 
-class UnknownCountryError(LookupError):
+class UnknownCountryError(CustomerError):
+    """The run has no answer for this country. `known` are those that it has one for, most rows first."""
+
+    status = HTTPStatus.NOT_FOUND
+    type = "unknown-country"
+    title = "Unknown country"
+
     def __init__(self, country_code: str, known: Iterable[str]) -> None:
-        self.country_code, self.known = country_code, tuple(known)
-        super().__init__(country_code)
+        detail = f"There is no voucher for country_code {echo(country_code)!r}. /segments lists the countries."
+        super().__init__(detail, known=list(known))
+        self.country_code = country_code
 
 
-class NoSegmentError(LookupError):
-    """The published segments do not cover the customer: no fault of the request."""
+class NoSegmentError(CustomerError):
+    """The published segments do not cover the customer, which is no fault of the request."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    type = "no-segment"
+    title = "No segment for this customer"
+
+    def __init__(self, reason: str) -> None:
+        detail = "The published segments do not cover this customer. The log says what is amiss with them."
+        super().__init__(detail, reason=reason)
 
 
 @dataclass(frozen=True)

@@ -9,32 +9,49 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterator
+from http import HTTPStatus
 
 import structlog
+
+from app.errors import ApiError
 
 log = structlog.get_logger()
 
 
-class TooManyDownloadsError(Exception):
+class TooManyDownloadsError(ApiError):
     """Every place is taken."""
 
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    type = "too-many-downloads"
+    title = "Too many downloads"
     retry_after = 10
+
+    def __init__(self) -> None:
+        super().__init__("As many downloads are under way as may be at once. Try again when one has ended.")
 
 
 class TooSlowError(Exception):
     """The download takes longer than any may."""
 
 
-class TooManyCallsError(Exception):
+class TooManyCallsError(ApiError):
     """Every place is taken, and none became free in time."""
 
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    type = "too-many-calls"
+    title = "Too many bulk calls"
     retry_after = 10
+
+    def __init__(self) -> None:
+        super().__init__(
+            "As many bulk calls are under way as may be at once. Try again later, or send fewer at a time."
+        )
 
 
 class Places:
     """So many at once in this process; one more waits up to `patience` seconds for its place."""
 
-    def __init__(self, number: int, error: type[Exception], patience: float = 0) -> None:
+    def __init__(self, number: int, error: Callable[[], ApiError], patience: float = 0) -> None:
         self._free = threading.BoundedSemaphore(number)
         self._error = error
         self._patience = patience
@@ -43,7 +60,7 @@ class Places:
     def one(self) -> Iterator[None]:
         """Raises the error that was given if there is no place."""
         if not self._free.acquire(timeout=self._patience):
-            raise self._error
+            raise self._error()
         try:
             yield
         finally:

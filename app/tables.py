@@ -7,23 +7,25 @@ from flask_openapi3.models.tag import Tag
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel
 
-from app import docs, problems, rfc4180
-from app.customer import BadValue, BadValuesError
+from app import docs, rfc4180
+from app.database import DatabaseAwayError
+from app.errors import ApiError, BadValue, BadValuesError
 from app.log import RUN_HEADER
-from app.reading import DatabaseAwayError, UnknownRunError
-from app.snapshot import NothingPublishedError, UnknownCountryError
+from app.published import NothingPublishedError
+from app.reading import UnknownRunError
+from app.snapshot import UnknownCountryError
 
 TAG = Tag(name="Tables")
 RUN_ID = "8d5ff2c3a1b4e697"  # of the examples
 RUN_HEADERS = {RUN_HEADER: {"description": "The run that was read", "schema": {"type": "string"}}}
 
-BAD_COUNTRY = problems.bad_values(BadValuesError(BadValue("country", "must be text, and not blank", ("",))))
-BAD_RUN = problems.bad_values(BadValuesError(BadValue("run", "must be a run's id, 16 digits from 0 to f", ("x",))))
-BAD_LIMIT = problems.bad_values(BadValuesError(BadValue("limit", "must be a whole number from 1 to 100", ("0",))))
-UNPUBLISHED = problems.nothing_published(NothingPublishedError())
-UNKNOWN_COUNTRY = problems.unknown_country(UnknownCountryError("Atlantis", ["Peru"]))
-UNKNOWN_RUN = problems.unknown_run(UnknownRunError(RUN_ID))
-AWAY = problems.database_away(DatabaseAwayError())
+BAD_COUNTRY = BadValuesError(BadValue("country", "must be text, and not blank", ("",)))
+BAD_RUN = BadValuesError(BadValue("run", "must be a run's id, 16 digits from 0 to f", ("x",)))
+BAD_LIMIT = BadValuesError(BadValue("limit", "must be a whole number from 1 to 100", ("0",)))
+UNPUBLISHED = NothingPublishedError()
+UNKNOWN_COUNTRY = UnknownCountryError("Atlantis", ["Peru"])
+UNKNOWN_RUN = UnknownRunError(RUN_ID)
+AWAY = DatabaseAwayError()
 
 
 def json_answer(body: BaseModel, run_id: str | None = None) -> Response:
@@ -50,6 +52,6 @@ def csv_shown(example: str, description: str, headers: dict[str, Any] = RUN_HEAD
     return {"description": description, "headers": headers, "content": csv_content(example)}
 
 
-def refusals(*examples: problems.Problem) -> ResponseDict:
+def refusals(*examples: ApiError) -> ResponseDict:
     """What a table's operation is refused with; the fault may be on this side, too."""
     return docs.answers(*examples) | docs.INTERNAL_ERROR

@@ -9,8 +9,8 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from app import problems
-from app.customer import MEASURED, BadValue, BadValuesError, Customer
+from app.customer import MEASURED, Customer
+from app.errors import BadValue, BadValuesError, echo
 from app.explanation import explain
 from app.log import RUN_HEADER
 from app.published import Published
@@ -62,7 +62,7 @@ def voucher() -> Response:
 
 
 def respond(customer: Customer, published: Published, explained: bool = False) -> tuple[bytes, list[tuple[str, str]]]:
-    """Body and headers of a 200, for this route and for `fast`. Raises NothingPublishedError and as `answer`."""
+    """Body and headers of a 200, for this route and for `fast`. Raises as `Published.require` and `answer`."""
     snapshot = published.require()
     row, found = answer(customer, snapshot, snapshot.reference_day, explained)
     content = b"%b\n" % found
@@ -107,12 +107,10 @@ def _check_encoding() -> None:
     """Raise UnsupportedMediaType if the client says that the body is compressed, or is not UTF-8."""
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        raise UnsupportedMediaType(
-            f"Send the body as it is: Content-Encoding {problems.shown(encoding)!r} is not read."
-        )
+        raise UnsupportedMediaType(f"Send the body as it is: Content-Encoding {echo(encoding)!r} is not read.")
     charset = request.mimetype_params.get("charset", "utf-8")
     if charset.lower() not in UTF_8:
-        raise UnsupportedMediaType(f"Send the body as UTF-8: charset {problems.shown(charset)!r} is not read.")
+        raise UnsupportedMediaType(f"Send the body as UTF-8: charset {echo(charset)!r} is not read.")
 
 
 def wants_explanation() -> bool:

@@ -8,35 +8,34 @@ from flask import Response, request
 from flask_openapi3.types import ResponseDict
 
 from app import problems
-from app.customer import BadValue, BadValuesError, BrokenJSONError, TooManyCustomersError
+from app.customer import BrokenJSONError, TooManyCustomersError
 from app.docs import INTERNAL_ERROR, answers
+from app.errors import BadValue, BadValuesError
 from app.explanation import Answer, Explanation
 from app.log import RUN_HEADER
+from app.published import NothingPublishedError
 from app.schemas import NDJSON, lines, ref
 from app.settings import MAX_BODY_BYTES, MAX_BULK_BYTES, MAX_CUSTOMERS
-from app.snapshot import NothingPublishedError, UnknownCountryError, UnknownKindError
+from app.snapshot import UnknownCountryError, UnknownKindError
 from app.streams import TooManyCallsError
 
 SEGMENT_HEADER = "Voucher-Segment"  # kind and segment, beside log.RUN_HEADER
 OLD_PATH = "/segmentation-voucher/"
 DEPRECATED = int(datetime(2026, 11, 26, tzinfo=UTC).timestamp())  # since when OLD_PATH is
 
-BAD_VALUE = problems.bad_values(BadValuesError(BadValue("total_orders", "must be a whole number, 0 or more", (2.5,))))
+BAD_VALUE = BadValuesError(BadValue("total_orders", "must be a whole number, 0 or more", (2.5,)))
 NO_JSON = BrokenJSONError("The body is not JSON: Expecting value: line 1 column 18 (char 17).")
-NOTHING_PUBLISHED = problems.nothing_published(NothingPublishedError())
-BAD_EXPLAIN = problems.bad_values(
-    BadValuesError(BadValue("explain", "must be true or false, 1 or 0, and once", ("y",)))
-)
+BAD_EXPLAIN = BadValuesError(BadValue("explain", "must be true or false, 1 or 0, and once", ("y",)))
 VOUCHER_PROBLEMS: ResponseDict = {
     **answers(
         problems.refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
         problems.refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, most_bytes=MAX_BODY_BYTES),
-        problems.broken_json(NO_JSON),
+        NO_JSON,
         BAD_VALUE,
-        problems.unknown_kind(UnknownKindError("vip_segment", ["frequent_segment", "recency_segment"])),
+        UnknownKindError("vip_segment", ["frequent_segment", "recency_segment"]),
         BAD_EXPLAIN,
-        NOTHING_PUBLISHED,
-        problems.unknown_country(UnknownCountryError("Atlantis", ["Peru"])),
+        NothingPublishedError(),
+        UnknownCountryError("Atlantis", ["Peru"]),
     ),
     **INTERNAL_ERROR,
 }
@@ -46,12 +45,12 @@ NO_CUSTOMERS = (
 VOUCHERS_PROBLEMS: ResponseDict = {
     **answers(
         problems.refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, NO_CUSTOMERS),
-        problems.too_many_customers(TooManyCustomersError(MAX_CUSTOMERS + 1)),
+        TooManyCustomersError(MAX_CUSTOMERS + 1),
         problems.refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, most_bytes=MAX_BULK_BYTES),
-        problems.broken_json(NO_JSON),
+        NO_JSON,
         BAD_EXPLAIN,
-        NOTHING_PUBLISHED,
-        problems.too_many_calls(TooManyCallsError()),
+        NothingPublishedError(),
+        TooManyCallsError(),
     ),
     **INTERNAL_ERROR,
 }
@@ -106,7 +105,7 @@ VOUCHER: dict[str, Any] = {
 }
 VOUCHER_ANSWER: ResponseDict = {200: VOUCHER}
 OLD_VOUCHER_ANSWER: ResponseDict = {200: VOUCHER | {"headers": RUN_AND_SEGMENT | DEPRECATION}}
-ANSWERS = [AMOUNT.model_dump(mode="json"), BAD_VALUE.model_dump(exclude_unset=True)]
+ANSWERS = [AMOUNT.model_dump(mode="json"), problems.from_error(BAD_VALUE).model_dump(exclude_unset=True)]
 VOUCHERS_ANSWER: ResponseDict = {
     200: {
         "description": "For each customer an answer or a problem",

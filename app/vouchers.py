@@ -11,6 +11,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from app import problems
 from app.customer import BrokenJSONError, Customer, TooManyCustomersError, parsed
+from app.errors import CustomerError
 from app.log import RUN_HEADER
 from app.published import Published
 from app.schemas import NDJSON
@@ -95,8 +96,8 @@ def _answers(given: Sequence[Any], read: Callable[[Any], Customer], snapshot: Sn
     def told(one: Any) -> bytes:
         try:
             return answer(read(one), snapshot, day, explained)[1]
-        except problems.OF_A_CUSTOMER as error:
-            problem = problems.told(problems.HANDLERS[type(error)](error), left_out)
+        except CustomerError as error:
+            problem = problems.to_json(problems.from_error(error), left_out)
             if isinstance(error, UnknownCountryError):
                 left_out.add("known")
             return problem

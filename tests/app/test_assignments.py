@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app.cleaned import RowsGoneError
-from app.reading import DatabaseAwayError
+from app.database import DatabaseAwayError
 from app.streams import TooSlowError
 from dev.postgres import Postgres
 from dev.processes import until
