@@ -8,7 +8,7 @@ import tempfile
 import structlog
 from flask import Flask
 
-from app import connections, create_app, inflight, leaving, log
+from app import create_app, inflight, log, shutdown, sockets
 from app.settings import Settings
 from shared import environment
 from shared.environment import SettingsError
@@ -46,14 +46,14 @@ def command(host: str, port: int, workers: int, factory: str = FACTORY) -> list[
 
 
 def worker() -> Flask:
-    """The app of one worker process, which leaves gently, and waits for nobody who stalls."""
-    leaving.prepare()
+    """Return the app of one worker process, with graceful shutdown and a watch for stalled clients."""
+    shutdown.block_sigterm()
     app = create_app()
-    farewell = leaving.Farewell(app.wsgi_app)
-    in_flight = inflight.InFlight(farewell)
+    closing = shutdown.CloseConnections(app.wsgi_app)
+    in_flight = inflight.InFlight(closing)
     app.wsgi_app = in_flight  # type: ignore[method-assign]
-    leaving.follow(farewell)
-    connections.watch(in_flight)
+    shutdown.wait_for_sigterm(closing)
+    sockets.watch(in_flight)
     return app
 
 

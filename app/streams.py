@@ -1,6 +1,6 @@
 """How many downloads and bulk calls there are at once, and how a download ends. Called by `assignments`, `vouchers`.
 
-granian gives every response a thread of its own until its last byte is taken. So places are few; `connections` ends
+granian gives every response a thread of its own until its last byte is taken. So places are few; `sockets` ends
 those of readers that stall.
 """
 

@@ -4,7 +4,7 @@ import os
 
 from flask import Flask
 
-from app import connections, create_app
+from app import create_app, sockets
 from app.inflight import InFlight
 from app.settings import Settings, database_url
 
@@ -13,5 +13,5 @@ def new_app() -> Flask:
     app = create_app(Settings(database_url(os.environ["API_DATABASE_URL"]), downloads=2))
     in_flight = InFlight(app.wsgi_app)
     app.wsgi_app = in_flight  # type: ignore[method-assign]
-    connections.watch(in_flight, stalled=1)
+    sockets.watch(in_flight, stalled=1)
     return app

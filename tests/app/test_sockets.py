@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app import connections
+from app import sockets
 from dev.processes import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its sockets")
@@ -26,12 +26,12 @@ def connect(listener: socket.socket, seconds: float = 5) -> socket.socket:
 
 
 def clients(listener: socket.socket) -> list[tuple[str, int]]:
-    """The addresses of those who are connected to it, as `connections` finds them."""
+    """The addresses of those who are connected to it, as `sockets` finds them."""
     return clients_of(listener.getsockname()[1])
 
 
 def clients_of(port: int) -> list[tuple[str, int]]:
-    return [found.getpeername()[:2] for found in connections.clients({port})]
+    return [found.getpeername()[:2] for found in sockets.clients({port})]
 
 
 def test_clients_are_the_connections_that_were_accepted(listener: socket.socket) -> None:
@@ -51,7 +51,7 @@ def test_to_look_at_a_connection_leaves_it_open(listener: socket.socket) -> None
         with accepted:
             for _ in range(3):
                 clients(listener)
-                connections.end_stalled(60, 120)
+                sockets.end_stalled(60, 120)
             accepted.sendall(b"still here")
             assert client.recv(100) == b"still here"
 
@@ -63,7 +63,7 @@ def test_newcomers_are_refused_and_nobody_else_is(listener: socket.socket) -> No
         accepted, _ = listener.accept()
         with accepted:
             before = clients_of(address[1])
-            connections.refuse_new()
+            sockets.stop_listening()
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(address, timeout=5)
             assert clients_of(address[1]) == before != []
@@ -78,7 +78,7 @@ def test_who_waits_to_be_accepted_is_not_reset(listener: socket.socket) -> None:
     server = threading.Timer(0.1, lambda: accepted.append(listener.accept()[0]))
     with connect(listener) as waiting:
         server.start()
-        connections.refuse_new()
+        sockets.stop_listening()
         server.join()
         with accepted[0]:
             waiting.sendall(b"a request")
@@ -87,8 +87,8 @@ def test_who_waits_to_be_accepted_is_not_reset(listener: socket.socket) -> None:
 
 def test_newcomers_go_to_another_process_that_shares_the_port() -> None:
     """As those of a worker that is replaced: none is refused."""
-    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as leaving:
-        address = leaving.getsockname()
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as stopping:
+        address = stopping.getsockname()
         program = (
             "import socket, sys;"
             f"other = socket.create_server({address}, backlog=100, reuse_port=True);"
@@ -99,7 +99,7 @@ def test_newcomers_go_to_another_process_that_shares_the_port() -> None:
             assert other.stdout
             assert other.stdin
             other.stdout.readline()
-            connections.refuse_new()
+            sockets.stop_listening()
             for _ in range(20):
                 socket.create_connection(address, timeout=5).close()
             other.stdin.close()
@@ -113,7 +113,7 @@ def test_a_connection_on_which_nothing_happens_is_ended(listener: socket.socket)
 
             def ended() -> bool:
                 used.sendall(b"x")
-                return connections.end_stalled(0.5, 60) > 0
+                return sockets.end_stalled(0.5, 60) > 0
 
             assert until(ended, 10)
             assert (stalled.recv(1), first.recv(1)) == (b"", b"")
@@ -129,7 +129,7 @@ def test_a_reader_who_takes_nothing_has_stalled(listener: socket.socket) -> None
             with pytest.raises(BlockingIOError):
                 while True:
                     accepted.send(b"x" * 65536)
-            assert until(lambda: connections.end_stalled(0.5, 60) > 0, 10)
+            assert until(lambda: sockets.end_stalled(0.5, 60) > 0, 10)
             with pytest.raises(BrokenPipeError):
                 accepted.send(b"x")
 
@@ -142,7 +142,7 @@ def test_a_sender_that_comes_to_no_end_is_ended(listener: socket.socket) -> None
         def ended() -> bool:
             dripping.sendall(b"x")
             accepted.recv(10)
-            return connections.end_stalled(60, 0.5) > 0
+            return sockets.end_stalled(60, 0.5) > 0
 
         with accepted:
             assert until(ended, 10, every=0.05)
@@ -158,6 +158,6 @@ def test_who_is_kept_waiting_is_not_ended(listener: socket.socket) -> None:
             with pytest.raises(BlockingIOError):
                 while True:
                     second.send(b"x" * 65536)
-            assert until(lambda: connections.end_stalled(0.5, 60, waiting=True) > 0, 10)
+            assert until(lambda: sockets.end_stalled(0.5, 60, waiting=True) > 0, 10)
             first.sendall(b"an answer")
             assert waiting.recv(100) == b"an answer"

@@ -1,7 +1,6 @@
-"""The server's TCP sockets in this process, found with the kernel: granian keeps them to itself. Used by `server`
-and `leaving`.
+"""The TCP sockets of the server in this process, as the kernel lists them: granian does not expose its own.
 
-Only Linux reports so much; elsewhere none are found.
+Used by `server` and `shutdown`. On other systems than Linux, no sockets are found.
 """
 
 import fcntl
@@ -22,10 +21,10 @@ from app.inflight import InFlight
 
 log = structlog.get_logger()
 
-STALLED = 60.0  # seconds without a byte, while the client is waited for; granian has no limit of its own
-SLOW = 120.0  # seconds for a body, however steadily it drips: 4 MiB at 300 kbit/s
+STALLED = 60.0  # seconds without a byte while the server waits for the client; granian has no such limit
+SLOW = 120.0  # seconds for a body, however steadily it arrives: 4 MiB at 300 kbit/s
 LISTENING = socket.SO_ACCEPTCONN if sys.platform == "linux" else 30
-QUEUE_SECONDS = 0.5  # at most, until the server has accepted who waits; it takes milliseconds
+QUEUE_SECONDS = 0.5  # at most, until the server has accepted the clients in the queue; it takes milliseconds
 QUEUED = 24  # tcpi_unacked of struct tcp_info: of a listening socket, how many wait to be accepted
 TCP_INFO_BYTES, LAST_SENT, LAST_RECEIVED = 60, 44, 52  # of struct tcp_info: how many milliseconds ago
 
@@ -36,23 +35,23 @@ def ports() -> frozenset[int]:
 
 
 def clients(ports: Collection[int]) -> Iterator[socket.socket]:
-    """A duplicate, closed after its turn, of each connection that was accepted on these ports and is still held."""
+    """Yield a duplicate of each open connection on these ports. It is closed when the next one is yielded."""
     return (found for _, found in _sockets() if found.getsockname()[1] in ports and _has_peer(found))
 
 
-def refuse_new() -> None:
-    """Close the listening sockets: newcomers go to the other workers or are refused, accepted clients are still served.
+def stop_listening() -> None:
+    """Close the listening sockets. New clients get another worker or are refused, connected ones are still served.
 
-    A socket that nobody connects to replaces each one, because the server still holds its file descriptor.
+    Another socket takes the file descriptor of each one, because granian goes on using the descriptor.
     """
     for number, duplicate in _listeners():
         duplicate.close()  # else the socket would stay open
-        with socket.create_server(("127.0.0.1", 0)) as nobody, _borrowed(number) as listener:
+        with socket.create_server(("127.0.0.1", 0)) as unused, _borrowed(number) as listener:
             deadline = time.monotonic() + QUEUE_SECONDS
             while _queued(listener) and time.monotonic() < deadline:
                 time.sleep(0.001)
-            # At once: whoever connects between the two calls is reset.
-            os.dup2(nobody.fileno(), number, inheritable=False)
+            # Immediately, because a client that connects between the two calls is reset.
+            os.dup2(unused.fileno(), number, inheritable=False)
 
 
 def watch(in_flight: InFlight, stalled: float = STALLED, slow: float = SLOW) -> None:
@@ -75,15 +74,15 @@ def watch(in_flight: InFlight, stalled: float = STALLED, slow: float = SLOW) -> 
 
 
 def end_stalled(stalled: float, slow: float, waiting: bool = False) -> int:
-    """End the connections of clients that keep the server waiting, and return how many there were.
+    """Close the connections of clients that keep the server waiting, and return how many there were.
 
-    Those are clients that have sent and taken nothing for `stalled` seconds, and those that have been sending for
-    `slow` seconds without getting an answer. TCP cannot tell them from clients that are kept waiting by the server:
-    while there are such (`waiting`), only clients that do not take what is sent to them are ended.
+    Those are clients that have sent and received nothing for `stalled` seconds, and clients that have been sending for
+    `slow` seconds without a response. TCP cannot tell them from clients that wait for the server: while there are any
+    (`waiting`), only clients that do not read what was sent are disconnected.
     """
     ended = 0
     for client in clients(ports()):
-        with suppress(OSError):  # its client was faster
+        with suppress(OSError):  # the client has closed it
             info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
             sent, received = (struct.unpack_from("I", info, offset)[0] / 1000 for offset in (LAST_SENT, LAST_RECEIVED))
             untaken = any(fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)))
@@ -95,7 +94,7 @@ def end_stalled(stalled: float, slow: float, waiting: bool = False) -> int:
 
 @contextmanager
 def _borrowed(number: int) -> Iterator[socket.socket]:
-    """The socket of a file descriptor that somebody else closes."""
+    """Yield the socket of a file descriptor without closing it."""
     found = socket.socket(fileno=number)
     try:
         yield found
@@ -114,7 +113,7 @@ def _listeners() -> Iterator[tuple[int, socket.socket]]:
 
 
 def _has_peer(found: socket.socket) -> bool:
-    """Whether it is connected. A listening socket is not, nor one that granian binds and its workers inherit."""
+    """Whether it is connected. Listening sockets are not, nor those that granian's main process has bound."""
     try:
         return bool(found.getpeername())
     except OSError:
@@ -126,7 +125,7 @@ def _listens(found: socket.socket) -> bool:
 
 
 def _sockets() -> Iterator[tuple[int, socket.socket]]:
-    """The file descriptor of each, and a duplicate that is closed after its turn."""
+    """Yield each file descriptor and a duplicate of its socket. It is closed when the next one is yielded."""
     for number in map(int, os.listdir("/proc/self/fd") if sys.platform == "linux" else ()):  # noqa: PTH208
         with suppress(OSError):  # closed since it was listed
             if not stat.S_ISSOCK(os.fstat(number).st_mode):
