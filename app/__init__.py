@@ -5,37 +5,26 @@ import os
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import (
-    assignments,
-    database,
-    docs,
-    fast,
-    health,
-    hosts,
-    log,
-    metrics,
-    pages,
-    problems,
-    rules,
-    runs,
-    segments,
-    voucher,
-    vouchers,
-)
-from app.headers import SecurityHeaders
-from app.keys import ApiKeys
-from app.models import db
-from app.published import Published
-from app.reading import Reader
+from app import document
+from app.page.routes import blueprint as page
+from app.published import database
+from app.published.models import db
+from app.published.reader import Reader
+from app.published.refresher import Published
+from app.reports import assignments, rules, runs, segments
 from app.settings import BULK_CALLS, BULK_PATIENCE, MAX_BODY_BYTES, Settings
-from app.streams import Places, TooManyCallsError, TooManyDownloadsError
+from app.voucher import bulk, fast_path, routes
+from app.web import health, hosts, metrics, problems, request_log
+from app.web.headers import SecurityHeaders
+from app.web.keys import ApiKeys
+from app.web.streams import Places, TooManyCallsError, TooManyDownloadsError
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Raises SettingsError. An unreachable database does not prevent the start."""
-    log.configure()
+    request_log.configure()
     settings = settings or Settings.from_environment(os.environ)
-    app = docs.new_app(__name__, health.VERSION)
+    app = document.new_app(__name__, health.VERSION)
     app.config.from_mapping(
         SQLALCHEMY_DATABASE_URI=database.URL,
         SQLALCHEMY_ENGINE_OPTIONS=database.options(settings.database_url),
@@ -44,14 +33,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["settings"] = settings
     problems.init_app(app)
     db.init_app(app)
-    docs.init_app(app)
-    app.register_api(voucher.blueprint)
-    app.register_api(vouchers.blueprint)
+    document.init_app(app)
+    app.register_api(routes.blueprint)
+    app.register_api(bulk.blueprint)
     for tables in (segments, rules, runs, assignments):
         app.register_api(tables.blueprint)
     app.register_api(health.blueprint)
     app.register_api(metrics.blueprint)
-    app.register_blueprint(pages.blueprint)
+    app.register_blueprint(page)
     with app.app_context():
         engine = database.prepared(db.engine, settings.database_url)
     published = app.extensions["published"] = Published(engine, settings.database_url, settings.poll_seconds)
@@ -67,11 +56,11 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=0, x_proto=count, x_host=count, x_port=0, x_prefix=count
         )
-    app.wsgi_app = fast.FastVoucher(app.wsgi_app, published)  # type: ignore[method-assign]
+    app.wsgi_app = fast_path.FastVoucher(app.wsgi_app, published)  # type: ignore[method-assign]
     if settings.api_keys:
         app.wsgi_app = ApiKeys(app.wsgi_app, settings.api_keys)  # type: ignore[method-assign]
     names = None if settings.api_keys else settings.hosts
     app.wsgi_app = hosts.Hosts(app.wsgi_app, names)  # type: ignore[method-assign]
     app.wsgi_app = SecurityHeaders(app.wsgi_app, settings.cors_origins)  # type: ignore[method-assign]
-    app.wsgi_app = log.RequestLog(app.wsgi_app, requests)  # type: ignore[method-assign]
+    app.wsgi_app = request_log.RequestLog(app.wsgi_app, requests)  # type: ignore[method-assign]
     return app

@@ -1,6 +1,6 @@
-"""`python -m app` serves the API: see `server`."""
+"""`python -m app` serves the API: see `server.workers`."""
 
-from app.server import main
+from app.server.workers import main
 
 if __name__ == "__main__":
     main()

@@ -38,7 +38,7 @@ class Settings:
     hosts: tuple[str, ...] = ()  # public names of the service; needed only while there are no keys
     trusted_proxies: int = 0  # how many stand in front, whose X-Forwarded- headers tell what the client asked
     airflow_url: str = ""  # where the page's links to Airflow lead; empty: it has none
-    workers: int = 2  # processes; read by `server`
+    workers: int = 2  # processes; read by `server.workers`
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":

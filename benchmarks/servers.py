@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import requests
 
-from app.server import command
+from app.server.workers import command
 from benchmarks.load import Caller
 from benchmarks.published import Customer
 from dev.ports import free_port

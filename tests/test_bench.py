@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.server import command
+from app.server.workers import command
 from benchmarks import __main__ as command_line
 from benchmarks import load, pace
 from benchmarks.published import Published

@@ -4,8 +4,9 @@ import os
 
 from flask import Flask
 
-from app import create_app, sockets
-from app.inflight import InFlight
+from app import create_app
+from app.server import sockets
+from app.server.inflight import InFlight
 from app.settings import Settings, database_url
 
 

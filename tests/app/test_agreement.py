@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from app.models import db
+from app.published.models import db
 from tests.app.conftest import Ask
 
 ANSWER = text("""

@@ -14,9 +14,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app.cleaned import RowsGoneError
-from app.database import DatabaseAwayError
-from app.streams import TooSlowError
+from app.published.database import DatabaseAwayError
+from app.reports.downloads import RowsGoneError
+from app.web.streams import TooSlowError
 from dev.postgres import Postgres
 from dev.processes import until
 from tests.app.cleaned_rows import CleanedRows

@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 from flask.testing import FlaskClient
 
-from app.explanation import because
-from app.snapshot import Segment
+from app.published.snapshot import Segment
+from app.voucher.explanation import because
 from tests.app.conftest import DATA_TO, DAY, RUN, Ask
 
 Publish = Callable[..., None]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import Client, TestResponse
 
-from app.fast import FastVoucher
 from app.settings import MAX_BODY_BYTES
+from app.voucher.fast_path import FastVoucher
 from tests.app.conftest import DAY, Ask
 
 CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}

@@ -12,8 +12,8 @@ from alembic.script import ScriptDirectory
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.health import look
-from app.models import SCHEMA_VERSIONS
+from app.published.models import SCHEMA_VERSIONS
+from app.web.health import look
 from dev.postgres import Postgres
 from tests.app.conftest import DATA_TO, Ask, Tables, start, stop
 from tests.conftest import ROOT

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app import sockets
+from app.server import sockets
 from dev.processes import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its sockets")

@@ -5,7 +5,7 @@ from collections.abc import Generator
 
 import pytest
 
-from app.streams import Places, Stream, TooManyDownloadsError
+from app.web.streams import Places, Stream, TooManyDownloadsError
 
 
 def chunks() -> Generator[bytes, None, None]:

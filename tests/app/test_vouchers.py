@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from app.streams import Places, TooManyCallsError
+from app.web.streams import Places, TooManyCallsError
 from tests.app.conftest import RUN, Ask, Tables
 
 Publish = Callable[..., None]

@@ -7,7 +7,7 @@ from typing import Any
 
 import schemathesis
 
-from app.schemas import NDJSON
+from app.voucher.schemas import NDJSON
 
 UNKNOWN = "x-schemathesis-unknown-property"
 EXPLAIN = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|1|0)$"

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 from tabulate import tabulate
 
-from app.sockets import STALLED
+from app.server.sockets import STALLED
 from dev.processes import born, until
 from tests.proofs import callers
 from tests.proofs.clients import Load, Report

@@ -1,0 +1,139 @@
+"""The OpenAPI document, and ReDoc and Swagger, which show it without a CDN."""
+
+import json
+from copy import deepcopy
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, redirect, request
+from flask_openapi3.models.info import Info
+from flask_openapi3.models.license import License
+from flask_openapi3.models.server import Server
+from flask_openapi3.openapi import OpenAPI
+from flask_openapi3_redoc.plugins import RegisterPlugin as ReDoc  # type: ignore[import-untyped]
+from flask_openapi3_swagger.plugins import RegisterPlugin as Swagger  # type: ignore[import-untyped]
+from werkzeug.wrappers import Response as Redirect
+
+from app.published.snapshot import Snapshot
+from app.reports import parameters
+from app.settings import MAX_BULK_BYTES, MAX_CUSTOMERS
+from app.voucher.schemas import describe
+from app.web import keys, openapi, problems
+from app.web.request_log import REQUEST_HEADER, RUN_HEADER
+
+INTRODUCTION = f"""\
+Post a customer and get the voucher amount that was used most for similar customers.
+
+**Keys.** If the server has API keys, send one as `Authorization: Bearer KEY`, or as the password of HTTP Basic with any
+user name. `/livez`, `/readyz`, `/health`, `/metrics` and this documentation need no key.
+
+**Limits.** `POST /vouchers` takes up to {MAX_CUSTOMERS:,} customers and {MAX_BULK_BYTES // 2**20} MiB per request.
+A query parameter may be given once.
+
+**Errors.** Every error is an `application/problem+json` object (RFC 9457). `type` identifies the kind of error,
+`detail` says what to do, and `errors` lists each invalid field.
+
+**Runs.** The header `{RUN_HEADER}` names the run that vouchers and tables were read from. All answers of one request
+come from the same run. Every response has an `{REQUEST_HEADER}`, which the log has too; send your own to find it there.
+
+**Retries.** Every request is read-only and can be repeated. Retry a 503 after the seconds in `Retry-After`, or with
+increasing delays if the header is missing. Do not retry other errors without changing the request.
+
+**New fields** may be added to responses without notice. Ignore fields that you do not know.
+"""
+# Swagger's bundle names a validator on another host: the browser must not ask it.
+POLICY = (
+    "default-src 'self'; base-uri 'none'; frame-ancestors 'none'; img-src 'self' data:; worker-src 'self' blob:; "
+    "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
+)
+
+
+LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"  # in ReDoc's bundle
+
+
+def new_app(name: str, version: str) -> OpenAPI:
+    """A Flask app that documents its routes."""
+    info = Info(
+        title="Voucher Select",
+        version=version,
+        description=INTRODUCTION,
+        license=License(name="MIT", identifier="MIT"),
+    )
+    return OpenAPI(
+        name,
+        info=info,
+        servers=[Server(url=".")],  # relative to the document's own address, so that it holds behind a prefix too
+        doc_ui=False,  # it would claim "/" for a page of its own
+        security_schemes={},  # None becomes a null, which is not valid
+        validation_error_model=problems.Problem,
+        validation_error_callback=parameters.refuse,
+        validation_error_status=500,  # it documents an error body of its own where this status is missing: nowhere
+    )
+
+
+def init_app(app: OpenAPI) -> None:
+    app.add_url_rule("/openapi.json", "openapi", lambda: _json(document(app, app.extensions["published"].snapshot)))
+    for viewer in (ReDoc, Swagger):
+        pages = viewer.register(doc_url="openapi.json")
+        pages.after_request(_stay_here)
+        if viewer is ReDoc:
+            pages.after_request(_without_logo)
+        app.register_blueprint(pages)
+        app.add_url_rule(f"/{pages.name}/", f"{pages.name}_slash", _without_slash, defaults={"name": pages.name})
+
+
+def document(app: OpenAPI, snapshot: Snapshot | None) -> dict[str, Any]:
+    """The kinds of segment are those of the published run, so the document is made when it is asked for."""
+    spec: dict[str, Any] = deepcopy(app.api_doc)
+    describe(spec, snapshot)
+    for operation in _operations(spec):
+        if "description" in operation:  # flask-openapi3 joins the lines of a docstring so
+            operation["description"] = operation["description"].replace("<br/>", "\n").strip()
+    spec["paths"] = dict(sorted(spec["paths"].items(), key=lambda path: any(map(_is_deprecated, path[1].values()))))
+    if app.extensions["settings"].api_keys:
+        _guard(spec)
+    else:
+        del spec["components"]["securitySchemes"]  # Swagger would offer "Authorize" for an empty one
+    return spec
+
+
+def _operations(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for operations in spec["paths"].values() for operation in operations.values()]
+
+
+def _is_deprecated(operation: dict[str, Any]) -> bool:
+    return bool(operation.get("deprecated"))
+
+
+def _json(spec: dict[str, Any]) -> Response:
+    """In the order in which the routes are registered; `jsonify` would sort them."""
+    return Response(json.dumps(spec), content_type="application/json")
+
+
+def _guard(spec: dict[str, Any]) -> None:
+    """Say which operations need a key, and that they refuse who has none."""
+    spec["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer"},
+        "password": {"type": "http", "scheme": "basic", "description": "A key is the password of any user."},
+    }
+    for path, operations in spec["paths"].items():
+        for operation in operations.values() if not keys.is_open(path) else ():
+            operation["security"] = [{"key": []}, {"password": []}]
+            operation["responses"]["401"] = deepcopy(openapi.UNAUTHORIZED)
+
+
+def _without_slash(name: str) -> Redirect:
+    return redirect(f"../{name}")  # relative, so that it holds behind a prefix too
+
+
+def _stay_here(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = POLICY
+    return response
+
+
+def _without_logo(response: Response) -> Response:
+    """Have ReDoc ask no other host for an image: refused by the policy, it would be an error on the console."""
+    if response.status_code == HTTPStatus.OK and request.path.endswith(".js"):
+        response.direct_passthrough = False  # a file, until here
+        response.set_data(response.get_data().replace(LOGO, b"data:,"))
+    return response

@@ -1,0 +1,1 @@
+"""The published run: its tables, what is held in memory of it, and the connections to Postgres."""

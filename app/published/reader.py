@@ -1,0 +1,70 @@
+"""Reads Postgres on request, over a few connections that `refresher` does not use. Called by `reports` and `page`."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from flask import current_app
+from sqlalchemy import Executable, Row
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.errors import ApiError, echo
+from app.published import database
+from app.published.database import DatabaseAwayError
+from app.published.refresher import Published
+from shared import sqlstates
+from shared.postgres import Address
+
+log = structlog.get_logger()
+
+
+class UnknownRunError(ApiError):
+    """There is no such run, or it was never published."""
+
+    status = HTTPStatus.NOT_FOUND
+    type = "unknown-run"
+    title = "Unknown run"
+
+    def __init__(self, run_id: str, reason: str = "is not on record") -> None:
+        super().__init__(f"Run {echo(run_id)!r} {reason}. /runs lists those that there are.")
+
+
+class Reader:
+    """Reads over at most `connections` connections; who finds none free waits 2 seconds and no longer."""
+
+    def __init__(self, address: Address, connections: int, published: Published) -> None:
+        self._published = published
+        self._address = address
+        self._engine = database.engine(
+            address,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=2,
+            isolation_level="REPEATABLE READ",  # the statements of one `read` see the same rows
+        )
+
+    def read(self, *statements: Executable) -> list[Sequence[Row[Any]]]:
+        """The rows of each statement, all as of one moment. Raises DatabaseAwayError."""
+        try:
+            with self._engine.connect() as connection:
+                return [connection.execute(statement).all() for statement in statements]
+        except SQLAlchemyError as error:
+            reason = sqlstates.explain(error, self._address)
+            log.warning("tables cannot be read", error=type(error).__name__, reason=reason)
+            raise DatabaseAwayError from None
+
+    def require(self) -> None:
+        """Raises DatabaseAwayError if the last look at the database failed: a request has not to wait for the next."""
+        if not self._published.database_answers:
+            raise DatabaseAwayError
+
+    def stop(self) -> None:
+        self._engine.dispose()
+
+
+def reader(name: str) -> Reader:
+    """The app's reader of `tables` or of `rows`. Raises DatabaseAwayError."""
+    found: Reader = current_app.extensions[name]
+    found.require()
+    return found

@@ -1,0 +1,139 @@
+"""Keeps the snapshot of the published run up to date: one daemon thread per process. Started by create_app."""
+
+import threading
+import time
+import traceback
+from dataclasses import fields
+from datetime import date, datetime
+from http import HTTPStatus
+
+import structlog
+from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy.exc import MultipleResultsFound, ProgrammingError, SQLAlchemyError
+
+from app.errors import ApiError
+from app.published import models
+from app.published.database import DatabaseAwayError
+from app.published.snapshot import Segment, Snapshot
+from shared import sqlstates
+from shared.postgres import Address
+
+log = structlog.get_logger()
+
+CURRENT = select(
+    models.CurrentRun.run_id,
+    models.Run.today,
+    models.CurrentRun.published_at,
+    models.CurrentRun.checked_at,
+    models.Run.data_to,
+    models.Run.source,
+).join(models.Run)
+SCHEMA_VERSION = select(models.SchemaVersion.version_num)
+SEGMENTS = select(*(getattr(models.Segment, column.name) for column in fields(Segment)))
+
+
+class NothingPublishedError(ApiError):
+    """Postgres says that no run is published."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    type = "nothing-published"
+    title = "Nothing published yet"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No run is published yet. Switch on the DAG Voucher_Select in Airflow; its first run is served at once."
+        )
+
+
+class Published:
+    """Readers take `snapshot` once and work with that; a new run replaces it in one assignment."""
+
+    def __init__(self, engine: Engine, address: Address, poll_seconds: float) -> None:
+        # Run and segments are read in one view of the database, so no snapshot mixes two runs.
+        self._engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._address = address
+        self._poll_seconds = poll_seconds
+        self._looking = threading.Lock()  # an older look must not end after a newer one
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="published", daemon=True)
+        self._current: Row[str, date | None, datetime, datetime, datetime | None, str] | None = None
+        self._reached: float | None = None
+        self._trouble = ""  # why the last look failed, for the log: what happened and what to do
+        self.happened = ""  # the same for callers: what happened alone
+        self.snapshot: Snapshot | None = None
+        self.schema_version: str | None = None  # None when it could not be read, or never was
+
+    def require(self) -> Snapshot:
+        """Raises NothingPublishedError, or DatabaseAwayError if no run could be read yet."""
+        if self.snapshot is None:
+            if self.happened:
+                raise DatabaseAwayError(
+                    f"No run could be read yet: {self.happened}. The log says what to do; this server tries again by "
+                    "itself."
+                )
+            raise NothingPublishedError
+        return self.snapshot
+
+    @property
+    def database_answers(self) -> bool:
+        """Whether the last look at the database was answered, and not long ago."""
+        return self._reached is not None and time.monotonic() - self._reached < 8 * self._poll_seconds
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._engine.dispose()
+
+    def refresh(self) -> None:
+        """Look once. With the database away, or not migrated yet, the last snapshot stays."""
+        try:
+            with self._looking, self._engine.connect() as connection:
+                self._read(connection)
+                self.schema_version = _schema_version(connection)
+        except SQLAlchemyError as error:
+            self._reached = None
+            self.happened = sqlstates.happened(error, self._address)
+            self._tell(sqlstates.explain(error, self._address))
+        else:
+            self._reached = time.monotonic()
+            self.happened = ""
+            self._tell("")
+
+    def _read(self, connection: Connection) -> None:
+        current = connection.execute(CURRENT).one_or_none()
+        if current == self._current:
+            return
+        if current is None:
+            self.snapshot = None
+        else:
+            sample = connection.execute(select(models.is_sample(current.run_id))).scalar_one()
+            rows = connection.execute(SEGMENTS.where(models.Segment.run_id == current.run_id))
+            self.snapshot = Snapshot(*current, sample=sample, segments=tuple(Segment(*row) for row in rows))
+        self._current = current
+        log.info("published run read", run=current and current.run_id)
+
+    def _tell(self, trouble: str) -> None:
+        """A line when the database goes away and one when it is back, not one for every look."""
+        if trouble != self._trouble:
+            run = self.snapshot and self.snapshot.run_id
+            log.warning("database away" if trouble else "database back", reason=trouble or None, answering_from_run=run)
+        self._trouble = trouble
+
+    def _follow(self) -> None:
+        while not self._ended.wait(self._poll_seconds):
+            try:
+                self.refresh()
+            except Exception:  # noqa: BLE001  (whatever one look meets, the next one is made; `_reached` grows old)
+                self._tell(traceback.format_exc())
+
+
+def _schema_version(connection: Connection) -> str | None:
+    """To be read last: a database that does not say is no reason not to answer."""
+    try:
+        return connection.execute(SCHEMA_VERSION).scalar_one_or_none()
+    except (ProgrammingError, MultipleResultsFound):
+        return None

@@ -1,0 +1,168 @@
+"""The published run as values in memory: what every answer is read from. Filled by `refresher`."""
+
+import json
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+from http import HTTPStatus
+from string import punctuation
+from types import MappingProxyType
+from typing import Literal
+from urllib.parse import quote
+
+from app.errors import BadValue, BadValuesError, CustomerError, echo
+from shared.countries import country_key
+
+
+class UnknownKindError(BadValuesError):
+    """The run has no segments of this kind."""
+
+    def __init__(self, segment_name: str, known: Iterable[str]) -> None:
+        super().__init__(BadValue("segment_name", f"must be one of {', '.join(known)}", (segment_name,)))
+
+
+class UnknownCountryError(CustomerError):
+    """The run has no answer for this country. `known` are those that it has one for, most rows first."""
+
+    status = HTTPStatus.NOT_FOUND
+    type = "unknown-country"
+    title = "Unknown country"
+
+    def __init__(self, country_code: str, known: Iterable[str]) -> None:
+        detail = f"There is no voucher for country_code {echo(country_code)!r}. /segments lists the countries."
+        super().__init__(detail, known=list(known))
+        self.country_code = country_code
+
+
+class NoSegmentError(CustomerError):
+    """The published segments do not cover the customer, which is no fault of the request."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    type = "no-segment"
+    title = "No segment for this customer"
+
+    def __init__(self, reason: str) -> None:
+        detail = "The published segments do not cover this customer. The log says what is amiss with them."
+        super().__init__(detail, reason=reason)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A row of voucher.segment; fields bear the names of its columns."""
+
+    country_code: str
+    segment_name: str
+    segment: str
+    position: int
+    measure: str
+    lower_bound: int
+    upper_bound: int | None
+    voucher_amount: Decimal
+    uses: int
+    rows: int
+    runner_up_amount: Decimal | None
+    runner_up_uses: int | None
+    basis: Literal["segment", "country"]
+    tied: bool
+
+    @cached_property
+    def amount(self) -> int | float:
+        return number(self.voucher_amount)
+
+    @cached_property
+    def answer(self) -> bytes:
+        """What most requests are answered with, so it is written once a run and not once a request."""
+        return json.dumps({"voucher_amount": self.amount}, separators=(",", ":")).encode()
+
+    @cached_property
+    def label(self) -> str:
+        """Like `frequent_segment 10-29`, and fit for a header whatever the analyst's label is."""
+        return quote(f"{self.segment_name} {self.segment}", safe=f" {punctuation.replace('%', '')}")
+
+    @property
+    def share(self) -> float | None:
+        """The part of the segment's assignments that were of this amount, to four digits; None where it has none."""
+        return round(self.uses / self.rows, 4) if self.rows else None
+
+    def holds(self, measured: int) -> bool:
+        """Whether it lies in the bounds, which are inclusive; None is open."""
+        return self.lower_bound <= measured and (self.upper_bound is None or measured <= self.upper_bound)
+
+
+_Kind = tuple[list[int], list[Segment]]  # where its segments start, and the segments, in the same order
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One published run. Never changed: a new run is a new snapshot."""
+
+    run_id: str
+    today: date | None  # the day TODAY pinned, for requests too
+    published_at: datetime
+    checked_at: datetime
+    data_to: datetime | None  # the last timestamp of the rows kept; None when none was
+    source: str  # as it is on record; people are shown it by shared.addresses
+    sample: bool  # whether the history is the built-in synthetic sample
+    segments: tuple[Segment, ...]
+    measures: Mapping[str, str] = field(init=False)  # of each kind, by segment_name
+    countries: tuple[str, ...] = field(init=False)  # as stored, most rows first
+    _found: dict[tuple[str, str], _Kind] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        rows: Counter[str] = Counter()
+        for row in self.segments:
+            rows[row.country_code] += row.rows
+        # Runs of earlier versions may have one country twice, in two spellings: the one with more rows answers.
+        spellings: dict[str, str] = {}
+        for country in sorted(rows, key=lambda country: (-rows[country], country)):
+            spellings.setdefault(country_key(country), country)
+        keys = {country: key for key, country in spellings.items()}
+        found: dict[tuple[str, str], _Kind] = {}
+        for row in sorted(self.segments, key=lambda row: row.lower_bound):
+            if (key := keys.get(row.country_code)) is not None:
+                starts, segments = found.setdefault((key, row.segment_name), ([], []))
+                starts.append(row.lower_bound)
+                segments.append(row)
+        measures = {row.segment_name: row.measure for row in self.segments}
+        object.__setattr__(self, "measures", MappingProxyType(dict(sorted(measures.items()))))
+        object.__setattr__(self, "countries", tuple(keys))
+        object.__setattr__(self, "_found", found)
+
+    @property
+    def reference_day(self) -> date:
+        """The day up to which recency is counted: the one the run was pinned to, else the current UTC day."""
+        return self.today or datetime.now(UTC).date()
+
+    def measure(self, segment_name: str) -> str:
+        """What the kind measures. Raises UnknownKindError."""
+        try:
+            return self.measures[segment_name]
+        except KeyError:
+            raise UnknownKindError(segment_name, self.measures) from None
+
+    def find(self, country_code: str, segment_name: str, measured: int) -> Segment:
+        """The segment of a customer. Raises UnknownCountryError, or NoSegmentError where the bounds leave a gap."""
+        kind = self._found.get((country_key(country_code), segment_name))
+        if kind is None:
+            raise UnknownCountryError(country_code, self.countries)
+        starts, segments = kind
+        row = segments[bisect_right(starts, measured) - 1]  # the last that starts at or below
+        if not row.holds(measured):
+            raise NoSegmentError(
+                f"run {self.run_id}: no {segment_name} of {row.country_code} holds {row.measure} {measured}"
+            )
+        return row
+
+    def data_age_days(self, now: datetime) -> float | None:
+        """How long ago the history ended; None where nothing of it was kept."""
+        return None if self.data_to is None else round((now - self.data_to) / timedelta(days=1), 1)
+
+
+def number(amount: Decimal) -> int | float:
+    """An amount as JSON shows it: 2640, or 2640.5."""
+    whole = int(amount)
+    return whole if whole == amount else float(amount)

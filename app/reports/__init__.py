@@ -1,0 +1,1 @@
+"""What is published, over HTTP: segments, rules, runs and cleaned rows."""

@@ -1,0 +1,96 @@
+"""What may stand behind the question mark of a path, and how a value that can't be used is told."""
+
+import re
+from typing import Annotated, Any, NoReturn
+
+from flask import request
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
+
+from app.errors import BadValue, BadValuesError
+from app.voucher.customer import SPELLINGS, TEXT, text
+
+RUN_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
+
+
+def _country(value: object) -> str:
+    try:
+        return text(value)
+    except ValueError as error:
+        raise PydanticCustomError("text", "{why}", {"why": str(error)}) from None
+
+
+def _run_id(value: str) -> str:
+    if not RUN_ID.fullmatch(value):
+        raise PydanticCustomError("run_id", "must be a run's id, 16 digits from 0 to f; /runs lists them")
+    return value
+
+
+def _limit(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= 100:
+        raise PydanticCustomError("limit", "must be a whole number from 1 to 100")
+    return int(value)
+
+
+Country = Annotated[str, PlainValidator(_country), WithJsonSchema(TEXT)]
+RunId = Annotated[str, PlainValidator(_run_id), WithJsonSchema({"type": "string", "pattern": f"^{RUN_ID.pattern}$"})]
+Limit = Annotated[
+    int, PlainValidator(_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 100, "default": 20})
+]
+
+
+def _no_null(schema: dict[str, Any]) -> None:
+    """Leave out the default of an optional parameter: generated clients would send it, as the text "null"."""
+    for parameter in schema["properties"].values():
+        if "default" in parameter and parameter["default"] is None:
+            del parameter["default"]
+
+
+class Query(BaseModel):
+    """Parameters, each of which may be given once."""
+
+    model_config = ConfigDict(frozen=True, json_schema_extra=_no_null)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def once(cls, value: object, info: ValidationInfo) -> object:
+        if len(request.args.getlist(str(info.field_name))) > 1:  # `value` is the first of them
+            raise PydanticCustomError("once", "must be given once")
+        return value
+
+
+class OfCountry(Query):
+    country: Country | SkipJsonSchema[None] = Field(None, description=f"Only this country. {SPELLINGS} Default: all.")
+
+
+class OfRun(Query):
+    run: RunId | SkipJsonSchema[None] = Field(None, description="A run's id. Default: the published run.")
+
+
+class OfRunAndCountry(OfRun, OfCountry):
+    pass
+
+
+class Page(Query):
+    limit: Limit = Field(20, description="How many runs.")
+    before: RunId | SkipJsonSchema[None] = Field(
+        None, description="A run's id: only runs that started before it. `next` of an answer has it."
+    )
+
+
+def refuse(error: ValidationError) -> NoReturn:
+    """Told as a bad field of a body is. Raises BadValuesError."""
+    found = {str(bad["loc"][0]): bad["msg"] for bad in error.errors(include_url=False)}
+    raise BadValuesError(
+        *(BadValue(name, msg, (", ".join(request.args.getlist(name)),)) for name, msg in found.items())
+    ) from None

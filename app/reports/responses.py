@@ -1,0 +1,58 @@
+"""How the reports respond, and how that is documented."""
+
+from typing import Any
+
+from flask import Response
+from flask_openapi3.models.tag import Tag
+from flask_openapi3.types import ResponseDict
+from pydantic import BaseModel
+
+from app.errors import ApiError, BadValue, BadValuesError
+from app.published.database import DatabaseAwayError
+from app.published.reader import UnknownRunError
+from app.published.refresher import NothingPublishedError
+from app.published.snapshot import UnknownCountryError
+from app.reports import rfc4180
+from app.web import openapi
+from app.web.request_log import RUN_HEADER
+
+TAG = Tag(name="Tables")
+RUN_ID = "8d5ff2c3a1b4e697"  # of the examples
+RUN_HEADERS = {RUN_HEADER: {"description": "The run that was read", "schema": {"type": "string"}}}
+
+BAD_COUNTRY = BadValuesError(BadValue("country", "must be text, and not blank", ("",)))
+BAD_RUN = BadValuesError(BadValue("run", "must be a run's id, 16 digits from 0 to f", ("x",)))
+BAD_LIMIT = BadValuesError(BadValue("limit", "must be a whole number from 1 to 100", ("0",)))
+UNPUBLISHED = NothingPublishedError()
+UNKNOWN_COUNTRY = UnknownCountryError("Atlantis", ["Peru"])
+UNKNOWN_RUN = UnknownRunError(RUN_ID)
+AWAY = DatabaseAwayError()
+
+
+def json_answer(body: BaseModel, run_id: str | None = None) -> Response:
+    """`run_id` is the run that the whole body was read from."""
+    headers = {RUN_HEADER: run_id} if run_id else {}
+    return Response(f"{body.model_dump_json()}\n", headers=headers, content_type="application/json")
+
+
+def json_shown(
+    example: BaseModel, description: str, headers: dict[str, Any] | None = None, more: dict[str, Any] | None = None
+) -> type[BaseModel]:
+    """The example's model, as flask-openapi3 takes it for a response; `more` are other media types of the same."""
+    model = type(example)
+    extra = {"description": description, "example": example.model_dump(mode="json"), "content": more or {}}
+    model.model_config["openapi_extra"] = extra | ({"headers": headers} if headers else {})  # type: ignore[typeddict-unknown-key]
+    return model
+
+
+def csv_content(example: str) -> dict[str, Any]:
+    return {rfc4180.MIMETYPE: {"schema": {"type": "string"}, "example": example}}
+
+
+def csv_shown(example: str, description: str, headers: dict[str, Any] = RUN_HEADERS) -> dict[str, Any]:
+    return {"description": description, "headers": headers, "content": csv_content(example)}
+
+
+def refusals(*examples: ApiError) -> ResponseDict:
+    """What a table's operation is refused with; the fault may be on this side, too."""
+    return openapi.answers(*examples) | openapi.INTERNAL_ERROR

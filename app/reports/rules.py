@@ -1,0 +1,115 @@
+"""GET /rules: what was dropped from the history and why, in each country. `page.history` shows it too."""
+
+from flask import Response, current_app
+from flask_openapi3.blueprint import APIBlueprint
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+
+from app.published import models
+from app.published.reader import UnknownRunError, reader
+from app.published.refresher import Published
+from app.reports import responses
+from app.reports.parameters import OfRun
+
+
+class Outcome(BaseModel):
+    """What a rule met in one country."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    country_code: str = Field(description="Empty for rows without a country.")
+    matched: int = Field(description="Rows that the rule's condition holds for.")
+    dropped: int = Field(description="Of them, those that no earlier rule had dropped.")
+    example: str | None = Field(description="A row that matched, as it stands in the source.")
+
+
+class Rule(BaseModel):
+    position: int
+    name: str
+    drop_when: str | None = Field(description="The condition; null for the built-in reasons.")
+    because: str
+    share_low: float = Field(description="The lowest share of all rows that was expected to match.")
+    share_high: float = Field(description="The highest; outside the two, a run is not published.")
+    matched: int
+    dropped: int
+    share: float | None = Field(description="`matched` of `rows_in`, to six digits.")
+    countries: list[Outcome]
+
+
+class Rules(BaseModel):
+    """In the order in which they drop; a row counts as dropped by the first it breaks."""
+
+    run_id: str
+    rows_in: int | None
+    rows_kept: int | None
+    rules: list[Rule]
+
+
+EXAMPLE = Rules(
+    run_id=responses.RUN_ID,
+    rows_in=1000,
+    rows_kept=900,
+    rules=[
+        Rule(
+            position=8,
+            name="missing_first_order",
+            drop_when="first_order_ts IS NULL",
+            because="A customer that ordered once has a first order.",
+            share_low=0.0,
+            share_high=0.15,
+            matched=100,
+            dropped=100,
+            share=0.1,
+            countries=[Outcome(country_code="Peru", matched=100, dropped=100, example='{"first_order_ts": null}')],
+        )
+    ],
+)
+
+blueprint = APIBlueprint(
+    "rules",
+    __name__,
+    abp_tags=[responses.TAG],
+    abp_responses=responses.refusals(responses.BAD_RUN, responses.UNPUBLISHED, responses.AWAY, responses.UNKNOWN_RUN),
+)
+
+
+@blueprint.get(
+    "/rules",
+    operation_id="getRules",
+    responses={200: responses.json_shown(EXAMPLE, "The rules", responses.RUN_HEADERS)},
+)
+def rules(query: OfRun) -> Response:
+    """What was dropped, and why
+
+    Of the published run, or of the one that `run` names.
+    """
+    published: Published = current_app.extensions["published"]
+    found = of(query.run or published.require().run_id)
+    return responses.json_answer(found, found.run_id)
+
+
+def of(run_id: str) -> Rules:
+    """What each rule met in a run. Raises DatabaseAwayError or UnknownRunError."""
+    counts, found, outcomes = reader("tables").read(
+        select(models.Run.rows_in, models.Run.rows_kept).where(models.Run.run_id == run_id),
+        select(models.Rule).where(models.Rule.run_id == run_id).order_by(models.Rule.position),
+        select(models.RuleOutcome).where(models.RuleOutcome.run_id == run_id).order_by(models.RuleOutcome.country_code),
+    )
+    if not counts:
+        raise UnknownRunError(run_id)
+    rows_in, rows_kept = counts[0].rows_in, counts[0].rows_kept
+    met: dict[str, list[Outcome]] = {}
+    for row in outcomes:
+        met.setdefault(row.rule, []).append(Outcome.model_validate(row))
+    return Rules(
+        run_id=run_id,
+        rows_in=rows_in,
+        rows_kept=rows_kept,
+        rules=[_rule(rule._asdict(), met.get(rule.name, []), rows_in) for rule in found],
+    )
+
+
+def _rule(columns: dict[str, object], met: list[Outcome], rows_in: int | None) -> Rule:
+    matched, dropped = sum(country.matched for country in met), sum(country.dropped for country in met)
+    share = round(matched / rows_in, 6) if rows_in else None
+    return Rule.model_validate(columns | {"matched": matched, "dropped": dropped, "share": share, "countries": met})

@@ -1,0 +1,98 @@
+"""GET /runs: which runs there are, where each one's rows came from, how it was audited and when it was published."""
+
+from typing import Any
+
+from flask import Response, url_for
+from flask_openapi3.blueprint import APIBlueprint
+from pydantic import BaseModel
+from sqlalchemy import Executable, func, or_, select, tuple_
+from sqlalchemy.orm import aliased
+
+from app.published import models
+from app.published.reader import UnknownRunError, reader
+from app.reports import records, responses
+from app.reports.parameters import RUN_ID, Page
+from app.reports.records import Run, RunDetail, Runs
+
+
+class Id(BaseModel):
+    run_id: str
+
+
+blueprint = APIBlueprint("runs", __name__, abp_tags=[responses.TAG])
+
+
+@blueprint.get(
+    "/runs",
+    operation_id="getRuns",
+    responses={
+        200: responses.json_shown(records.RUNS, "The runs"),
+        **responses.refusals(responses.BAD_LIMIT, responses.AWAY, responses.UNKNOWN_RUN),
+    },
+)
+def runs(query: Page) -> Response:
+    """The runs, newest first"""
+    wanted = RUNS.limit(query.limit + 1)
+    if query.before:
+        edge = aliased(models.Run)
+        wanted = wanted.join(edge, _age(models.Run) < _age(edge)).where(edge.run_id == query.before)
+    found, edges = reader("tables").read(wanted, select(models.Run.run_id).where(models.Run.run_id == query.before))
+    if query.before and not edges:
+        raise UnknownRunError(query.before)
+    page = [Run.model_validate(row) for row in found[: query.limit]]
+    more = len(found) > query.limit
+    return responses.json_answer(
+        Runs(runs=page, next=url_for(".runs", limit=query.limit, before=page[-1].run_id) if more else None)
+    )
+
+
+@blueprint.get(
+    "/runs/<run_id>",
+    operation_id="getRun",
+    responses={
+        200: responses.json_shown(records.RUN, "The run"),
+        **responses.refusals(responses.AWAY, responses.UNKNOWN_RUN),
+    },
+)
+def run(path: Id) -> Response:
+    """One run: its files, audits and publications
+
+    What is no run's id at all is 404 too.
+    """
+    if not RUN_ID.fullmatch(path.run_id):
+        raise UnknownRunError(path.run_id)
+    found, parts, audits, publications = reader("tables").read(*_all_of(path.run_id))
+    if not found:
+        raise UnknownRunError(path.run_id)
+    columns = found[0]._asdict() | {"parts": parts, "audits": audits, "publications": publications}
+    return responses.json_answer(RunDetail.model_validate(columns))
+
+
+def _age(run: Any) -> Any:
+    """What runs are in the order of; two may have started at one moment."""
+    return tuple_(run.started_at, run.run_id)
+
+
+RUNS = (
+    select(
+        models.Run,
+        models.CurrentRun.run_id.is_not(None).label("current"),
+        select(func.max(models.Publication.at))
+        .where(models.Publication.run_id == models.Run.run_id)
+        .scalar_subquery()
+        .label("published_at"),
+        models.is_sample(models.Run.run_id).label("sample"),
+    )
+    .outerjoin(models.CurrentRun, models.CurrentRun.run_id == models.Run.run_id)
+    .order_by(models.Run.started_at.desc(), models.Run.run_id.desc())
+)
+
+
+def _all_of(run_id: str) -> tuple[Executable, ...]:
+    audit, moved = models.AuditOutcome, models.Publication
+    return (
+        RUNS.where(models.Run.run_id == run_id),
+        select(models.Part).join(models.RunPart).where(models.RunPart.run_id == run_id).order_by(models.Part.uri),
+        select(audit).where(audit.run_id == run_id).order_by(audit.audit),
+        select(moved).where(or_(moved.run_id == run_id, moved.previous_run_id == run_id)).order_by(moved.at.desc()),
+    )

@@ -1,0 +1,123 @@
+"""GET /segments: the published run's answers as a table, each with its evidence, from memory."""
+
+from datetime import UTC, date, datetime
+
+from flask import Response, current_app, request
+from flask_openapi3.blueprint import APIBlueprint
+from pydantic import BaseModel, Field
+
+from app.published.refresher import Published
+from app.published.snapshot import Snapshot, UnknownCountryError
+from app.reports import responses, rfc4180
+from app.reports.parameters import OfCountry
+from app.voucher.explanation import Evidence
+from app.web.request_log import RUN_HEADER
+from shared.countries import country_key
+
+
+class Segments(BaseModel):
+    """By country, kind and position."""
+
+    run_id: str
+    published_at: datetime
+    today: date | None = Field(description="The day that recency counts to, where TODAY pinned it.")
+    data_to: datetime | None = Field(description="The last timestamp of the history that the run was learned from.")
+    segments: list[Evidence]
+
+
+def csv(rows: list[Evidence]) -> str:
+    return "".join(map(rfc4180.line, [Evidence.model_fields, *(row.model_dump().values() for row in rows)]))
+
+
+EXAMPLE = Segments(
+    run_id=responses.RUN_ID,
+    published_at=datetime(2026, 3, 1, 4, 30, tzinfo=UTC),
+    today=None,
+    data_to=datetime(2018, 7, 14, 21, tzinfo=UTC),
+    segments=[
+        Evidence(
+            country_code="Peru",
+            segment_name="frequent_segment",
+            segment="20-29",
+            position=3,
+            measure="total_orders",
+            lower_bound=20,
+            upper_bound=29,
+            voucher_amount=2640,
+            uses=8,
+            rows=10,
+            runner_up_amount=3520.5,
+            runner_up_uses=2,
+            basis="segment",
+            tied=False,
+            share=0.8,
+        )
+    ],
+)
+CSV_EXAMPLE = csv(EXAMPLE.segments)
+
+blueprint = APIBlueprint(
+    "segments",
+    __name__,
+    abp_tags=[responses.TAG],
+    abp_responses=responses.refusals(responses.BAD_COUNTRY, responses.UNPUBLISHED, responses.UNKNOWN_COUNTRY),
+)
+
+
+@blueprint.get(
+    "/segments",
+    operation_id="getSegments",
+    responses={
+        200: responses.json_shown(
+            EXAMPLE, "The segments", responses.RUN_HEADERS, more=responses.csv_content(CSV_EXAMPLE)
+        )
+    },
+)
+def segments(query: OfCountry) -> Response:
+    """What each segment is answered, and on which evidence
+
+    From memory. As CSV for `Accept: text/csv`, or at `/segments.csv`.
+    """
+    run = _published()
+    if request.accept_mimetypes.best_match(["application/json", rfc4180.MIMETYPE]) == rfc4180.MIMETYPE:
+        response = _csv_answer(run, query)
+    else:
+        body = Segments(
+            run_id=run.run_id,
+            published_at=run.published_at,
+            today=run.today,
+            data_to=run.data_to,
+            segments=_rows(run, query),
+        )
+        response = responses.json_answer(body, run.run_id)
+    response.vary.add("Accept")
+    return response
+
+
+@blueprint.get(
+    "/segments.csv", operation_id="getSegmentsCsv", responses={200: responses.csv_shown(CSV_EXAMPLE, "The segments")}
+)
+def segments_csv(query: OfCountry) -> Response:
+    """The same evidence, as CSV"""
+    return _csv_answer(_published(), query)
+
+
+def _published() -> Snapshot:
+    published: Published = current_app.extensions["published"]
+    return published.require()
+
+
+def _csv_answer(run: Snapshot, query: OfCountry) -> Response:
+    return Response(csv(_rows(run, query)), headers={RUN_HEADER: run.run_id}, mimetype=rfc4180.MIMETYPE)
+
+
+def _rows(run: Snapshot, query: OfCountry) -> list[Evidence]:
+    """Raises UnknownCountryError."""
+    found = list(run.segments)
+    if query.country is not None:
+        key = country_key(query.country)
+        found = [row for row in run.segments if country_key(row.country_code) == key]
+        if not found:
+            raise UnknownCountryError(query.country, run.countries)
+    found.sort(key=lambda row: (row.country_code, row.segment_name, row.position))
+    return [Evidence.model_validate(row) for row in found]

@@ -1,0 +1,1 @@
+"""The processes that serve the app: granian, graceful shutdown, stalled clients."""

@@ -1,0 +1,135 @@
+"""The TCP sockets of the server in this process, as the kernel lists them: granian does not expose its own.
+
+Used by `workers` and `shutdown`. On other systems than Linux, no sockets are found.
+"""
+
+import fcntl
+import os
+import socket
+import stat
+import struct
+import sys
+import termios
+import threading
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+
+import structlog
+
+from app.server.inflight import InFlight
+
+log = structlog.get_logger()
+
+STALLED = 60.0  # seconds without a byte while the server waits for the client; granian has no such limit
+SLOW = 120.0  # seconds for a body, however steadily it arrives: 4 MiB at 300 kbit/s
+LISTENING = socket.SO_ACCEPTCONN if sys.platform == "linux" else 30
+QUEUE_SECONDS = 0.5  # at most, until the server has accepted the clients in the queue; it takes milliseconds
+QUEUED = 24  # tcpi_unacked of struct tcp_info: of a listening socket, how many wait to be accepted
+TCP_INFO_BYTES, LAST_SENT, LAST_RECEIVED = 60, 44, 52  # of struct tcp_info: how many milliseconds ago
+
+
+def ports() -> frozenset[int]:
+    """Return the ports on which this process listens."""
+    return frozenset(listener.getsockname()[1] for _, listener in _listeners())
+
+
+def clients(ports: Collection[int]) -> Iterator[socket.socket]:
+    """Yield a duplicate of each open connection on these ports. It is closed when the next one is yielded."""
+    return (found for _, found in _sockets() if found.getsockname()[1] in ports and _has_peer(found))
+
+
+def stop_listening() -> None:
+    """Close the listening sockets. New clients get another worker or are refused, connected ones are still served.
+
+    Another socket takes the file descriptor of each one, because granian goes on using the descriptor.
+    """
+    for number, duplicate in _listeners():
+        duplicate.close()  # else the socket would stay open
+        with socket.create_server(("127.0.0.1", 0)) as unused, _borrowed(number) as listener:
+            deadline = time.monotonic() + QUEUE_SECONDS
+            while _queued(listener) and time.monotonic() < deadline:
+                time.sleep(0.001)
+            # Immediately, because a client that connects between the two calls is reset.
+            os.dup2(unused.fileno(), number, inheritable=False)
+
+
+def watch(in_flight: InFlight, stalled: float = STALLED, slow: float = SLOW) -> None:
+    """Start a thread that ends the connections of clients that stall or send a body too slowly."""
+
+    def look() -> None:
+        now = False
+        while True:
+            time.sleep(stalled / 6)
+            before, now = now, in_flight.longest() > stalled / 2
+            try:
+                ended = end_stalled(stalled, slow, waiting=before or now)
+            except OSError as error:  # such as no file descriptor left to look with
+                log.warning("stalled connections cannot be ended", reason=error.strerror)
+            else:
+                if ended:
+                    log.warning("stalled connections ended", connections=ended)
+
+    threading.Thread(target=look, name="stalled", daemon=True).start()
+
+
+def end_stalled(stalled: float, slow: float, waiting: bool = False) -> int:
+    """Close the connections of clients that keep the server waiting, and return how many there were.
+
+    Those are clients that have sent and received nothing for `stalled` seconds, and clients that have been sending for
+    `slow` seconds without a response. TCP cannot tell them from clients that wait for the server: while there are any
+    (`waiting`), only clients that do not read what was sent are disconnected.
+    """
+    ended = 0
+    for client in clients(ports()):
+        with suppress(OSError):  # the client has closed it
+            info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+            sent, received = (struct.unpack_from("I", info, offset)[0] / 1000 for offset in (LAST_SENT, LAST_RECEIVED))
+            untaken = any(fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)))
+            if (min(sent, received) > stalled or sent > slow) and (untaken or not waiting):
+                client.shutdown(socket.SHUT_RDWR)
+                ended += 1
+    return ended
+
+
+@contextmanager
+def _borrowed(number: int) -> Iterator[socket.socket]:
+    """Yield the socket of a file descriptor without closing it."""
+    found = socket.socket(fileno=number)
+    try:
+        yield found
+    finally:
+        found.detach()
+
+
+def _queued(listener: socket.socket) -> int:
+    """Return how many connections wait to be accepted. Closing the socket would reset them."""
+    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+    return int(struct.unpack_from("I", info, QUEUED)[0])
+
+
+def _listeners() -> Iterator[tuple[int, socket.socket]]:
+    return ((number, found) for number, found in _sockets() if _listens(found))
+
+
+def _has_peer(found: socket.socket) -> bool:
+    """Whether it is connected. Listening sockets are not, nor those that granian's main process has bound."""
+    try:
+        return bool(found.getpeername())
+    except OSError:
+        return False
+
+
+def _listens(found: socket.socket) -> bool:
+    return bool(found.getsockopt(socket.SOL_SOCKET, LISTENING))
+
+
+def _sockets() -> Iterator[tuple[int, socket.socket]]:
+    """Yield each file descriptor and a duplicate of its socket. It is closed when the next one is yielded."""
+    for number in map(int, os.listdir("/proc/self/fd") if sys.platform == "linux" else ()):  # noqa: PTH208
+        with suppress(OSError):  # closed since it was listed
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(number)) as found:
+                if found.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL) == socket.IPPROTO_TCP:
+                    yield number, found

@@ -1,0 +1,1 @@
+"""A customer in, a voucher amount out: `POST /voucher` and `POST /vouchers`."""

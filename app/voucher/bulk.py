@@ -1,0 +1,105 @@
+"""POST /vouchers: many customers in, as many answers out, in their order and all from one run."""
+
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Any
+
+from flask import Response, current_app, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from werkzeug.exceptions import UnsupportedMediaType
+
+from app.errors import CustomerError
+from app.published.refresher import Published
+from app.published.snapshot import Snapshot, UnknownCountryError
+from app.settings import MAX_BULK_BYTES, MAX_CUSTOMERS
+from app.voucher.customer import BrokenJSONError, Customer, TooManyCustomersError, parsed
+from app.voucher.openapi import CUSTOMERS, LINES, LINES_ANSWER, NO_CUSTOMERS, VOUCHERS_ANSWER, VOUCHERS_PROBLEMS
+from app.voucher.routes import answer, body, wants_explanation
+from app.voucher.schemas import NDJSON
+from app.web import problems
+from app.web.request_log import RUN_HEADER
+from app.web.streams import Places
+
+blueprint = APIBlueprint(
+    "vouchers",
+    __name__,
+    abp_tags=[Tag(name="Vouchers")],
+    abp_responses=VOUCHERS_ANSWER | VOUCHERS_PROBLEMS,
+)
+
+
+# A process answers one call at a time: several would only take turns, and /voucher would wait for a turn of each.
+_turn = Lock()
+
+
+# A path of its own: generated clients can't tell two forms of body of one operation apart.
+@blueprint.post(
+    "/vouchers.ndjson",
+    operation_id="getVouchersNdjson",
+    summary="The vouchers of up to 10,000 customers, as NDJSON",
+    description="One customer a line, and one answer a line. Blank lines are skipped. A line that is not JSON, or has "
+    f"a name twice in an object, is answered with a problem of its own. `{NDJSON[1]}` is accepted too.",
+    responses=LINES_ANSWER,
+    openapi_extensions=LINES,
+)
+@blueprint.post("/vouchers", strict_slashes=False, operation_id="getVouchers", openapi_extensions=CUSTOMERS)
+def vouchers() -> Response:
+    """The vouchers of up to 10,000 customers
+
+    The answers are in the order of the customers and from one run. Each is what `/voucher` would answer: an amount, or
+    a problem, which has a `status`. If the array is not JSON, or an object has a name twice, the whole request is
+    refused. NDJSON is accepted too and answered as `/vouchers.ndjson` does. Of several unknown countries, the first
+    problem lists those that are known.
+    """
+    lines = request.mimetype in NDJSON
+    if not (lines or request.is_json):
+        raise UnsupportedMediaType(NO_CUSTOMERS)
+    places: Places = current_app.extensions["bulk_places"]
+    with places.one():
+        return _respond(body(MAX_BULK_BYTES), lines)
+
+
+def _respond(sent: bytes, lines: bool) -> Response:
+    with _turn:
+        given, read = (_lines(sent), Customer.read) if lines else (_array(sent), Customer.of)
+        if len(given) > MAX_CUSTOMERS:
+            raise TooManyCustomersError(len(given))
+        explained = wants_explanation()
+        published: Published = current_app.extensions["published"]
+        snapshot = published.require()
+        answers = _answers(given, read, snapshot, explained)
+    return Response(
+        b"".join(b"%b\n" % found for found in answers) if lines else b"[%b]\n" % b",".join(answers),
+        headers={RUN_HEADER: snapshot.run_id},
+        content_type=request.mimetype if lines else "application/json",
+    )
+
+
+def _lines(sent: bytes) -> list[bytes]:
+    return [line for line in sent.split(b"\n") if line.strip(b" \t\r")]
+
+
+def _array(sent: bytes) -> list[Any]:
+    """Raises BrokenJSONError."""
+    found = parsed(sent)
+    if not isinstance(found, list):
+        raise BrokenJSONError('The body is JSON, but not an array: write [{"country_code": …}, …].')
+    return found
+
+
+def _answers(given: Sequence[Any], read: Callable[[Any], Customer], snapshot: Snapshot, explained: bool) -> list[bytes]:
+    """The JSON object of each. The list of known countries is in the first one only that needs it: it may be long."""
+    day = snapshot.reference_day
+    left_out: set[str] = set()
+
+    def told(one: Any) -> bytes:
+        try:
+            return answer(read(one), snapshot, day, explained)[1]
+        except CustomerError as error:
+            problem = problems.to_json(problems.from_error(error), left_out)
+            if isinstance(error, UnknownCountryError):
+                left_out.add("known")
+            return problem
+
+    return [told(one) for one in given]

@@ -1,0 +1,155 @@
+"""The customer of a request: how each field is read, and how it is documented."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from app.errors import ApiError, BadValue, BadValuesError, CustomerError
+from app.settings import MAX_CUSTOMERS
+from shared.countries import is_blank
+from shared.times import OFFSET
+
+ISO = re.compile(rf"\d{{4}}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|{OFFSET})?)?", re.ASCII)
+PLAIN = {"-- ::", "--T::"}  # each third character of 2018-05-03 10:30:00, from the fifth on
+
+
+class BrokenJSONError(CustomerError):
+    """The body is not the JSON that it should be."""
+
+    status = HTTPStatus.BAD_REQUEST
+    type = "broken-json"
+    title = "The body cannot be read"
+
+
+class TooManyCustomersError(ApiError):
+    """More customers than a bulk request may have."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    type = "too-many-customers"
+    title = "Too many customers"
+
+    def __init__(self, found: int) -> None:
+        super().__init__(
+            f"A call may have {MAX_CUSTOMERS:,} customers, and this one has {found:,}. Send them in several calls."
+        )
+
+
+def text(value: object) -> str:
+    if not isinstance(value, str) or is_blank(value):
+        raise ValueError("must be text, and not blank")
+    return value
+
+
+def whole_number(value: object) -> int | None:
+    if value is None:
+        return None
+    number = int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise ValueError("must be a whole number, 0 or more, and no text")
+    return number
+
+
+def utc_day(value: object) -> date | None:
+    if value is None:
+        return None
+    # Most send 2018-05-03 10:30:00. With these in their places, fromisoformat takes nothing but digits elsewhere.
+    if not isinstance(value, str) or not ((len(value) == 19 and value[4::3] in PLAIN) or ISO.fullmatch(value)):
+        raise ValueError("must be text like 2018-05-03, 2018-05-03 10:30:00 or 2018-05-03T10:30:00Z")
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.date() if moment.tzinfo is None else moment.astimezone(UTC).date()
+    except (ValueError, OverflowError):
+        raise ValueError("must be a day and time that exist, in the years 0001 to 9999") from None
+
+
+# In the schema, blank is what JavaScript takes for it and the zero-width characters; `is_blank` knows some more.
+TEXT = {"type": "string", "minLength": 1, "pattern": r"[^\s\u0085\u00AD\u2800\u200B-\u200F\u2060\uFEFF]"}
+SPELLINGS = "Matches whatever its case, the form of its accents, and white space or invisible characters around it."
+WHOLE_NUMBER = {"type": "integer", "minimum": 0}
+UTC_DAY = {
+    "type": "string",
+    "pattern": f"^{ISO.pattern}$",
+    "description": "ISO date or date-time; UTC where no zone is given.",
+}
+
+# Of each field: what reads its value, which is None where it was not sent, and the JSON schema of what can be read.
+FIELDS: Mapping[str, tuple[Callable[[object], Any], dict[str, Any]]] = MappingProxyType(
+    {
+        "country_code": (text, TEXT | {"description": SPELLINGS}),
+        "segment_name": (text, TEXT | {"description": "The kind of segment to answer from."}),
+        "total_orders": (whole_number, WHOLE_NUMBER),
+        "last_order_ts": (utc_day, UTC_DAY),
+        "first_order_ts": (utc_day, UTC_DAY),
+    }
+)
+NEEDED = ("country_code", "segment_name")  # and the field which that kind of segment measures
+
+# The field that each measure is taken from; the names of measures are those of the column `measure`.
+MEASURED = {"total_orders": "total_orders", "days_since_last_order": "last_order_ts"}
+
+_READERS = tuple((name, read) for name, (read, _) in FIELDS.items())
+
+
+class Customer(NamedTuple):
+    """What FIELDS read. Days are days of UTC."""
+
+    country_code: str
+    segment_name: str
+    total_orders: int | None = None
+    last_order_ts: date | None = None
+    first_order_ts: date | None = None
+
+    @classmethod
+    def read(cls, body: bytes) -> "Customer":
+        """Of a JSON object's text. Raises as `parsed` and `of`."""
+        return cls.of(parsed(body))
+
+    @classmethod
+    def of(cls, found: object) -> "Customer":
+        """Of a JSON object. Raises BrokenJSONError where it is none, or BadValuesError naming every bad field."""
+        if not isinstance(found, dict):
+            raise BrokenJSONError('A customer is a JSON object: write {"country_code": …}.')
+        try:
+            return cls(*[read(found.get(name)) for name, read in _READERS])
+        except ValueError:
+            raise BadValuesError(*_bad_values(found)) from None
+
+
+def _bad_values(found: dict[str, object]) -> list[BadValue]:
+    bad = []
+    for name, read in _READERS:
+        try:
+            read(found.get(name))
+        except ValueError as error:
+            bad.append(BadValue(name, str(error), (found[name],)) if name in found else BadValue(name, "is needed"))
+    return bad
+
+
+def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BrokenJSONError(f"The name {twice[:40]!a} stands twice in an object.")
+    return found
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_no_name_twice)  # made once: json.loads would make one for each body
+
+
+def parsed(body: bytes) -> Any:
+    """The value that a body is in JSON. Raises BrokenJSONError."""
+    try:
+        return _decoder.decode(body.decode())
+    except UnicodeDecodeError as error:
+        raise BrokenJSONError(f"The body is not UTF-8: byte {error.start} cannot be read.") from None
+    except json.JSONDecodeError as error:
+        raise BrokenJSONError(f"The body is not JSON: {error}.") from None
+    except ValueError:
+        raise BrokenJSONError("The body holds a number of more digits than can be read.") from None
+    except RecursionError:
+        raise BrokenJSONError("The body is nested too deeply.") from None

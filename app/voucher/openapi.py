@@ -1,0 +1,160 @@
+"""What the OpenAPI document says of /voucher and /vouchers, but for the customer's schema, which each run has anew."""
+
+from datetime import UTC, date, datetime
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, request
+from flask_openapi3.types import ResponseDict
+
+from app.errors import BadValue, BadValuesError
+from app.published.refresher import NothingPublishedError
+from app.published.snapshot import UnknownCountryError, UnknownKindError
+from app.settings import MAX_BODY_BYTES, MAX_BULK_BYTES, MAX_CUSTOMERS
+from app.voucher.customer import BrokenJSONError, TooManyCustomersError
+from app.voucher.explanation import Answer, Explanation
+from app.voucher.schemas import NDJSON, lines, ref
+from app.web import problems
+from app.web.openapi import INTERNAL_ERROR, answers
+from app.web.request_log import RUN_HEADER
+from app.web.streams import TooManyCallsError
+
+SEGMENT_HEADER = "Voucher-Segment"  # kind and segment, beside log.RUN_HEADER
+OLD_PATH = "/segmentation-voucher/"
+DEPRECATED = int(datetime(2026, 11, 26, tzinfo=UTC).timestamp())  # since when OLD_PATH is
+
+BAD_VALUE = BadValuesError(BadValue("total_orders", "must be a whole number, 0 or more", (2.5,)))
+NO_JSON = BrokenJSONError("The body is not JSON: Expecting value: line 1 column 18 (char 17).")
+BAD_EXPLAIN = BadValuesError(BadValue("explain", "must be true or false, 1 or 0, and once", ("y",)))
+VOUCHER_PROBLEMS: ResponseDict = {
+    **answers(
+        problems.refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+        problems.refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, most_bytes=MAX_BODY_BYTES),
+        NO_JSON,
+        BAD_VALUE,
+        UnknownKindError("vip_segment", ["frequent_segment", "recency_segment"]),
+        BAD_EXPLAIN,
+        NothingPublishedError(),
+        UnknownCountryError("Atlantis", ["Peru"]),
+    ),
+    **INTERNAL_ERROR,
+}
+NO_CUSTOMERS = (
+    f"Send a JSON array with the header Content-Type: application/json, or NDJSON with {' or '.join(NDJSON)}."
+)
+VOUCHERS_PROBLEMS: ResponseDict = {
+    **answers(
+        problems.refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, NO_CUSTOMERS),
+        TooManyCustomersError(MAX_CUSTOMERS + 1),
+        problems.refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, most_bytes=MAX_BULK_BYTES),
+        NO_JSON,
+        BAD_EXPLAIN,
+        NothingPublishedError(),
+        TooManyCallsError(),
+    ),
+    **INTERNAL_ERROR,
+}
+
+AMOUNT = Answer(voucher_amount=2640)
+EXPLANATION = Explanation(
+    voucher_amount=2640,
+    because="27 orders, so segment 10-29: 2640 was used in 4,401 of 7,256 assignments, 61 %.",
+    country_code="Peru",
+    segment_name="frequent_segment",
+    segment="10-29",
+    position=1,
+    lower_bound=10,
+    upper_bound=29,
+    measure="total_orders",
+    measured=27,
+    reference_day=date(2018, 7, 15),
+    uses=4401,
+    rows=7256,
+    share=0.6065,
+    runner_up_amount=3520,
+    runner_up_uses=1790,
+    basis="segment",
+    tied=False,
+    run_id="0123456789abcdef",
+    published_at=datetime(2018, 7, 15, 4, 30, tzinfo=UTC),
+    checked_at=datetime(2018, 7, 15, 4, 30, tzinfo=UTC),
+    data_to=datetime(2018, 7, 14, 21, tzinfo=UTC),
+    data_age_days=0.3,
+)
+
+
+def header(description: str, example: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}, "example": example}
+
+
+RUN = {RUN_HEADER: header("The run that was asked", EXPLANATION.run_id)}
+RUN_AND_SEGMENT = RUN | {SEGMENT_HEADER: header("The kind and the segment", "frequent_segment 10-29")}
+DEPRECATION = {"Deprecation": header("Since when this path is deprecated (RFC 9745)", f"@{DEPRECATED}")}
+VOUCHER: dict[str, Any] = {
+    "description": "The amount; with `explain=true`, what it rests on beside it",
+    "headers": RUN_AND_SEGMENT,
+    "content": {
+        "application/json": {
+            "schema": ref("Explanation", "Answer"),
+            "examples": {
+                "amount": {"value": AMOUNT.model_dump(mode="json")},
+                "explained": {"value": EXPLANATION.model_dump(mode="json")},
+            },
+        }
+    },
+}
+VOUCHER_ANSWER: ResponseDict = {200: VOUCHER}
+OLD_VOUCHER_ANSWER: ResponseDict = {200: VOUCHER | {"headers": RUN_AND_SEGMENT | DEPRECATION}}
+ANSWERS = [AMOUNT.model_dump(mode="json"), problems.from_error(BAD_VALUE).model_dump(exclude_unset=True)]
+VOUCHERS_ANSWER: ResponseDict = {
+    200: {
+        "description": "For each customer an answer or a problem",
+        "headers": RUN,
+        "content": {
+            "application/json": {
+                "schema": {"type": "array", "items": ref("Explanation", "Answer", "Problem")},
+                "example": ANSWERS,
+            },
+        },
+    }
+}
+FILE = {"type": "string", "format": "binary"}  # generated clients send it unchanged, where they would quote a text
+LINES_ANSWER: ResponseDict = {
+    200: {
+        "description": "For each customer a line: an answer or a problem",
+        "headers": RUN,
+        "content": {NDJSON[0]: {"schema": FILE, "example": lines(ANSWERS)}},
+    }
+}
+EXPLAIN = {
+    "name": "explain",
+    "in": "query",
+    "description": "Whether to explain the amount. `1`, `0`, and any case of `true` and `false` are accepted too.",
+    "schema": {"type": "boolean", "default": False},
+    "example": True,
+}
+CUSTOMER: dict[str, Any] = {
+    "parameters": [EXPLAIN],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": ref("Customer")}}},
+}
+CUSTOMERS: dict[str, Any] = {
+    "parameters": [EXPLAIN],
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "array", "items": ref("Customer")}}},
+    },
+}
+LINES: dict[str, Any] = {
+    "parameters": [EXPLAIN],
+    "requestBody": {
+        "required": True,
+        "content": {NDJSON[0]: {"schema": FILE}},
+    },
+}
+
+
+def mark_deprecated(response: Response) -> Response:
+    """Say so in every answer of the old path."""
+    if request.path.startswith(OLD_PATH.rstrip("/")):
+        response.headers["Deprecation"] = f"@{DEPRECATED}"
+    return response

@@ -1,0 +1,146 @@
+"""POST /voucher: a customer in, the amount of the customer's segment out, from memory alone."""
+
+from codecs import BOM_UTF8
+from datetime import date
+from typing import cast
+
+from flask import Response, current_app, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+
+from app.errors import BadValue, BadValuesError, echo
+from app.published.refresher import Published
+from app.published.snapshot import NoSegmentError, Segment, Snapshot
+from app.settings import MAX_BODY_BYTES
+from app.voucher.customer import MEASURED, Customer
+from app.voucher.explanation import explain
+from app.voucher.openapi import (
+    CUSTOMER,
+    OLD_PATH,
+    OLD_VOUCHER_ANSWER,
+    SEGMENT_HEADER,
+    VOUCHER_ANSWER,
+    VOUCHER_PROBLEMS,
+    mark_deprecated,
+)
+from app.web.request_log import RUN_HEADER
+
+UTF_8 = {"utf-8", "utf8", "us-ascii", "ascii"}  # charsets that say so; JSON has no other
+YES_OR_NO = {"true": True, "1": True, "false": False, "0": False}
+
+blueprint = APIBlueprint(
+    "voucher",
+    __name__,
+    abp_tags=[Tag(name="Vouchers")],
+    abp_responses=VOUCHER_ANSWER | VOUCHER_PROBLEMS,
+)
+blueprint.after_request(mark_deprecated)
+
+
+@blueprint.post(
+    OLD_PATH,
+    strict_slashes=False,
+    operation_id="getSegmentationVoucher",
+    summary="The old path of /voucher",
+    description="For existing clients. New clients use `/voucher`, which gives the same answers.",
+    deprecated=True,
+    responses=OLD_VOUCHER_ANSWER,
+    openapi_extensions=CUSTOMER,
+)
+@blueprint.post("/voucher", strict_slashes=False, operation_id="getVoucher", openapi_extensions=CUSTOMER)
+def voucher() -> Response:
+    """The voucher of a customer
+
+    The amount used most for customers of the same country in the same segment.
+    """
+    if not request.is_json:
+        raise UnsupportedMediaType
+    customer = Customer.read(body(MAX_BODY_BYTES))
+    content, headers = respond(customer, current_app.extensions["published"], wants_explanation())
+    return Response(content, headers=headers)
+
+
+def respond(customer: Customer, published: Published, explained: bool = False) -> tuple[bytes, list[tuple[str, str]]]:
+    """Return body and headers of a 200, for this route and `fast_path`. Raises as `Published.require` and `answer`."""
+    snapshot = published.require()
+    row, found = answer(customer, snapshot, snapshot.reference_day, explained)
+    content = b"%b\n" % found
+    return content, [
+        ("Content-Type", "application/json"),
+        *headers(row, snapshot).items(),
+        ("Content-Length", str(len(content))),
+    ]
+
+
+def answer(customer: Customer, snapshot: Snapshot, reference_day: date, explained: bool) -> tuple[Segment, bytes]:
+    """The customer's segment, and the JSON object it is told as.
+
+    Raises UnknownKindError, BadValuesError, UnknownCountryError or NoSegmentError, in this order.
+    """
+    found = measured(customer, snapshot, reference_day)
+    row = snapshot.find(customer.country_code, customer.segment_name, found)
+    if not explained:
+        return row, row.answer
+    return row, explain(row, found, reference_day, snapshot).model_dump_json().encode()
+
+
+def headers(row: Segment, snapshot: Snapshot) -> dict[str, str]:
+    """What the bare amount does not tell."""
+    return {RUN_HEADER: snapshot.run_id, SEGMENT_HEADER: row.label}
+
+
+def body(most_bytes: int) -> bytes:
+    """The request's body, without a byte order mark. Raises RequestEntityTooLarge or UnsupportedMediaType."""
+    _check_encoding()
+    request.max_content_length = most_bytes
+    if "wsgi.input_terminated" in request.environ:  # Werkzeug would cut a chunked body at the limit without a word
+        found: bytes = request.environ["wsgi.input"].read(most_bytes + 1)
+    else:
+        found = request.get_data(cache=False)
+    if len(found) > most_bytes:
+        raise RequestEntityTooLarge
+    return found.removeprefix(BOM_UTF8)
+
+
+def _check_encoding() -> None:
+    """Raise UnsupportedMediaType if the client says that the body is compressed, or is not UTF-8."""
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise UnsupportedMediaType(f"Send the body as it is: Content-Encoding {echo(encoding)!r} is not read.")
+    charset = request.mimetype_params.get("charset", "utf-8")
+    if charset.lower() not in UTF_8:
+        raise UnsupportedMediaType(f"Send the body as UTF-8: charset {echo(charset)!r} is not read.")
+
+
+def wants_explanation() -> bool:
+    """Raises BadValuesError."""
+    given = request.args.getlist("explain")
+    if not given:
+        return False
+    if len(given) > 1 or given[0].lower() not in YES_OR_NO:
+        raise BadValuesError(BadValue("explain", "must be true or false, 1 or 0, and once", (", ".join(given),)))
+    return YES_OR_NO[given[0].lower()]
+
+
+def measured(customer: Customer, snapshot: Snapshot, reference_day: date) -> int:
+    """Orders, or days to the reference day. Raises UnknownKindError, BadValuesError or NoSegmentError."""
+    measure = snapshot.measure(customer.segment_name)
+    if (field := MEASURED.get(measure)) is None:
+        raise NoSegmentError(
+            f"run {snapshot.run_id}: {customer.segment_name} measures {measure}, which the API does not know"
+        )
+    value = getattr(customer, field)
+    if value is None:
+        raise BadValuesError(BadValue(field, f"is needed: {customer.segment_name} measures it"))
+    return _days_since(value, snapshot, reference_day) if measure == "days_since_last_order" else cast(int, value)
+
+
+def _days_since(last_order: date, snapshot: Snapshot, reference_day: date) -> int:
+    """Whole UTC days up to the reference day. A day ahead counts as 0, for local clocks; more raises BadValuesError."""
+    days = (reference_day - last_order).days
+    if days < -1:
+        origin = "pinned by TODAY" if snapshot.today else "the current UTC day"
+        detail = f"lies after the reference day {reference_day}, {origin}, by more than a day"
+        raise BadValuesError(BadValue("last_order_ts", detail, (last_order.isoformat(),)))
+    return max(days, 0)

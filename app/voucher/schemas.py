@@ -1,0 +1,92 @@
+"""What of the OpenAPI document depends on the published run: one schema of a customer for each kind of segment."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from app.published.snapshot import Snapshot
+from app.voucher.customer import FIELDS, MEASURED, NEEDED
+from app.voucher.explanation import Answer, Explanation
+from app.web.openapi import COMPONENTS
+
+NDJSON = ("application/x-ndjson", "application/jsonl")  # no name of it is registered; these two are common
+
+
+def describe(spec: dict[str, Any], snapshot: Snapshot | None) -> None:
+    """Complete a document by the customers that the snapshot answers, or any while it is None."""
+    answers = {model.__name__: model.model_json_schema() for model in (Answer, Explanation)}
+    spec["components"]["schemas"] |= answers | customers(snapshot)
+    if snapshot is None:
+        return
+    _show_parameters(spec, snapshot)
+    examples = {kind: example(snapshot, kind) for kind in snapshot.measures}
+    for path in ("/voucher", "/segmentation-voucher/"):
+        body = spec["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        body["examples"] = {kind: {"value": customer} for kind, customer in examples.items()}
+    for path, many in (("/vouchers", [*examples.values()]), ("/vouchers.ndjson", lines([*examples.values()]))):
+        (content,) = spec["paths"][path]["post"]["requestBody"]["content"].values()
+        content["example"] = many
+
+
+def _show_parameters(spec: dict[str, Any], snapshot: Snapshot) -> None:
+    """Give parameters examples that this run answers: Swagger sends them as they stand."""
+    examples = {"run": snapshot.run_id, "run_id": snapshot.run_id, "before": snapshot.run_id}
+    if snapshot.countries:
+        examples["country"] = snapshot.countries[0]
+    for operations in spec["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"] in examples:
+                    parameter["example"] = examples[parameter["name"]]
+
+
+def customers(snapshot: Snapshot | None) -> dict[str, Any]:
+    """By name. `Customer` is any of the others, told apart by `segment_name`; with nothing published, all there is."""
+    if snapshot is None:
+        return {"Customer": _customer(None, None)}
+    kinds = {kind: f"{COMPONENTS}/{_name(kind)}" for kind in snapshot.measures}
+    return {
+        "Customer": {
+            "oneOf": [{"$ref": component} for component in kinds.values()],
+            "discriminator": {"propertyName": "segment_name", "mapping": kinds},
+        },
+        **{_name(kind): _customer(kind, MEASURED.get(measure)) for kind, measure in snapshot.measures.items()},
+    }
+
+
+def _name(kind: str) -> str:
+    return f"{kind.removesuffix('_segment').title().replace('_', '')}Customer"
+
+
+def _customer(kind: str | None, measured: str | None) -> dict[str, Any]:
+    needed = [*NEEDED, measured] if measured else [*NEEDED]
+    properties: dict[str, Any] = {"customer_id": {"description": "Accepted and ignored."}}
+    for name, (_, schema) in FIELDS.items():
+        properties[name] = dict(schema) if name in needed else schema | {"type": [schema["type"], "null"]}
+    if kind:
+        properties["segment_name"] = {"type": "string", "const": kind, "description": "The kind of segment."}
+    return {"type": "object", "properties": properties, "required": needed}
+
+
+def example(snapshot: Snapshot, segment_name: str) -> dict[str, object]:
+    """A request that the snapshot answers."""
+    day = snapshot.reference_day
+    return {
+        "customer_id": 123,
+        "country_code": snapshot.countries[0],
+        "last_order_ts": f"{day - timedelta(days=30)} 00:00:00",
+        "first_order_ts": f"{day - timedelta(days=365)} 00:00:00",
+        "total_orders": 15,
+        "segment_name": segment_name,
+    }
+
+
+def ref(*components: str) -> dict[str, Any]:
+    """Return the schema of any of these. Clients take the first that fits, so one with more fields goes first."""
+    refs = [{"$ref": f"{COMPONENTS}/{component}"} for component in components]
+    return refs[0] if len(refs) == 1 else {"anyOf": refs}
+
+
+def lines(values: list[Any]) -> str:
+    """NDJSON."""
+    return "".join(f"{json.dumps(value, ensure_ascii=False)}\n" for value in values)

@@ -1,0 +1,1 @@
+"""What every route shares: problems, security, request log, health and metrics."""

@@ -1,0 +1,109 @@
+"""Whether the process lives, and whether it can answer: read from memory, so a probe never waits for the database."""
+
+from configparser import ConfigParser
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from flask import Response, current_app
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, Field
+
+from app.published.models import SCHEMA_VERSIONS
+from app.published.refresher import Published
+from app.settings import Settings
+from app.web import counts, openapi, request_log
+
+
+class Life(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Health(BaseModel):
+    """`degraded` still answers; `failing` cannot, as no run is in memory."""
+
+    status: Literal["ok", "degraded", "failing"]
+    ok: list[str]
+    failing: list[str] = Field(
+        description="`log` while lines of the log are lost, because its disk is full or nobody reads it; `metrics` "
+        "if a worker has no space for its counts of requests."
+    )
+    run_id: str | None
+    published_at: datetime | None
+    checked_at: datetime | None = Field(description="When the run was last compared with its source.")
+    max_age_hours: float = Field(description="Once `checked_at` is as old as this, `freshness` fails.")
+    data_to: datetime | None = Field(description="The last timestamp of the history that the run was learned from.")
+    data_age_days: float | None = Field(description="How long ago `data_to` is. Shown, and never a failure.")
+    sample: bool | None = Field(
+        description="Whether the answers come from the built-in synthetic sample, which is invented data."
+    )
+    version: str = Field(description="Of the API.")
+    schema_version: str | None = Field(description="Of the tables. `schema_version` fails when the API knows another.")
+
+
+def _version() -> str:
+    """Of the installed package; of the checkout it runs from, where it is not installed."""
+    try:
+        return metadata.version("voucher-select")
+    except metadata.PackageNotFoundError:
+        setup = ConfigParser()
+        setup.read(Path(__file__).parent.parent / "setup.cfg")
+        return setup.get("metadata", "version", fallback="unknown")
+
+
+VERSION = _version()
+
+
+blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="Health")], abp_responses=openapi.INTERNAL_ERROR)
+
+
+@blueprint.get("/livez", operation_id="getLiveness", responses={200: Life})
+def livez() -> Response:
+    """Whether the process lives"""
+    return _json(Life())
+
+
+@blueprint.get("/readyz", operation_id="getReadiness", responses={200: Health, 503: Health})
+@blueprint.get("/health", operation_id="getHealth", responses={200: Health, 503: Health})
+def readyz() -> Response:
+    """Whether vouchers are answered, and from a run that is fresh
+
+    503 only when no run is in memory; `/health` is the same.
+    """
+    published: Published = current_app.extensions["published"]
+    settings: Settings = current_app.extensions["settings"]
+    health = look(published, settings.max_age_hours, datetime.now(UTC))
+    return _json(health, 503 if health.status == "failing" else 200)
+
+
+def look(published: Published, max_age_hours: float, now: datetime) -> Health:
+    """The one place that says what is fresh; `metrics` asks it too."""
+    run = published.snapshot
+    checks = {
+        "published_run": run is not None,
+        "database": published.database_answers,
+        "freshness": run is not None and (now - run.checked_at) / timedelta(hours=1) < max_age_hours,
+        "schema_version": published.schema_version in SCHEMA_VERSIONS,
+        "log": request_log.stderr.lost == 0,
+        "metrics": counts.available(),
+    }
+    return Health(
+        status="failing" if run is None else "ok" if all(checks.values()) else "degraded",
+        ok=[name for name, passed in checks.items() if passed],
+        failing=[name for name, passed in checks.items() if not passed],
+        run_id=run.run_id if run else None,
+        published_at=run.published_at if run else None,
+        checked_at=run.checked_at if run else None,
+        max_age_hours=max_age_hours,
+        data_to=run.data_to if run else None,
+        data_age_days=run.data_age_days(now) if run else None,
+        sample=run.sample if run else None,
+        version=VERSION,
+        schema_version=published.schema_version,
+    )
+
+
+def _json(body: BaseModel, status: int = 200) -> Response:
+    return Response(f"{body.model_dump_json()}\n", status, mimetype="application/json")

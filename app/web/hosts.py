@@ -1,0 +1,60 @@
+"""Under which names the service answers. A WSGI layer, because it has to stand before every route."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
+
+from app.errors import echo
+from app.web import problems
+
+HOST = re.compile(r"(?P<name>[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?P<port>:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
+# Last labels that nobody can register: RFC 6761, RFC 6762 with its appendix G, .internal by ICANN; svc of Kubernetes.
+PRIVATE = {"localhost", "test", "local", "internal", "intranet", "private", "corp", "home", "lan", "svc"}
+
+
+class Hosts:
+    """Refuses requests whose Host cannot be read, or is a public name that is not among `names`, if these are given.
+
+    Without keys, a page of any site could otherwise read the answers on its visitor's machine: it lets its own name
+    point to 127.0.0.1 (DNS rebinding), and to the browser that is the same origin. An address, or a name that is not
+    public, cannot be used so.
+    """
+
+    def __init__(self, wsgi_app: Callable[..., Iterable[bytes]], names: Collection[str] | None) -> None:
+        self._wsgi_app = wsgi_app
+        self._names = names
+        self._refusal = lru_cache(maxsize=256)(self._judge)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        host = environ.get("HTTP_HOST", "")
+        if not host and environ["SERVER_PROTOCOL"] != "HTTP/1.1":  # HTTP/1.0 knows no Host
+            return self._wsgi_app(environ, start_response)
+        refusal = self._refusal(host)
+        return (
+            problems.response(refusal)(environ, start_response) if refusal else self._wsgi_app(environ, start_response)
+        )
+
+    def _judge(self, host: str) -> problems.Problem | None:
+        found = HOST.fullmatch(host)
+        if not found:
+            return problems.refused(HTTPStatus.BAD_REQUEST, f"Host {echo(host)!r} is not a host's name.")
+        name = found["name"].lower().rstrip(".")
+        if self._names is None or name in self._names or not is_public(name):
+            return None
+        detail = (
+            f"This service is not known as {name}. If that is its name, set VOUCHER_HOSTS={name} where it starts, "
+            "or VOUCHER_API_KEYS."
+        )
+        return problems.refused(HTTPStatus.MISDIRECTED_REQUEST, detail)
+
+
+def is_public(name: str) -> bool:
+    """Whether somebody may own this name: one with a dot that is neither an address nor private."""
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return "." in name and name.rpartition(".")[2] not in PRIVATE
+    return False

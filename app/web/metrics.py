@@ -1,0 +1,116 @@
+"""GET /metrics: what an alert on freshness needs, and the requests of all workers, in Prometheus' text format."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http import HTTPMethod
+from typing import Any
+
+from flask import Flask, Response, current_app
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from flask_openapi3.types import ResponseDict
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from app.published.refresher import Published
+from app.web import counts, openapi
+from app.web.health import look
+
+TEXT: ResponseDict = {
+    200: {
+        "description": "The metrics",
+        "content": {"text/plain": {"schema": {"type": "string"}, "example": "voucher_fresh 1.0\n"}},
+    }
+}
+
+OTHER = "other"
+METHODS = {method.value for method in HTTPMethod}
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, and there is none where workers share
+
+blueprint = APIBlueprint(
+    "metrics", __name__, abp_tags=[Tag(name="Health")], abp_responses=TEXT | openapi.INTERNAL_ERROR
+)
+
+
+@blueprint.get("/metrics", operation_id="getMetrics")
+def metrics() -> Response:
+    """What `/readyz` says, and the requests counted, for Prometheus
+
+    Alert on `voucher_fresh == 0`. What is not known has no sample: when nothing is published, no timestamps.
+    """
+    return Response(generate_latest(current_app.extensions["metrics"]), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def new_registry(published: Published, max_age_hours: float) -> CollectorRegistry:
+    """A registry of the app's own: the library's counts the process that happened to answer, one of several workers."""
+    registry = CollectorRegistry()
+    registry.register(HealthCollector(published, max_age_hours))
+    if counts.FOLDER is not None:
+        registry.register(counts.SharedCounts())
+    return registry
+
+
+class Requests:
+    """Counts each answer once, by labels that no caller can multiply: known methods and paths, else `other`."""
+
+    def __init__(self, app: Flask, registry: CollectorRegistry) -> None:
+        # A registry that adds up the files must not hold the one worker's too.
+        where = registry if counts.FOLDER is None else None
+        self._requests = Counter("voucher_requests", "Requests answered.", ["method", "path", "status"], registry=where)
+        self._seconds = Histogram(
+            "voucher_request_seconds", "Until the answer began.", ["path"], buckets=BUCKETS, registry=where
+        )
+        self._known = {rule.rule for rule in app.url_map.iter_rules() if not rule.arguments}
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def __call__(self, environ: dict[str, Any], status: int, seconds: float) -> None:
+        if not counts.available():
+            return
+        key = environ["REQUEST_METHOD"], self._path(environ), status
+        requests, duration = self._children.get(key) or self._new(*key)
+        requests.inc()
+        duration.observe(seconds)
+
+    def _path(self, environ: dict[str, Any]) -> str:
+        """The template of the route: /runs/<run_id>, not each run."""
+        path: str = environ["PATH_INFO"]
+        if path in self._known:
+            return path
+        rule = getattr(environ.get("werkzeug.request"), "url_rule", None)  # left there by Flask
+        return rule.rule if rule else OTHER
+
+    def _new(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:
+        name = method if method in METHODS else OTHER
+        found = self._requests.labels(name, path, status), self._seconds.labels(path)
+        if name == method:
+            self._children[method, path, status] = found
+        return found
+
+
+class HealthCollector(Collector):
+    """Made of the published run when asked for, so each worker tells the same."""
+
+    def __init__(self, published: Published, max_age_hours: float) -> None:
+        self._published = published
+        self._max_age_hours = max_age_hours
+
+    def collect(self) -> Iterator[Metric]:
+        health = look(self._published, self._max_age_hours, datetime.now(UTC))
+        run = {"run_id": health.run_id} if health.run_id else None
+        yield InfoMetricFamily("voucher_published_run", "The run that is answered from.", run)
+        for name, documentation, value in (
+            ("voucher_fresh", "Whether the source was checked within the maximum age.", "freshness" in health.ok),
+            ("voucher_max_age_seconds", "Maximum age of the last check.", health.max_age_hours * 3600),
+            ("voucher_checked_timestamp_seconds", "Last check of the source.", _seconds(health.checked_at)),
+            ("voucher_published_timestamp_seconds", "Publication of the run.", _seconds(health.published_at)),
+            ("voucher_data_to_timestamp_seconds", "Last timestamp of the run's history.", _seconds(health.data_to)),
+            ("voucher_database_up", "Whether the database answered of late.", "database" in health.ok),
+        ):
+            yield GaugeMetricFamily(name, documentation, value)
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return moment.timestamp() if moment else None
