@@ -57,7 +57,7 @@ check: $(READY)  ## Lint, format, types, directions of imports, README's tables,
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/cog --check -P --verbosity=1 --check-fail-msg="The tables in README.md or docs/errors.md are old: make rules" README.md docs/errors.md
+	@$(BIN)/cog --check -P --verbosity=1 --check-fail-msg="A table or picture in README.md or docs/ is old: make rules" README.md docs/errors.md docs/architecture.md
 	@$(BIN)/hadolint docker/*.Dockerfile
 	@$(BIN)/kubernetes-validate --strict --quiet docker/kubernetes/*.yaml
 	@$(BIN)/zizmor --offline --quiet .github

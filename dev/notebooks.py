@@ -19,7 +19,7 @@ EXECUTE = (
     # On every start the kernel warns that it listens on 127.0.0.1 without encryption.
     *("--ExecutePreprocessor.extra_arguments=--log-level=40", "notebooks/02_cleaning_rules.ipynb"),
 )
-TABLES = ("cogapp", "-r", "-P", "--verbosity=1", "README.md", "docs/errors.md")
+TABLES = ("cogapp", "-r", "-P", "--verbosity=1", "README.md", "docs/errors.md", "docs/architecture.md")
 
 
 def environment(stack: Stack) -> dict[str, str]:
