@@ -49,7 +49,7 @@ def _version() -> str:
         return metadata.version("voucher-select")
     except metadata.PackageNotFoundError:
         setup = ConfigParser()
-        setup.read(Path(__file__).parent.parent / "setup.cfg")
+        setup.read(Path(__file__).parents[2] / "setup.cfg")
         return setup.get("metadata", "version", fallback="unknown")
 
 

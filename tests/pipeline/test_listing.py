@@ -161,9 +161,11 @@ def open_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
-    for path in folder.rglob("*"):
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o755)
+    folder.chmod(0o755)
+    for path, folders, _ in os.walk(folder):  # each before what is in it
+        for each in (Path(path, name) for name in folders):
+            if not each.is_symlink():
+                each.chmod(0o755)
     shutil.rmtree(folder)
 
 
