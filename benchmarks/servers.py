@@ -58,7 +58,7 @@ class Server:
 
 @contextmanager
 def servers(folder: Path, database: str) -> Iterator[dict[str, Server]]:
-    """By name, each started and answering. Two workers each, but for Flask's own server, which has threads."""
+    """By name, each started and answering. Two workers each, except Flask's own server, which has threads."""
     environ = os.environ | {"DATABASE_URL": database, "API_DATABASE_URL": database}
     processes, found = Processes(folder), {}
     ports = [free_port() for _ in range(4)]

@@ -101,7 +101,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class Spelling:
-    """A country as rows spell it: how many they are, and the bytes of their lines but for the country itself."""
+    """One spelling of a country: its number of rows, and the bytes of their lines without the country itself."""
 
     country_code: str
     rows: int

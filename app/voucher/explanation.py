@@ -52,7 +52,7 @@ class Evidence(BaseModel):
 
 
 class Explanation(Evidence, Answer):
-    """The amount, and what it rests on."""
+    """The amount, and the votes behind it."""
 
     because: str = Field(description="The same in a sentence.")
     measured: Count = Field(description="The customer's orders, or days from the last order to `reference_day`.")

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of /voucher and /vouchers, but for the customer's schema, which each run has anew."""
+"""The OpenAPI document of /voucher and /vouchers, except the customer's schema, which depends on the run."""
 
 from datetime import UTC, date, datetime
 from http import HTTPStatus
@@ -91,7 +91,7 @@ RUN = {RUN_HEADER: header("The run that was asked", EXPLANATION.run_id)}
 RUN_AND_SEGMENT = RUN | {SEGMENT_HEADER: header("The kind and the segment", "frequent_segment 10-29")}
 DEPRECATION = {"Deprecation": header("Since when this path is deprecated (RFC 9745)", f"@{DEPRECATED}")}
 VOUCHER: dict[str, Any] = {
-    "description": "The amount; with `explain=true`, what it rests on beside it",
+    "description": "The amount; with `explain=true`, also the votes behind it",
     "headers": RUN_AND_SEGMENT,
     "content": {
         "application/json": {

@@ -17,7 +17,7 @@ from pydantic_core import to_json
 log = structlog.get_logger()
 
 RUN_HEADER = "Voucher-Run"  # names the run that an answer was read from
-REQUEST_HEADER = "X-Request-Id"  # names the line of the log, and the line of whoever called
+REQUEST_HEADER = "X-Request-Id"  # identifies the request in the logs of both sides
 REQUEST_ID = "HTTP_X_REQUEST_ID"  # the same, where WSGI has it
 SANE_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 LONGEST = 200  # characters of a path
