@@ -99,7 +99,9 @@ def test_segments_of_an_unknown_country(client_still: FlaskClient, path: str) ->
     assert refused(response) == (404, "unknown-country")
     assert response.json["known"] == ["Latvia", "Peru", "São Tomé"]
     assert b"<" not in response.data
-    assert refused(client_still.get(f"{path}?country=%20")) == (422, "bad-value")
+    blank = client_still.get(f"{path}?country=%20")
+    assert refused(blank) == (422, "bad-value")
+    assert blank.json["detail"] == "country must be text, and not blank."
 
 
 def table(response: TestResponse) -> list[dict[str, str]]:
