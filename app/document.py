@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response as Redirect
 
 from app.published.snapshot import Snapshot
 from app.reports import parameters
-from app.settings import MAX_BULK_BYTES, MAX_CUSTOMERS
+from app.settings import MAX_BODY_BYTES, MAX_BULK_BYTES, MAX_CUSTOMERS
 from app.voucher.schemas import describe
 from app.web import keys, openapi, problems
 from app.web.request_log import REQUEST_HEADER, RUN_HEADER
@@ -25,13 +25,16 @@ INTRODUCTION = f"""\
 Post a customer and get the voucher amount that was used most for similar customers.
 
 **Keys.** If the server has API keys, send one as `Authorization: Bearer KEY`, or as the password of HTTP Basic with any
-user name. `/livez`, `/readyz`, `/health`, `/metrics` and this documentation need no key.
+user name; without one, the response is 401. `/livez`, `/readyz`, `/health`, `/metrics` and this documentation need no
+key.
 
-**Limits.** `POST /vouchers` takes up to {MAX_CUSTOMERS:,} customers and {MAX_BULK_BYTES // 2**20} MiB per request.
-A query parameter may be given once.
+**Limits.** `POST /voucher` takes up to {MAX_BODY_BYTES // 2**10} KiB per request; `POST /vouchers` takes up to
+{MAX_CUSTOMERS:,} customers and {MAX_BULK_BYTES // 2**20} MiB. A larger request gets a 413. A query parameter may be
+given once.
 
 **Errors.** Every error is an `application/problem+json` object (RFC 9457). `type` identifies the kind of error,
-`detail` says what to do, and `errors` lists each invalid field.
+`detail` says what to do, and `errors` lists each invalid field. The kinds are listed below. Errors of HTTP itself, such
+as 401, 405 and 415, and unexpected errors (500) have the type `about:blank`.
 
 **Runs.** The header `{RUN_HEADER}` names the run that vouchers and tables were read from. All answers of one request
 come from the same run. Every response has an `{REQUEST_HEADER}`, which the log has too; send your own to find it there.
@@ -56,7 +59,7 @@ def new_app(name: str, version: str) -> OpenAPI:
     info = Info(
         title="Voucher Select",
         version=version,
-        description=INTRODUCTION,
+        description=f"{INTRODUCTION}\n**Kinds of errors**\n\n{openapi.kinds()}\n",
         license=License(name="MIT", identifier="MIT"),
     )
     return OpenAPI(
@@ -67,7 +70,6 @@ def new_app(name: str, version: str) -> OpenAPI:
         security_schemes={},  # None becomes a null, which is not valid
         validation_error_model=problems.Problem,
         validation_error_callback=parameters.refuse,
-        validation_error_status=500,  # it documents an error body of its own where this status is missing: nowhere
     )
 
 
@@ -87,6 +89,8 @@ def document(app: OpenAPI, snapshot: Snapshot | None) -> dict[str, Any]:
     spec: dict[str, Any] = deepcopy(app.api_doc)
     describe(spec, snapshot)
     for operation in _operations(spec):
+        del operation["responses"]["422"]  # flask-openapi3's own, which is not a problem
+        operation["responses"] |= openapi.PROBLEMS
         if "description" in operation:  # flask-openapi3 joins the lines of a docstring so
             operation["description"] = operation["description"].replace("<br/>", "\n").strip()
     spec["paths"] = dict(sorted(spec["paths"].items(), key=lambda path: any(map(_is_deprecated, path[1].values()))))
@@ -111,7 +115,7 @@ def _json(spec: dict[str, Any]) -> Response:
 
 
 def _guard(spec: dict[str, Any]) -> None:
-    """Say which operations need a key, and that they refuse who has none."""
+    """Document which operations need a key."""
     spec["components"]["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer"},
         "password": {"type": "http", "scheme": "basic", "description": "A key is the password of any user."},
@@ -119,7 +123,6 @@ def _guard(spec: dict[str, Any]) -> None:
     for path, operations in spec["paths"].items():
         for operation in operations.values() if not keys.is_open(path) else ():
             operation["security"] = [{"key": []}, {"password": []}]
-            operation["responses"]["401"] = deepcopy(openapi.UNAUTHORIZED)
 
 
 def _without_slash(name: str) -> Redirect:

@@ -9,11 +9,11 @@ from werkzeug.utils import secure_filename
 from app.published.reader import reader
 from app.published.refresher import Published
 from app.reports import responses, rfc4180
-from app.reports.downloads import Cleaned, RowsElsewhereError, RowsGoneError, cleaned
+from app.reports.downloads import Cleaned, cleaned
 from app.reports.parameters import OfRunAndCountry
 from app.settings import Settings
 from app.web.request_log import RUN_HEADER
-from app.web.streams import Places, Stream, TooManyDownloadsError
+from app.web.streams import Places, Stream
 
 EXAMPLE = (
     "timestamp,country_code,first_order_ts,last_order_ts,total_orders,voucher_amount\r\n"
@@ -32,18 +32,6 @@ blueprint = APIBlueprint(
     "assignments",
     __name__,
     abp_tags=[responses.TAG],
-    abp_responses=responses.refusals(
-        *(
-            responses.BAD_COUNTRY,
-            responses.UNPUBLISHED,
-            responses.AWAY,
-            responses.UNKNOWN_COUNTRY,
-            responses.UNKNOWN_RUN,
-        ),
-        TooManyDownloadsError(),
-        RowsGoneError(responses.RUN_ID),
-        RowsElsewhereError(responses.RUN_ID, "s3://bucket/cleaned/"),
-    ),
 )
 
 

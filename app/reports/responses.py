@@ -4,29 +4,14 @@ from typing import Any
 
 from flask import Response
 from flask_openapi3.models.tag import Tag
-from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel
 
-from app.errors import ApiError, BadValue, BadValuesError
-from app.published.database import DatabaseAwayError
-from app.published.reader import UnknownRunError
-from app.published.refresher import NothingPublishedError
-from app.published.snapshot import UnknownCountryError
 from app.reports import rfc4180
-from app.web import openapi
 from app.web.request_log import RUN_HEADER
 
 TAG = Tag(name="Tables")
 RUN_ID = "8d5ff2c3a1b4e697"  # of the examples
 RUN_HEADERS = {RUN_HEADER: {"description": "The run that was read", "schema": {"type": "string"}}}
-
-BAD_COUNTRY = BadValuesError(BadValue("country", "must be text, and not blank", ("",)))
-BAD_RUN = BadValuesError(BadValue("run", "must be a run's id, 16 digits from 0 to f", ("x",)))
-BAD_LIMIT = BadValuesError(BadValue("limit", "must be a whole number from 1 to 100", ("0",)))
-UNPUBLISHED = NothingPublishedError()
-UNKNOWN_COUNTRY = UnknownCountryError("Atlantis", ["Peru"])
-UNKNOWN_RUN = UnknownRunError(RUN_ID)
-AWAY = DatabaseAwayError()
 
 
 def json_answer(body: BaseModel, run_id: str | None = None) -> Response:
@@ -51,8 +36,3 @@ def csv_content(example: str) -> dict[str, Any]:
 
 def csv_shown(example: str, description: str, headers: dict[str, Any] = RUN_HEADERS) -> dict[str, Any]:
     return {"description": description, "headers": headers, "content": csv_content(example)}
-
-
-def refusals(*examples: ApiError) -> ResponseDict:
-    """What a table's operation is refused with; the fault may be on this side, too."""
-    return openapi.answers(*examples) | openapi.INTERNAL_ERROR

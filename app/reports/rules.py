@@ -69,7 +69,6 @@ blueprint = APIBlueprint(
     "rules",
     __name__,
     abp_tags=[responses.TAG],
-    abp_responses=responses.refusals(responses.BAD_RUN, responses.UNPUBLISHED, responses.AWAY, responses.UNKNOWN_RUN),
 )
 
 

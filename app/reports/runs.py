@@ -27,7 +27,6 @@ blueprint = APIBlueprint("runs", __name__, abp_tags=[responses.TAG])
     operation_id="getRuns",
     responses={
         200: responses.json_shown(records.RUNS, "The runs"),
-        **responses.refusals(responses.BAD_LIMIT, responses.AWAY, responses.UNKNOWN_RUN),
     },
 )
 def runs(query: Page) -> Response:
@@ -51,7 +50,6 @@ def runs(query: Page) -> Response:
     operation_id="getRun",
     responses={
         200: responses.json_shown(records.RUN, "The run"),
-        **responses.refusals(responses.AWAY, responses.UNKNOWN_RUN),
     },
 )
 def run(path: Id) -> Response:

@@ -60,7 +60,6 @@ blueprint = APIBlueprint(
     "segments",
     __name__,
     abp_tags=[responses.TAG],
-    abp_responses=responses.refusals(responses.BAD_COUNTRY, responses.UNPUBLISHED, responses.UNKNOWN_COUNTRY),
 )
 
 

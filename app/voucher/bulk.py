@@ -14,7 +14,7 @@ from app.published.refresher import Published
 from app.published.snapshot import Snapshot, UnknownCountryError
 from app.settings import MAX_BULK_BYTES, MAX_CUSTOMERS
 from app.voucher.customer import BrokenJSONError, Customer, TooManyCustomersError, parsed
-from app.voucher.openapi import CUSTOMERS, LINES, LINES_ANSWER, NO_CUSTOMERS, VOUCHERS_ANSWER, VOUCHERS_PROBLEMS
+from app.voucher.openapi import CUSTOMERS, LINES, LINES_ANSWER, NO_CUSTOMERS, VOUCHERS_ANSWER
 from app.voucher.routes import answer, body, wants_explanation
 from app.voucher.schemas import NDJSON
 from app.web import problems
@@ -25,7 +25,7 @@ blueprint = APIBlueprint(
     "vouchers",
     __name__,
     abp_tags=[Tag(name="Vouchers")],
-    abp_responses=VOUCHERS_ANSWER | VOUCHERS_PROBLEMS,
+    abp_responses=VOUCHERS_ANSWER,
 )
 
 

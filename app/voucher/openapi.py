@@ -1,59 +1,23 @@
 """The OpenAPI document of /voucher and /vouchers, except the customer's schema, which depends on the run."""
 
 from datetime import UTC, date, datetime
-from http import HTTPStatus
 from typing import Any
 
 from flask import Response, request
 from flask_openapi3.types import ResponseDict
 
-from app.errors import BadValue, BadValuesError
-from app.published.refresher import NothingPublishedError
-from app.published.snapshot import UnknownCountryError, UnknownKindError
-from app.settings import MAX_BODY_BYTES, MAX_BULK_BYTES, MAX_CUSTOMERS
-from app.voucher.customer import BrokenJSONError, TooManyCustomersError
 from app.voucher.explanation import Answer, Explanation
 from app.voucher.schemas import NDJSON, lines, ref
 from app.web import problems
-from app.web.openapi import INTERNAL_ERROR, answers
 from app.web.request_log import RUN_HEADER
-from app.web.streams import TooManyCallsError
 
 SEGMENT_HEADER = "Voucher-Segment"  # kind and segment, beside log.RUN_HEADER
 OLD_PATH = "/segmentation-voucher/"
 DEPRECATED = int(datetime(2026, 11, 26, tzinfo=UTC).timestamp())  # since when OLD_PATH is
 
-BAD_VALUE = BadValuesError(BadValue("total_orders", "must be a whole number, 0 or more", (2.5,)))
-NO_JSON = BrokenJSONError("The body is not JSON: Expecting value: line 1 column 18 (char 17).")
-BAD_EXPLAIN = BadValuesError(BadValue("explain", "must be true or false, 1 or 0, and once", ("y",)))
-VOUCHER_PROBLEMS: ResponseDict = {
-    **answers(
-        problems.refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
-        problems.refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, most_bytes=MAX_BODY_BYTES),
-        NO_JSON,
-        BAD_VALUE,
-        UnknownKindError("vip_segment", ["frequent_segment", "recency_segment"]),
-        BAD_EXPLAIN,
-        NothingPublishedError(),
-        UnknownCountryError("Atlantis", ["Peru"]),
-    ),
-    **INTERNAL_ERROR,
-}
 NO_CUSTOMERS = (
     f"Send a JSON array with the header Content-Type: application/json, or NDJSON with {' or '.join(NDJSON)}."
 )
-VOUCHERS_PROBLEMS: ResponseDict = {
-    **answers(
-        problems.refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, NO_CUSTOMERS),
-        TooManyCustomersError(MAX_CUSTOMERS + 1),
-        problems.refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, most_bytes=MAX_BULK_BYTES),
-        NO_JSON,
-        BAD_EXPLAIN,
-        NothingPublishedError(),
-        TooManyCallsError(),
-    ),
-    **INTERNAL_ERROR,
-}
 
 AMOUNT = Answer(voucher_amount=2640)
 EXPLANATION = Explanation(
@@ -105,7 +69,7 @@ VOUCHER: dict[str, Any] = {
 }
 VOUCHER_ANSWER: ResponseDict = {200: VOUCHER}
 OLD_VOUCHER_ANSWER: ResponseDict = {200: VOUCHER | {"headers": RUN_AND_SEGMENT | DEPRECATION}}
-ANSWERS = [AMOUNT.model_dump(mode="json"), problems.from_error(BAD_VALUE).model_dump(exclude_unset=True)]
+ANSWERS = [AMOUNT.model_dump(mode="json"), problems.EXAMPLE]
 VOUCHERS_ANSWER: ResponseDict = {
     200: {
         "description": "For each customer an answer or a problem",

@@ -21,7 +21,6 @@ from app.voucher.openapi import (
     OLD_VOUCHER_ANSWER,
     SEGMENT_HEADER,
     VOUCHER_ANSWER,
-    VOUCHER_PROBLEMS,
     mark_deprecated,
 )
 from app.web.request_log import RUN_HEADER
@@ -33,7 +32,7 @@ blueprint = APIBlueprint(
     "voucher",
     __name__,
     abp_tags=[Tag(name="Vouchers")],
-    abp_responses=VOUCHER_ANSWER | VOUCHER_PROBLEMS,
+    abp_responses=VOUCHER_ANSWER,
 )
 blueprint.after_request(mark_deprecated)
 

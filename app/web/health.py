@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from app.published.models import SCHEMA_VERSIONS
 from app.published.refresher import Published
 from app.settings import Settings
-from app.web import counts, openapi, request_log
+from app.web import counts, request_log
 
 
 class Life(BaseModel):
@@ -56,7 +56,7 @@ def _version() -> str:
 VERSION = _version()
 
 
-blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="Health")], abp_responses=openapi.INTERNAL_ERROR)
+blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="Health")])
 
 
 @blueprint.get("/livez", operation_id="getLiveness", responses={200: Life})

@@ -1,39 +1,32 @@
-"""How the routes document the problems that they may respond with."""
+"""The problems that an operation may respond with, as the OpenAPI document has them."""
 
-from http import HTTPStatus
-from typing import Any
-
-from flask_openapi3.types import ResponseDict
+from collections.abc import Iterator
 
 from app.errors import ApiError
-from app.web import problems
 
 COMPONENTS = "#/components/schemas"
-RETRY_AFTER = {"Retry-After": {"description": "Seconds, where waiting helps.", "schema": {"type": "integer"}}}
+PROBLEM = {"application/problem+json": {"schema": {"$ref": f"{COMPONENTS}/Problem"}}}
+# Two ranges and no `default`: only a 5XX has Retry-After, and strict clients go on to notice any other status.
+PROBLEMS = {
+    "4XX": {"description": "A problem of the request", "content": PROBLEM},
+    "5XX": {
+        "description": "A problem of the service",
+        "headers": {"Retry-After": {"description": "Seconds, if waiting helps.", "schema": {"type": "integer"}}},
+        "content": PROBLEM,
+    },
+}
 
 
-def answers(*examples: ApiError | problems.Problem) -> ResponseDict:
-    """Document the problems that an operation may respond with, by status, each with its example."""
-    by_status: dict[int, list[problems.Problem]] = {}
-    for example in examples:
-        problem = problems.from_error(example) if isinstance(example, ApiError) else example
-        by_status.setdefault(problem.status, []).append(problem)
-    return {
-        status: {
-            "description": "; or ".join(example.title for example in alike),
-            "content": {"application/problem+json": {"schema": {"$ref": f"{COMPONENTS}/Problem"}, **_shown(alike)}},
-            **({"headers": RETRY_AFTER} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}),
-        }
-        for status, alike in by_status.items()
-    }
+def kinds() -> str:
+    """Return a Markdown table of all kinds of problems: the subclasses of ApiError that have a type."""
+    rows = sorted(
+        {(kind.status.value, kind.type, kind.title) for kind in _subclasses(ApiError) if hasattr(kind, "type")}
+    )
+    lines = [f"| {status} | `urn:voucher-select:{name}` | {title} |" for status, name, title in rows]
+    return "\n".join(["| status | type | title |", "|---|---|---|", *lines])
 
 
-def _shown(alike: list[problems.Problem]) -> dict[str, Any]:
-    values = [example.model_dump(exclude_unset=True) for example in alike]
-    if len(values) == 1:
-        return {"example": values[0]}
-    return {"examples": {str(value["type"]).rpartition(":")[2]: {"value": value} for value in values}}
-
-
-UNAUTHORIZED = answers(problems.refused(HTTPStatus.UNAUTHORIZED))[HTTPStatus.UNAUTHORIZED]
-INTERNAL_ERROR = answers(problems.refused(HTTPStatus.INTERNAL_SERVER_ERROR))
+def _subclasses(kind: type[ApiError]) -> Iterator[type[ApiError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _subclasses(each)

@@ -8,13 +8,22 @@ from typing import Any, cast
 
 import structlog
 from flask import Flask, Response, request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 from werkzeug.exceptions import HTTPException
 
 from app.errors import ApiError
 from app.web.request_log import REQUEST_ID
 
 log = structlog.get_logger()
+
+EXAMPLE: JsonDict = {
+    "type": "urn:voucher-select:bad-value",
+    "title": "A field cannot be used",
+    "status": 422,
+    "detail": "total_orders must be a whole number, 0 or more, and no text.",
+    "errors": [{"field": "total_orders", "detail": "must be a whole number, 0 or more, and no text", "value": 2.5}],
+}
 
 
 class FieldProblem(BaseModel):
@@ -24,6 +33,8 @@ class FieldProblem(BaseModel):
 
 
 class Problem(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
+
     type: str = Field(description="Tells kinds of problems apart; about:blank where the status says it all.")
     title: str
     status: int
