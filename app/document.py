@@ -121,7 +121,7 @@ def _guard(spec: dict[str, Any]) -> None:
         "password": {"type": "http", "scheme": "basic", "description": "A key is the password of any user."},
     }
     for path, operations in spec["paths"].items():
-        for operation in operations.values() if not keys.is_open(path) else ():
+        for operation in operations.values() if not keys.is_public(path) else ():
             operation["security"] = [{"key": []}, {"password": []}]
 
 

@@ -52,7 +52,7 @@ def trial(run: Snapshot, country_code: str, given: Mapping[str, str]) -> Trial:
     needed = {measured: _value(fields[measured])} if measured else {}
     body = json.dumps({"country_code": country_code, "segment_name": kind, **needed}, ensure_ascii=False)
     try:
-        _, told = answer(Customer.read(body.encode()), run, run.reference_day, explained=True)
+        _, told = answer(Customer.from_json(body.encode()), run, run.reference_day, explained=True)
     except CustomerError as error:
         problem = problems.from_error(error)
         errors = {wrong.field: wrong.detail for wrong in problem.errors}

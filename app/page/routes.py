@@ -17,7 +17,7 @@ from app.published.database import DatabaseAwayError
 from app.published.refresher import Published
 from app.published.snapshot import Snapshot, UnknownCountryError
 from app.settings import Settings
-from app.web.health import Health, look
+from app.web.health import Health, check_health
 from shared.addresses import shown
 
 # Scripts, styles, images and forms from here alone, and none of them inline.
@@ -32,7 +32,7 @@ def index() -> Response:
     published: Published = current_app.extensions["published"]
     settings: Settings = current_app.extensions["settings"]
     run, now = published.snapshot, datetime.now(UTC)
-    health = look(published, settings.max_age_hours, now)
+    health = check_health(published, settings.max_age_hours, now)
     state = _state(health, now)
     if request.if_none_match.contains_weak(state):
         response = Response(status=HTTPStatus.NOT_MODIFIED)

@@ -1,4 +1,4 @@
-"""How the service connects to Postgres. Called by create_app and `reader`."""
+"""Connect the service to Postgres. Called by create_app and `reader`."""
 
 from http import HTTPStatus
 from typing import Any
@@ -9,17 +9,17 @@ from app.errors import ApiError
 from shared import postgres
 from shared.postgres import Address
 
-URL = "postgresql+psycopg2://"  # only the driver: the address goes to `postgres.connect`
-# For each transaction, so that it works through a connection pooler that hands each to another server process.
+URL = "postgresql+psycopg2://"  # only the driver; `postgres.connect` gets the address
+# Set in each transaction: a connection pooler may hand each transaction to another server process.
 SETTINGS = {
-    "timezone": "UTC",  # elsewhere 9999-12-31 may lie in a year that Python lacks
+    "timezone": "UTC",  # in another zone, 9999-12-31 may fall in a year that Python cannot represent
     "datestyle": "ISO",
     "statement_timeout": "10s",
 }
 
 
 class DatabaseAwayError(ApiError):
-    """Postgres does not answer, or refuses to."""
+    """Postgres cannot be reached, or refuses the connection."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     type = "database-away"
@@ -34,22 +34,22 @@ class DatabaseAwayError(ApiError):
 
 
 def options(address: Address) -> dict[str, Any]:
-    """Return what an engine needs in order to connect to the address."""
+    """Return the engine options that connect to the address."""
     return {
         "creator": lambda: postgres.connect(
             address, connect_timeout=2, tcp_user_timeout=2000, application_name="voucher-api"
         ),
-        "pool_pre_ping": True,  # a connection that died with Postgres is replaced, not used
+        "pool_pre_ping": True,  # replaces connections that Postgres has closed
     }
 
 
 def engine(address: Address, **others: Any) -> Engine:
-    """Return an engine whose transactions have our settings."""
+    """Return an engine that applies SETTINGS in each transaction."""
     return prepared(create_engine(URL, **options(address), **others), address)
 
 
 def prepared(engine: Engine, address: Address) -> Engine:
-    """Let each transaction of the engine begin with our settings."""
+    """Apply SETTINGS at the beginning of each transaction of an engine, and return it."""
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""The published tables that the app reads. The pipeline's migrations make them; this names the columns used here."""
+"""The tables that the app reads, with the columns it uses. The pipeline's migrations create them."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,16 +16,16 @@ class Base(DeclarativeBase):
 db = SQLAlchemy(model_class=Base)
 
 if TYPE_CHECKING:
-    Model = Base  # mypy takes no attribute of a value for a base class
+    Model = Base  # mypy does not accept an attribute as a base class
 else:
     Model = db.Model
 
 
-SCHEMA_VERSIONS = frozenset({"0003", "0004"})  # of migrations after which the tables are as they are named here
+SCHEMA_VERSIONS = frozenset({"0003", "0004"})  # migrations whose tables match these models
 
 
 class SchemaVersion(Model):
-    """The one row that says which migration was the last."""
+    """The single row that names the last migration."""
 
     __tablename__ = "alembic_version"
 

@@ -1,4 +1,4 @@
-"""Reads Postgres on request, over a few connections that `refresher` does not use. Called by `reports` and `page`."""
+"""Read Postgres for a request, over connections of its own. Called by `reports` and `page`."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 class UnknownRunError(ApiError):
-    """There is no such run, or it was never published."""
+    """The run does not exist, or was never published."""
 
     status = HTTPStatus.NOT_FOUND
     type = "unknown-run"
@@ -31,7 +31,7 @@ class UnknownRunError(ApiError):
 
 
 class Reader:
-    """Reads over at most `connections` connections; who finds none free waits 2 seconds and no longer."""
+    """Reads over at most `connections` connections. A request waits up to 2 seconds for a free one."""
 
     def __init__(self, address: Address, connections: int, published: Published) -> None:
         self._published = published
@@ -45,7 +45,7 @@ class Reader:
         )
 
     def read(self, *statements: Executable) -> list[Sequence[Row[Any]]]:
-        """The rows of each statement, all as of one moment. Raises DatabaseAwayError."""
+        """Return the rows of each statement, all from one snapshot of the database. Raises DatabaseAwayError."""
         try:
             with self._engine.connect() as connection:
                 return [connection.execute(statement).all() for statement in statements]
@@ -55,7 +55,7 @@ class Reader:
             raise DatabaseAwayError from None
 
     def require(self) -> None:
-        """Raises DatabaseAwayError if the last look at the database failed: a request has not to wait for the next."""
+        """Raise DatabaseAwayError if the database did not answer the last poll, without waiting for a timeout."""
         if not self._published.database_answers:
             raise DatabaseAwayError
 
@@ -64,7 +64,7 @@ class Reader:
 
 
 def reader(name: str) -> Reader:
-    """The app's reader of `tables` or of `rows`. Raises DatabaseAwayError."""
+    """Return the app's reader named `tables` or `rows`. Raises DatabaseAwayError."""
     found: Reader = current_app.extensions[name]
     found.require()
     return found

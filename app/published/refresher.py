@@ -1,4 +1,4 @@
-"""Keeps the snapshot of the published run up to date: one daemon thread per process. Started by create_app."""
+"""Keep the snapshot of the published run up to date, in one daemon thread per process. Started by create_app."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ SEGMENTS = select(*(getattr(models.Segment, column.name) for column in fields(Se
 
 
 class NothingPublishedError(ApiError):
-    """Postgres says that no run is published."""
+    """No run is published yet."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     type = "nothing-published"
@@ -46,25 +46,25 @@ class NothingPublishedError(ApiError):
 
 
 class Published:
-    """Readers take `snapshot` once and work with that; a new run replaces it in one assignment."""
+    """Holds the snapshot. Take `snapshot` once per request: a new run replaces it in one assignment."""
 
     def __init__(self, engine: Engine, address: Address, poll_seconds: float) -> None:
-        # Run and segments are read in one view of the database, so no snapshot mixes two runs.
+        # The run and its segments are read in one transaction, so that no snapshot mixes two runs.
         self._engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._address = address
         self._poll_seconds = poll_seconds
-        self._looking = threading.Lock()  # an older look must not end after a newer one
+        self._polling = threading.Lock()  # an older poll must not end after a newer one
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="published", daemon=True)
         self._current: Row[str, date | None, datetime, datetime, datetime | None, str] | None = None
         self._reached: float | None = None
-        self._trouble = ""  # why the last look failed, for the log: what happened and what to do
-        self.happened = ""  # the same for callers: what happened alone
+        self._trouble = ""  # why the last poll failed, for the log: what happened and what to do
+        self.happened = ""  # the same for callers: only what happened
         self.snapshot: Snapshot | None = None
-        self.schema_version: str | None = None  # None when it could not be read, or never was
+        self.schema_version: str | None = None  # None if it could not be read
 
     def require(self) -> Snapshot:
-        """Raises NothingPublishedError, or DatabaseAwayError if no run could be read yet."""
+        """Return the snapshot. Raises NothingPublishedError, or DatabaseAwayError if no run could be read yet."""
         if self.snapshot is None:
             if self.happened:
                 raise DatabaseAwayError(
@@ -76,7 +76,7 @@ class Published:
 
     @property
     def database_answers(self) -> bool:
-        """Whether the last look at the database was answered, and not long ago."""
+        """Whether the last poll of the database succeeded, and was not long ago."""
         return self._reached is not None and time.monotonic() - self._reached < 8 * self._poll_seconds
 
     def start(self) -> None:
@@ -89,9 +89,9 @@ class Published:
         self._engine.dispose()
 
     def refresh(self) -> None:
-        """Look once. With the database away, or not migrated yet, the last snapshot stays."""
+        """Poll the database once. If it is away or not migrated yet, keep the last snapshot."""
         try:
-            with self._looking, self._engine.connect() as connection:
+            with self._polling, self._engine.connect() as connection:
                 self._read(connection)
                 self.schema_version = _schema_version(connection)
         except SQLAlchemyError as error:
@@ -117,7 +117,7 @@ class Published:
         log.info("published run read", run=current and current.run_id)
 
     def _tell(self, trouble: str) -> None:
-        """A line when the database goes away and one when it is back, not one for every look."""
+        """Log a line when the database goes away and when it is back, but not for every poll."""
         if trouble != self._trouble:
             run = self.snapshot and self.snapshot.run_id
             log.warning("database away" if trouble else "database back", reason=trouble or None, answering_from_run=run)
@@ -127,12 +127,12 @@ class Published:
         while not self._ended.wait(self._poll_seconds):
             try:
                 self.refresh()
-            except Exception:  # noqa: BLE001  (whatever one look meets, the next one is made; `_reached` grows old)
+            except Exception:  # noqa: BLE001  (the thread must go on polling; `_reached` gets old)
                 self._tell(traceback.format_exc())
 
 
 def _schema_version(connection: Connection) -> str | None:
-    """To be read last: a database that does not say is no reason not to answer."""
+    """Return the version of the tables. Read it last: an error aborts the transaction, and answers do not need it."""
     try:
         return connection.execute(SCHEMA_VERSION).scalar_one_or_none()
     except (ProgrammingError, MultipleResultsFound):

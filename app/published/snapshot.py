@@ -1,4 +1,4 @@
-"""The published run as values in memory: what every answer is read from. Filled by `refresher`."""
+"""The published run in memory. Every answer is read from it. `refresher` creates it."""
 
 import json
 from bisect import bisect_right
@@ -26,7 +26,7 @@ class UnknownKindError(BadValuesError):
 
 
 class UnknownCountryError(CustomerError):
-    """The run has no answer for this country. `known` are those that it has one for, most rows first."""
+    """The run has no answer for this country. `known` are the countries it has answers for, most rows first."""
 
     status = HTTPStatus.NOT_FOUND
     type = "unknown-country"
@@ -39,7 +39,7 @@ class UnknownCountryError(CustomerError):
 
 
 class NoSegmentError(CustomerError):
-    """The published segments do not cover the customer, which is no fault of the request."""
+    """The published segments do not cover the customer: a fault of the run, not of the request."""
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     type = "no-segment"
@@ -52,7 +52,7 @@ class NoSegmentError(CustomerError):
 
 @dataclass(frozen=True)
 class Segment:
-    """A row of voucher.segment; fields bear the names of its columns."""
+    """A row of voucher.segment. Fields are named as its columns."""
 
     country_code: str
     segment_name: str
@@ -71,25 +71,25 @@ class Segment:
 
     @cached_property
     def amount(self) -> int | float:
-        return number(self.voucher_amount)
+        return json_number(self.voucher_amount)
 
     @cached_property
     def answer(self) -> bytes:
-        """What most requests are answered with, so it is written once a run and not once a request."""
+        """The JSON body of most responses, cached because it is the same for every request."""
         return json.dumps({"voucher_amount": self.amount}, separators=(",", ":")).encode()
 
     @cached_property
     def label(self) -> str:
-        """Like `frequent_segment 10-29`, and fit for a header whatever the analyst's label is."""
+        """The kind and label, such as `frequent_segment 10-29`, quoted for an HTTP header."""
         return quote(f"{self.segment_name} {self.segment}", safe=f" {punctuation.replace('%', '')}")
 
     @property
     def share(self) -> float | None:
-        """The part of the segment's assignments that were of this amount, to four digits; None where it has none."""
+        """The share of the segment's assignments with this amount, to four digits; None if it has no assignments."""
         return round(self.uses / self.rows, 4) if self.rows else None
 
     def holds(self, measured: int) -> bool:
-        """Whether it lies in the bounds, which are inclusive; None is open."""
+        """Return whether a value lies within the bounds. Both are inclusive; an upper bound of None is open."""
         return self.lower_bound <= measured and (self.upper_bound is None or measured <= self.upper_bound)
 
 
@@ -98,14 +98,14 @@ _Kind = tuple[list[int], list[Segment]]  # where its segments start, and the seg
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One published run. Never changed: a new run is a new snapshot."""
+    """One published run. It is immutable: a new run is a new snapshot."""
 
     run_id: str
-    today: date | None  # the day TODAY pinned, for requests too
+    today: date | None  # the day that TODAY pinned, if it was set
     published_at: datetime
     checked_at: datetime
-    data_to: datetime | None  # the last timestamp of the rows kept; None when none was
-    source: str  # as it is on record; people are shown it by shared.addresses
+    data_to: datetime | None  # the last timestamp of the kept rows; None if no row was kept
+    source: str  # as stored; `shared.addresses` formats it for people
     sample: bool  # whether the history is the built-in synthetic sample
     segments: tuple[Segment, ...]
     measures: Mapping[str, str] = field(init=False)  # of each kind, by segment_name
@@ -116,7 +116,7 @@ class Snapshot:
         rows: Counter[str] = Counter()
         for row in self.segments:
             rows[row.country_code] += row.rows
-        # Runs of earlier versions may have one country twice, in two spellings: the one with more rows answers.
+        # Runs of earlier versions may have two spellings of a country. The one with more rows is used.
         spellings: dict[str, str] = {}
         for country in sorted(rows, key=lambda country: (-rows[country], country)):
             spellings.setdefault(country_key(country), country)
@@ -134,23 +134,23 @@ class Snapshot:
 
     @property
     def reference_day(self) -> date:
-        """The day up to which recency is counted: the one the run was pinned to, else the current UTC day."""
+        """The day that recency counts to: the run's pinned day, or the current UTC day."""
         return self.today or datetime.now(UTC).date()
 
     def measure(self, segment_name: str) -> str:
-        """What the kind measures. Raises UnknownKindError."""
+        """Return the measure of a segment kind. Raises UnknownKindError."""
         try:
             return self.measures[segment_name]
         except KeyError:
             raise UnknownKindError(segment_name, self.measures) from None
 
     def find(self, country_code: str, segment_name: str, measured: int) -> Segment:
-        """The segment of a customer. Raises UnknownCountryError, or NoSegmentError where the bounds leave a gap."""
+        """Return the segment of a customer. Raises UnknownCountryError, or NoSegmentError if the bounds have a gap."""
         kind = self._found.get((country_key(country_code), segment_name))
         if kind is None:
             raise UnknownCountryError(country_code, self.countries)
         starts, segments = kind
-        row = segments[bisect_right(starts, measured) - 1]  # the last that starts at or below
+        row = segments[bisect_right(starts, measured) - 1]  # the last one that starts at or below the value
         if not row.holds(measured):
             raise NoSegmentError(
                 f"run {self.run_id}: no {segment_name} of {row.country_code} holds {row.measure} {measured}"
@@ -158,11 +158,11 @@ class Snapshot:
         return row
 
     def data_age_days(self, now: datetime) -> float | None:
-        """How long ago the history ended; None where nothing of it was kept."""
+        """Return the days since the end of the history; None if no row was kept."""
         return None if self.data_to is None else round((now - self.data_to) / timedelta(days=1), 1)
 
 
-def number(amount: Decimal) -> int | float:
-    """An amount as JSON shows it: 2640, or 2640.5."""
+def json_number(amount: Decimal) -> int | float:
+    """Return an amount as a JSON number: 2640 or 2640.5."""
     whole = int(amount)
     return whole if whole == amount else float(amount)

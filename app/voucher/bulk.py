@@ -1,4 +1,4 @@
-"""POST /vouchers: many customers in, as many answers out, in their order and all from one run."""
+"""POST /vouchers: answer many customers in one request, in order and from one run."""
 
 from collections.abc import Callable, Sequence
 from threading import Lock
@@ -13,7 +13,7 @@ from app.errors import CustomerError
 from app.published.refresher import Published
 from app.published.snapshot import Snapshot, UnknownCountryError
 from app.settings import MAX_BULK_BYTES, MAX_CUSTOMERS
-from app.voucher.customer import BrokenJSONError, Customer, TooManyCustomersError, parsed
+from app.voucher.customer import BrokenJSONError, Customer, TooManyCustomersError, parse_json
 from app.voucher.openapi import CUSTOMERS, LINES, LINES_ANSWER, NO_CUSTOMERS, VOUCHERS_ANSWER
 from app.voucher.routes import answer, body, wants_explanation
 from app.voucher.schemas import NDJSON
@@ -29,11 +29,11 @@ blueprint = APIBlueprint(
 )
 
 
-# A process answers one call at a time: several would only take turns, and /voucher would wait for a turn of each.
+# Each process answers one bulk request at a time: several would only slow down each other and /voucher.
 _turn = Lock()
 
 
-# A path of its own: generated clients can't tell two forms of body of one operation apart.
+# A separate path, because generated clients cannot handle two body types in one operation.
 @blueprint.post(
     "/vouchers.ndjson",
     operation_id="getVouchersNdjson",
@@ -62,7 +62,7 @@ def vouchers() -> Response:
 
 def _respond(sent: bytes, lines: bool) -> Response:
     with _turn:
-        given, read = (_lines(sent), Customer.read) if lines else (_array(sent), Customer.of)
+        given, read = (_lines(sent), Customer.from_json) if lines else (_array(sent), Customer.from_dict)
         if len(given) > MAX_CUSTOMERS:
             raise TooManyCustomersError(len(given))
         explained = wants_explanation()
@@ -82,18 +82,18 @@ def _lines(sent: bytes) -> list[bytes]:
 
 def _array(sent: bytes) -> list[Any]:
     """Raises BrokenJSONError."""
-    found = parsed(sent)
+    found = parse_json(sent)
     if not isinstance(found, list):
         raise BrokenJSONError('The body is JSON, but not an array: write [{"country_code": …}, …].')
     return found
 
 
 def _answers(given: Sequence[Any], read: Callable[[Any], Customer], snapshot: Snapshot, explained: bool) -> list[bytes]:
-    """The JSON object of each. The list of known countries is in the first one only that needs it: it may be long."""
+    """Return the JSON object for each customer. Only the first unknown country lists the known ones: it can be long."""
     day = snapshot.reference_day
     left_out: set[str] = set()
 
-    def told(one: Any) -> bytes:
+    def answered(one: Any) -> bytes:
         try:
             return answer(read(one), snapshot, day, explained)[1]
         except CustomerError as error:
@@ -102,4 +102,4 @@ def _answers(given: Sequence[Any], read: Callable[[Any], Customer], snapshot: Sn
                 left_out.add("known")
             return problem
 
-    return [told(one) for one in given]
+    return [answered(one) for one in given]

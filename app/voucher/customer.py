@@ -1,7 +1,7 @@
-"""The customer of a request: how each field is read, and how it is documented.
+"""Read and document the fields of a customer.
 
-Not a pydantic model: with validators of our own it answered the same, was two lines shorter, and took 0.7 µs longer for
-a customer (6.3 instead of 5.5). Its JSON parser takes the last of two equal names and refuses lone surrogates.
+This is not a pydantic model: one with these validators was two lines shorter and took 6.3 µs a customer instead of 5.5.
+Pydantic's JSON parser is faster, but takes the last of two equal names and refuses lone surrogates.
 """
 
 import json
@@ -22,7 +22,7 @@ PLAIN = {"-- ::", "--T::"}  # each third character of 2018-05-03 10:30:00, from 
 
 
 class BrokenJSONError(CustomerError):
-    """The body is not the JSON that it should be."""
+    """The body is not JSON, or not the JSON object or array that is expected."""
 
     status = HTTPStatus.BAD_REQUEST
     type = "broken-json"
@@ -30,7 +30,7 @@ class BrokenJSONError(CustomerError):
 
 
 class TooManyCustomersError(ApiError):
-    """More customers than a bulk request may have."""
+    """A bulk request has more customers than allowed."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     type = "too-many-customers"
@@ -60,7 +60,7 @@ def whole_number(value: object) -> int | None:
 def utc_day(value: object) -> date | None:
     if value is None:
         return None
-    # Most send 2018-05-03 10:30:00. With these in their places, fromisoformat takes nothing but digits elsewhere.
+    # Fast path for 2018-05-03 10:30:00: with these separators in place, fromisoformat accepts only digits elsewhere.
     if not isinstance(value, str) or not ((len(value) == 19 and value[4::3] in PLAIN) or ISO.fullmatch(value)):
         raise ValueError("must be text like 2018-05-03, 2018-05-03 10:30:00 or 2018-05-03T10:30:00Z")
     try:
@@ -70,7 +70,7 @@ def utc_day(value: object) -> date | None:
         raise ValueError("must be a day and time that exist, in the years 0001 to 9999") from None
 
 
-# In the schema, blank is what JavaScript takes for it and the zero-width characters; `is_blank` knows some more.
+# The pattern covers JavaScript's white space and zero-width characters; `is_blank` knows some more.
 TEXT = {"type": "string", "minLength": 1, "pattern": r"[^\s\u0085\u00AD\u2800\u200B-\u200F\u2060\uFEFF]"}
 SPELLINGS = "Matches whatever its case, the form of its accents, and white space or invisible characters around it."
 WHOLE_NUMBER = {"type": "integer", "minimum": 0}
@@ -80,7 +80,7 @@ UTC_DAY = {
     "description": "ISO date or date-time; UTC where no zone is given.",
 }
 
-# Of each field: what reads its value, which is None where it was not sent, and the JSON schema of what can be read.
+# For each field, the function that reads its value (None if it was not sent), and the JSON schema of valid values.
 FIELDS: Mapping[str, tuple[Callable[[object], Any], dict[str, Any]]] = MappingProxyType(
     {
         "country_code": (text, TEXT | {"description": SPELLINGS}),
@@ -90,16 +90,16 @@ FIELDS: Mapping[str, tuple[Callable[[object], Any], dict[str, Any]]] = MappingPr
         "first_order_ts": (utc_day, UTC_DAY),
     }
 )
-NEEDED = ("country_code", "segment_name")  # and the field which that kind of segment measures
+NEEDED = ("country_code", "segment_name")  # and the field that the segment kind measures
 
-# The field that each measure is taken from; the names of measures are those of the column `measure`.
+# The field that each measure is computed from. The keys are the values of the column `measure`.
 MEASURED = {"total_orders": "total_orders", "days_since_last_order": "last_order_ts"}
 
 _READERS = tuple((name, read) for name, (read, _) in FIELDS.items())
 
 
 class Customer(NamedTuple):
-    """What FIELDS read. Days are days of UTC."""
+    """A valid customer. Days are UTC days."""
 
     country_code: str
     segment_name: str
@@ -108,13 +108,13 @@ class Customer(NamedTuple):
     first_order_ts: date | None = None
 
     @classmethod
-    def read(cls, body: bytes) -> "Customer":
-        """Of a JSON object's text. Raises as `parsed` and `of`."""
-        return cls.of(parsed(body))
+    def from_json(cls, body: bytes) -> "Customer":
+        """Read a customer from the text of a JSON object. Raises BrokenJSONError or BadValuesError."""
+        return cls.from_dict(parse_json(body))
 
     @classmethod
-    def of(cls, found: object) -> "Customer":
-        """Of a JSON object. Raises BrokenJSONError where it is none, or BadValuesError naming every bad field."""
+    def from_dict(cls, found: object) -> "Customer":
+        """Read a customer from parsed JSON. Raises BrokenJSONError, or BadValuesError with every invalid field."""
         if not isinstance(found, dict):
             raise BrokenJSONError('A customer is a JSON object: write {"country_code": …}.')
         try:
@@ -142,11 +142,11 @@ def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_no_name_twice)  # made once: json.loads would make one for each body
+_decoder = json.JSONDecoder(object_pairs_hook=_no_name_twice)  # json.loads would create one for each body
 
 
-def parsed(body: bytes) -> Any:
-    """The value that a body is in JSON. Raises BrokenJSONError."""
+def parse_json(body: bytes) -> Any:
+    """Parse a body as JSON. Raises BrokenJSONError."""
     try:
         return _decoder.decode(body.decode())
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""What an answer rests on: a row of `/segments`, the body of `?explain=true`, and the sentence that says it."""
+"""Explain an answer: the evidence in a row of `/segments`, the body of `?explain=true`, and its sentence."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -6,16 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from app.published.snapshot import Segment, Snapshot, number
+from app.published.snapshot import Segment, Snapshot, json_number
 
 Amount = Annotated[
     int | float,
-    BeforeValidator(lambda value: number(value) if isinstance(value, Decimal) else value),
+    BeforeValidator(lambda value: json_number(value) if isinstance(value, Decimal) else value),
     WithJsonSchema({"type": "number", "minimum": 0}),
 ]
 Count = Annotated[int, Field(ge=0)]
 
-# One and many of what is measured.
+# Singular and plural of each measure's unit.
 UNITS = {"total_orders": ("order", "orders"), "days_since_last_order": ("day", "days")}
 
 
@@ -65,7 +65,7 @@ class Explanation(Evidence, Answer):
 
 
 def explain(row: Segment, measured: int, reference_day: date, snapshot: Snapshot) -> Explanation:
-    """Why `row` is the answer for a customer who measures that much on that day."""
+    """Explain why `row` is the answer for this measured value on this day."""
     return Explanation(
         **dict(Evidence.model_validate(row)),
         because=because(row, measured, reference_day),
@@ -80,7 +80,7 @@ def explain(row: Segment, measured: int, reference_day: date, snapshot: Snapshot
 
 
 def because(row: Segment, measured: int, reference_day: date) -> str:
-    """Like "27 orders, so segment 10-29: 2640 was used in 4,401 of 7,256 assignments, 61 %."."""
+    """Return a sentence: "27 orders, so segment 10-29: 2640 was used in 4,401 of 7,256 assignments, 61 %."."""
     one, many = UNITS[row.measure]
     since = f" from the last order to {reference_day}" if row.measure == "days_since_last_order" else ""
     found = f"{measured:,} {one if measured == 1 else many}{since}, so segment {row.segment}"
@@ -88,7 +88,7 @@ def because(row: Segment, measured: int, reference_day: date) -> str:
         return f"{found}: it has no assignments, so {row.amount} is the amount used most in all of {row.country_code}."
     share = f"{row.uses:,} of {row.rows:,} assignments, {100 * (row.share or 0):.0f} %"
     tie = (
-        f"; {number(row.runner_up_amount)} as often, and the smaller wins"
+        f"; {json_number(row.runner_up_amount)} as often, and the smaller wins"
         if row.tied and row.runner_up_amount is not None
         else ""
     )

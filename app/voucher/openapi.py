@@ -11,9 +11,9 @@ from app.voucher.schemas import NDJSON, lines, ref
 from app.web import problems
 from app.web.request_log import RUN_HEADER
 
-SEGMENT_HEADER = "Voucher-Segment"  # kind and segment, beside log.RUN_HEADER
+SEGMENT_HEADER = "Voucher-Segment"  # kind and segment
 OLD_PATH = "/segmentation-voucher/"
-DEPRECATED = int(datetime(2026, 11, 26, tzinfo=UTC).timestamp())  # since when OLD_PATH is
+DEPRECATED = int(datetime(2026, 11, 26, tzinfo=UTC).timestamp())  # when OLD_PATH was deprecated
 
 NO_CUSTOMERS = (
     f"Send a JSON array with the header Content-Type: application/json, or NDJSON with {' or '.join(NDJSON)}."
@@ -82,7 +82,7 @@ VOUCHERS_ANSWER: ResponseDict = {
         },
     }
 }
-FILE = {"type": "string", "format": "binary"}  # generated clients send it unchanged, where they would quote a text
+FILE = {"type": "string", "format": "binary"}  # generated clients would quote a plain string
 LINES_ANSWER: ResponseDict = {
     200: {
         "description": "For each customer a line: an answer or a problem",
@@ -118,7 +118,7 @@ LINES: dict[str, Any] = {
 
 
 def mark_deprecated(response: Response) -> Response:
-    """Say so in every answer of the old path."""
+    """Add the Deprecation header to every response of the old path."""
     if request.path.startswith(OLD_PATH.rstrip("/")):
         response.headers["Deprecation"] = f"@{DEPRECATED}"
     return response

@@ -1,4 +1,4 @@
-"""POST /voucher: a customer in, the amount of the customer's segment out, from memory alone."""
+"""POST /voucher: answer a customer with the amount of the segment, from memory."""
 
 from codecs import BOM_UTF8
 from datetime import date
@@ -25,7 +25,7 @@ from app.voucher.openapi import (
 )
 from app.web.request_log import RUN_HEADER
 
-UTF_8 = {"utf-8", "utf8", "us-ascii", "ascii"}  # charsets that say so; JSON has no other
+UTF_8 = {"utf-8", "utf8", "us-ascii", "ascii"}  # accepted charsets: JSON is always UTF-8
 YES_OR_NO = {"true": True, "1": True, "false": False, "0": False}
 
 blueprint = APIBlueprint(
@@ -55,13 +55,13 @@ def voucher() -> Response:
     """
     if not request.is_json:
         raise UnsupportedMediaType
-    customer = Customer.read(body(MAX_BODY_BYTES))
+    customer = Customer.from_json(body(MAX_BODY_BYTES))
     content, headers = respond(customer, current_app.extensions["published"], wants_explanation())
     return Response(content, headers=headers)
 
 
 def respond(customer: Customer, published: Published, explained: bool = False) -> tuple[bytes, list[tuple[str, str]]]:
-    """Return body and headers of a 200, for this route and `fast_path`. Raises as `Published.require` and `answer`."""
+    """Return the body and headers of a 200. Raises the errors of `Published.require` and `answer`."""
     snapshot = published.require()
     row, found = answer(customer, snapshot, snapshot.reference_day, explained)
     content = b"%b\n" % found
@@ -73,11 +73,11 @@ def respond(customer: Customer, published: Published, explained: bool = False) -
 
 
 def answer(customer: Customer, snapshot: Snapshot, reference_day: date, explained: bool) -> tuple[Segment, bytes]:
-    """The customer's segment, and the JSON object it is told as.
+    """Return the customer's segment and the answer as a JSON object.
 
     Raises UnknownKindError, BadValuesError, UnknownCountryError or NoSegmentError, in this order.
     """
-    found = measured(customer, snapshot, reference_day)
+    found = measure(customer, snapshot, reference_day)
     row = snapshot.find(customer.country_code, customer.segment_name, found)
     if not explained:
         return row, row.answer
@@ -85,15 +85,15 @@ def answer(customer: Customer, snapshot: Snapshot, reference_day: date, explaine
 
 
 def headers(row: Segment, snapshot: Snapshot) -> dict[str, str]:
-    """What the bare amount does not tell."""
+    """Return the headers that name the run and the segment."""
     return {RUN_HEADER: snapshot.run_id, SEGMENT_HEADER: row.label}
 
 
 def body(most_bytes: int) -> bytes:
-    """The request's body, without a byte order mark. Raises RequestEntityTooLarge or UnsupportedMediaType."""
+    """Return the request body without a byte order mark. Raises RequestEntityTooLarge or UnsupportedMediaType."""
     _check_encoding()
     request.max_content_length = most_bytes
-    if "wsgi.input_terminated" in request.environ:  # Werkzeug would cut a chunked body at the limit without a word
+    if "wsgi.input_terminated" in request.environ:  # Werkzeug would truncate a chunked body silently
         found: bytes = request.environ["wsgi.input"].read(most_bytes + 1)
     else:
         found = request.get_data(cache=False)
@@ -113,7 +113,7 @@ def _check_encoding() -> None:
 
 
 def wants_explanation() -> bool:
-    """Raises BadValuesError."""
+    """Return the value of `explain`. Raises BadValuesError."""
     given = request.args.getlist("explain")
     if not given:
         return False
@@ -122,21 +122,24 @@ def wants_explanation() -> bool:
     return YES_OR_NO[given[0].lower()]
 
 
-def measured(customer: Customer, snapshot: Snapshot, reference_day: date) -> int:
-    """Orders, or days to the reference day. Raises UnknownKindError, BadValuesError or NoSegmentError."""
-    measure = snapshot.measure(customer.segment_name)
-    if (field := MEASURED.get(measure)) is None:
+def measure(customer: Customer, snapshot: Snapshot, reference_day: date) -> int:
+    """Return the customer's orders, or days to the reference day.
+
+    Raises UnknownKindError, BadValuesError or NoSegmentError.
+    """
+    name = snapshot.measure(customer.segment_name)
+    if (field := MEASURED.get(name)) is None:
         raise NoSegmentError(
-            f"run {snapshot.run_id}: {customer.segment_name} measures {measure}, which the API does not know"
+            f"run {snapshot.run_id}: {customer.segment_name} measures {name}, which the API does not know"
         )
     value = getattr(customer, field)
     if value is None:
         raise BadValuesError(BadValue(field, f"is needed: {customer.segment_name} measures it"))
-    return _days_since(value, snapshot, reference_day) if measure == "days_since_last_order" else cast(int, value)
+    return _days_since(value, snapshot, reference_day) if name == "days_since_last_order" else cast(int, value)
 
 
 def _days_since(last_order: date, snapshot: Snapshot, reference_day: date) -> int:
-    """Whole UTC days up to the reference day. A day ahead counts as 0, for local clocks; more raises BadValuesError."""
+    """Return whole UTC days to the reference day. One day ahead is 0, for local clocks; more raises BadValuesError."""
     days = (reference_day - last_order).days
     if days < -1:
         origin = "pinned by TODAY" if snapshot.today else "the current UTC day"

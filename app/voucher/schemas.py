@@ -1,4 +1,4 @@
-"""What of the OpenAPI document depends on the published run: one schema of a customer for each kind of segment."""
+"""Complete the OpenAPI document from the published run: a customer schema for each segment kind, and examples."""
 
 import json
 from datetime import timedelta
@@ -9,11 +9,11 @@ from app.voucher.customer import FIELDS, MEASURED, NEEDED
 from app.voucher.explanation import Answer, Explanation
 from app.web.openapi import COMPONENTS
 
-NDJSON = ("application/x-ndjson", "application/jsonl")  # no name of it is registered; these two are common
+NDJSON = ("application/x-ndjson", "application/jsonl")  # neither is registered; both are common
 
 
 def describe(spec: dict[str, Any], snapshot: Snapshot | None) -> None:
-    """Complete a document by the customers that the snapshot answers, or any while it is None."""
+    """Add the schemas and examples of customers to a document. Without a snapshot there are no examples."""
     answers = {model.__name__: model.model_json_schema() for model in (Answer, Explanation)}
     spec["components"]["schemas"] |= answers | customers(snapshot)
     if snapshot is None:
@@ -29,7 +29,7 @@ def describe(spec: dict[str, Any], snapshot: Snapshot | None) -> None:
 
 
 def _show_parameters(spec: dict[str, Any], snapshot: Snapshot) -> None:
-    """Give parameters examples that this run answers: Swagger sends them as they stand."""
+    """Add examples to the parameters. Swagger sends them unchanged, so they are values of this run."""
     examples = {"run": snapshot.run_id, "run_id": snapshot.run_id, "before": snapshot.run_id}
     if snapshot.countries:
         examples["country"] = snapshot.countries[0]
@@ -41,7 +41,7 @@ def _show_parameters(spec: dict[str, Any], snapshot: Snapshot) -> None:
 
 
 def customers(snapshot: Snapshot | None) -> dict[str, Any]:
-    """By name. `Customer` is any of the others, told apart by `segment_name`; with nothing published, all there is."""
+    """Return the customer schemas by name: one for each segment kind, and `Customer`, which is any of them."""
     if snapshot is None:
         return {"Customer": _customer(None, None)}
     kinds = {kind: f"{COMPONENTS}/{_name(kind)}" for kind in snapshot.measures}
@@ -69,7 +69,7 @@ def _customer(kind: str | None, measured: str | None) -> dict[str, Any]:
 
 
 def example(snapshot: Snapshot, segment_name: str) -> dict[str, object]:
-    """A request that the snapshot answers."""
+    """Return a customer that the snapshot has an answer for."""
     day = snapshot.reference_day
     return {
         "customer_id": 123,
@@ -82,11 +82,11 @@ def example(snapshot: Snapshot, segment_name: str) -> dict[str, object]:
 
 
 def ref(*components: str) -> dict[str, Any]:
-    """Return the schema of any of these. Clients take the first that fits, so one with more fields goes first."""
+    """Return the schema of any of these. Clients take the first that fits: put those with more fields first."""
     refs = [{"$ref": f"{COMPONENTS}/{component}"} for component in components]
     return refs[0] if len(refs) == 1 else {"anyOf": refs}
 
 
 def lines(values: list[Any]) -> str:
-    """NDJSON."""
+    """Return the values as NDJSON."""
     return "".join(f"{json.dumps(value, ensure_ascii=False)}\n" for value in values)

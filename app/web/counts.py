@@ -1,7 +1,7 @@
-"""The files in which the workers of one server share their counts of requests. Used by `metrics` and `health`.
+"""Share the request counts of all workers through files. Used by `metrics` and `health`.
 
-PROMETHEUS_MULTIPROC_DIR names a folder that the server's starter made, empty: each worker maps its files into memory,
-where they outlive even its kill -9, and any worker adds them up. prometheus-client reads the variable when it is
+PROMETHEUS_MULTIPROC_DIR names an empty folder that the main process creates. Each worker maps its files into memory,
+where they survive even a kill -9, and any worker can sum them up. prometheus-client reads the variable when it is
 imported. If it is unset, a process reports its own counts.
 """
 
@@ -21,15 +21,15 @@ log = structlog.get_logger()
 
 FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 TYPES = ("counter", "histogram")  # prometheus-client has a file for each
-BYTES = 1 << 20  # of a file: 4,000 series take 650 kB, and there are fewer
-UNREADABLE = (OSError, RuntimeError, ValueError, struct.error)  # what prometheus-client raises for a file that is none
+BYTES = 1 << 20  # of a file; 4,000 series take 650 kB, and there are fewer
+UNREADABLE = (OSError, RuntimeError, ValueError, struct.error)  # what prometheus-client raises for an invalid file
 
 
 @cache
 def available() -> bool:
-    """Whether this process can count: its files exist, with all the space that they will ever need.
+    """Return whether this process can count: its files exist and have all the space that they will need.
 
-    Without that, the kernel ends a process with SIGBUS as soon as it writes to a page for which the disk has no space.
+    If the disk had no space for a page of the mapped file, the kernel would end the process with SIGBUS.
     """
     if FOLDER is None:
         return True
@@ -44,7 +44,7 @@ def available() -> bool:
 
 
 class SharedCounts(Collector):
-    """The sums over all workers, those that have ended included. Files that cannot be read are skipped."""
+    """Sums the counts of all workers, including those that have ended. Skips files that cannot be read."""
 
     def collect(self) -> Iterator[Metric]:
         files = [str(path) for path in sorted(Path(FOLDER or "").glob("*.db")) if _readable(path)]

@@ -1,4 +1,4 @@
-"""Headers of every answer: what a browser may do with it, and whose pages may ask (CORS)."""
+"""Security headers and CORS for every response."""
 
 import re
 from collections.abc import Callable, Collection, Iterable
@@ -7,20 +7,20 @@ from typing import Any
 
 Headers = list[tuple[str, str]]
 
-# For answers that do not say otherwise. Those that are pages have a policy of their own.
+# For responses that do not set them. Pages have a policy of their own.
 DEFAULTS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",  # frame-ancestors, for old browsers
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",  # the next run may answer otherwise
+    "Cache-Control": "no-store",  # the next run may have another answer
 }
 HEADER_NAMES = re.compile(r"[\w!#$%&'*+.^`|~-]+( *, *[\w!#$%&'*+.^`|~-]+)*", re.ASCII)  # as RFC 9110 has them
 MAX_AGE = "600"  # seconds until a browser asks again
 
 
 class SecurityHeaders:
-    """WSGI layer. `origins` are those whose pages may ask, from nowhere else; a browser sends no cookie or password."""
+    """WSGI layer. Pages of `origins` may call the API from a browser, without cookies or passwords."""
 
     def __init__(self, wsgi_app: Callable[..., Iterable[bytes]], origins: Collection[str]) -> None:
         self._wsgi_app = wsgi_app
@@ -30,13 +30,11 @@ class SecurityHeaders:
         cors = self._cors(environ.get("HTTP_ORIGIN")) if self._origins else []
 
         def start(status: str, headers: Headers, *exc_info: Any) -> Any:
-            given = dict(
-                headers
-            )  # by name as written here and by Werkzeug: to look for others would cost every request
+            given = dict(headers)  # names are compared as Werkzeug writes them: lower-casing would slow every request
             missing = [header for header in DEFAULTS.items() if header[0] not in given]
             return start_response(status, [*headers, *missing, *cors], *exc_info)
 
-        # Answered here, before any key is asked for: a preflight cannot bear one.
+        # Answered before API keys are checked: a preflight request cannot have one.
         if len(cors) > 1 and environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
             start(f"{HTTPStatus.NO_CONTENT.value} No Content", _preflight(environ))
             return [b""]

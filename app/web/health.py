@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can answer: read from memory, so a probe never waits for the database."""
+"""Liveness and readiness. They are read from memory, so that a probe never waits for the database."""
 
 from configparser import ConfigParser
 from datetime import UTC, datetime, timedelta
@@ -44,7 +44,7 @@ class Health(BaseModel):
 
 
 def _version() -> str:
-    """Of the installed package; of the checkout it runs from, where it is not installed."""
+    """Return the version of the installed package, or of the checkout if it is not installed."""
     try:
         return metadata.version("voucher-select")
     except metadata.PackageNotFoundError:
@@ -74,12 +74,12 @@ def readyz() -> Response:
     """
     published: Published = current_app.extensions["published"]
     settings: Settings = current_app.extensions["settings"]
-    health = look(published, settings.max_age_hours, datetime.now(UTC))
+    health = check_health(published, settings.max_age_hours, datetime.now(UTC))
     return _json(health, 503 if health.status == "failing" else 200)
 
 
-def look(published: Published, max_age_hours: float, now: datetime) -> Health:
-    """The one place that says what is fresh; `metrics` asks it too."""
+def check_health(published: Published, max_age_hours: float, now: datetime) -> Health:
+    """Return the state of each check. `/readyz`, `metrics` and the page use it."""
     run = published.snapshot
     checks = {
         "published_run": run is not None,

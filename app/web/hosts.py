@@ -1,4 +1,4 @@
-"""Under which names the service answers. A WSGI layer, because it has to stand before every route."""
+"""Check the Host header. A WSGI layer, because it has to run before every route."""
 
 import ipaddress
 import re
@@ -11,16 +11,15 @@ from app.errors import echo
 from app.web import problems
 
 HOST = re.compile(r"(?P<name>[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?P<port>:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
-# Last labels that nobody can register: RFC 6761, RFC 6762 with its appendix G, .internal by ICANN; svc of Kubernetes.
+# Top-level names that nobody can own: RFC 6761, RFC 6762 with its appendix G, .internal (ICANN), svc (Kubernetes).
 PRIVATE = {"localhost", "test", "local", "internal", "intranet", "private", "corp", "home", "lan", "svc"}
 
 
 class Hosts:
-    """Refuses requests whose Host cannot be read, or is a public name that is not among `names`, if these are given.
+    """Refuses a request if its Host is invalid, or a public name that is not in `names`. None allows every name.
 
-    Without keys, a page of any site could otherwise read the answers on its visitor's machine: it lets its own name
-    point to 127.0.0.1 (DNS rebinding), and to the browser that is the same origin. An address, or a name that is not
-    public, cannot be used so.
+    This prevents DNS rebinding: if the service has no keys, any web site could let its own name point to 127.0.0.1 and
+    read answers in its visitors' browsers. An IP address, or a name that is not public, cannot be used for this.
     """
 
     def __init__(self, wsgi_app: Callable[..., Iterable[bytes]], names: Collection[str] | None) -> None:
@@ -52,7 +51,7 @@ class Hosts:
 
 
 def is_public(name: str) -> bool:
-    """Whether somebody may own this name: one with a dot that is neither an address nor private."""
+    """Return whether a name can be registered: it has a dot, and is neither an IP address nor private."""
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from app.published.refresher import Published
 from app.web import counts
-from app.web.health import look
+from app.web.health import check_health
 
 TEXT: ResponseDict = {
     200: {
@@ -28,7 +28,7 @@ TEXT: ResponseDict = {
 OTHER = "other"
 METHODS = {method.value for method in HTTPMethod}
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, and there is none where workers share
+disable_created_metrics()  # type: ignore[no-untyped-call]  # these double the series, and do not work with several workers
 
 blueprint = APIBlueprint("metrics", __name__, abp_tags=[Tag(name="Health")], abp_responses=TEXT)
 
@@ -43,7 +43,7 @@ def metrics() -> Response:
 
 
 def new_registry(published: Published, max_age_hours: float) -> CollectorRegistry:
-    """A registry of the app's own: the library's counts the process that happened to answer, one of several workers."""
+    """Return a registry for this app. The library's default one counts only the worker that happens to answer."""
     registry = CollectorRegistry()
     registry.register(HealthCollector(published, max_age_hours))
     if counts.FOLDER is not None:
@@ -52,10 +52,10 @@ def new_registry(published: Published, max_age_hours: float) -> CollectorRegistr
 
 
 class Requests:
-    """Counts each answer once, by labels that no caller can multiply: known methods and paths, else `other`."""
+    """Counts each response. Unknown methods and paths are `other`, so that callers cannot create new series."""
 
     def __init__(self, app: Flask, registry: CollectorRegistry) -> None:
-        # A registry that adds up the files must not hold the one worker's too.
+        # A registry that sums up the files must not count this worker twice.
         where = registry if counts.FOLDER is None else None
         self._requests = Counter("voucher_requests", "Requests answered.", ["method", "path", "status"], registry=where)
         self._seconds = Histogram(
@@ -73,11 +73,11 @@ class Requests:
         duration.observe(seconds)
 
     def _path(self, environ: dict[str, Any]) -> str:
-        """The template of the route: /runs/<run_id>, not each run."""
+        """Return the template of the route: /runs/<run_id>, not each run."""
         path: str = environ["PATH_INFO"]
         if path in self._known:
             return path
-        rule = getattr(environ.get("werkzeug.request"), "url_rule", None)  # left there by Flask
+        rule = getattr(environ.get("werkzeug.request"), "url_rule", None)  # set by Flask
         return rule.rule if rule else OTHER
 
     def _new(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:
@@ -89,14 +89,14 @@ class Requests:
 
 
 class HealthCollector(Collector):
-    """Made of the published run when asked for, so each worker tells the same."""
+    """Computes the metrics of the published run on request, so that all workers report the same."""
 
     def __init__(self, published: Published, max_age_hours: float) -> None:
         self._published = published
         self._max_age_hours = max_age_hours
 
     def collect(self) -> Iterator[Metric]:
-        health = look(self._published, self._max_age_hours, datetime.now(UTC))
+        health = check_health(self._published, self._max_age_hours, datetime.now(UTC))
         run = {"run_id": health.run_id} if health.run_id else None
         yield InfoMetricFamily("voucher_published_run", "The run that is answered from.", run)
         for name, documentation, value in (

@@ -56,7 +56,7 @@ def from_error(error: ApiError) -> Problem:
 
 
 def from_http_exception(error: HTTPException) -> Problem:
-    """Unknown paths, wrong methods, too large bodies and the like: what Flask refuses itself."""
+    """Return the problem of an error that Flask raises, such as an unknown path or a too large body."""
     own = None if error.description == type(error).description else error.description
     return refused(HTTPStatus(error.code or 500), own, request.max_content_length)
 
@@ -100,11 +100,11 @@ def _respond(describe: Callable[[Any], Problem], error: Exception) -> Response:
 
 
 def response(problem: Problem) -> Response:
-    """For `_respond`, and for layers that stand before Flask."""
+    """Return the problem as a response. Layers before Flask use it too."""
     return Response(b"%b\n" % to_json(problem), problem.status, mimetype="application/problem+json")
 
 
 def to_json(problem: Problem, without: Collection[str] = ()) -> bytes:
     """Return its JSON object, without these fields."""
-    # Not pydantic's JSON: it has no way to write a lone surrogate. No "<" either, wherever the text may end up.
+    # json, because pydantic cannot write lone surrogates. "<" is escaped, in case the text ends up in HTML.
     return json.dumps(problem.model_dump(exclude_unset=True, exclude=set(without))).replace("<", "\\u003c").encode()

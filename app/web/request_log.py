@@ -1,4 +1,4 @@
-"""JSON lines on stderr: one for each request, and what the app has to say. No customer data is in them."""
+"""Log to stderr as JSON lines: one for each request, and the app's messages. They contain no customer data."""
 
 import errno
 import json
@@ -18,25 +18,25 @@ log = structlog.get_logger()
 
 RUN_HEADER = "Voucher-Run"  # names the run that an answer was read from
 REQUEST_HEADER = "X-Request-Id"  # identifies the request in the logs of both sides
-REQUEST_ID = "HTTP_X_REQUEST_ID"  # the same, where WSGI has it
+REQUEST_ID = "HTTP_X_REQUEST_ID"  # the same header in the WSGI environ
 SANE_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 LONGEST = 200  # characters of a path
-AT_ONCE = getattr(os, "RWF_NOWAIT", 0)  # a flag of pwritev(2): fail rather than wait; Linux has it
+AT_ONCE = getattr(os, "RWF_NOWAIT", 0)  # flag of pwritev(2) on Linux: fail instead of waiting
 
 Counts = Callable[[dict[str, Any], int, float], None]
 
 
 class Stderr:
-    """The file descriptor, not sys.stderr: one write a line, so that lines of several workers do not mix.
+    """Writes each line with one call to the file descriptor, so that lines of several workers do not mix.
 
-    No line decides whether a request is answered: one for which the disk has no room, or that nobody reads from a pipe,
-    is lost, and nobody waits. `lost` counts them until one gets through again; the next one tells how many there were.
+    Logging never blocks or fails a request: if the disk is full, or nobody reads the pipe, the line is lost. `lost`
+    counts lost lines; the next line that is written is followed by one with that number.
     """
 
     def __init__(self) -> None:
         self.lost = 0
         self._number, self._flags = 2, AT_ONCE
-        self._torn = b""  # what goes before the next line, once only a part of one was taken
+        self._torn = b""  # prefix of the next line, after a line was written in part
 
     def write(self, line: bytes) -> None:
         if not self._put(line):
@@ -45,7 +45,7 @@ class Stderr:
             self.lost = 0
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing: lines are not buffered."""
 
     def _put(self, line: bytes) -> bool:
         try:
@@ -61,12 +61,12 @@ class Stderr:
 
 
 def _impatient() -> int:
-    """Return a file descriptor of stderr that fails rather than wait; pwritev cannot on a named pipe or a terminal.
+    """Return a non-blocking file descriptor of stderr, for pipes and terminals, where pwritev has no such flag.
 
-    It is opened anew, because O_NONBLOCK would hold for all that have inherited stderr. A file is never waited for.
+    It is opened again, because O_NONBLOCK on stderr itself would affect every process that inherited it.
     """
     if not stat.S_ISREG(os.fstat(2).st_mode):
-        with suppress(OSError):  # somebody else's terminal: it can be written to, and not opened
+        with suppress(OSError):  # another user's terminal can be written to, but not opened
             return os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
     return 2
 
@@ -82,25 +82,24 @@ def configure() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(serializer=_to_json),
         ],
-        logger_factory=structlog.BytesLoggerFactory(stderr),  # type: ignore[arg-type]  # all of a file that it needs
+        logger_factory=structlog.BytesLoggerFactory(stderr),  # type: ignore[arg-type]  # structlog needs no more of a file
         cache_logger_on_first_use=True,
     )
 
 
 def _to_json(event: Mapping[str, Any], **_: Any) -> bytes:
-    """In ASCII, which no terminal takes for commands."""
+    """Serialize an event as ASCII, so that it cannot contain terminal commands."""
     try:
-        return to_json(event, ensure_ascii=True, fallback=str)  # takes a quarter of the time of json.dumps
-    except ValueError:  # it cannot write half a surrogate pair
+        return to_json(event, ensure_ascii=True, fallback=str)  # four times as fast as json.dumps
+    except ValueError:  # it cannot write a lone surrogate
         return json.dumps(event, default=str).encode()
 
 
 class RequestLog:
-    """Around the whole Flask app rather than in its hooks, which would take four times as long.
+    """WSGI layer that logs and counts each request. Flask's hooks would take four times as long.
 
-    The line is written, and the request counted, before the server sends the answer: who has it can rely on both,
-    as long as the log takes lines.
-    `ms` ends where the answer begins; a stream goes on. Queries are left out, as who is asked for may stand there.
+    It does so before the server sends the response. `ms` is the time until the response begins, which for a stream is
+    not its end. Queries are not logged, because they may identify a customer.
     """
 
     def __init__(self, wsgi_app: Callable[..., Iterable[bytes]], count: Counts) -> None:
@@ -109,7 +108,7 @@ class RequestLog:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         began = perf_counter()
-        # Put where the rest of the app finds it too: an error's own line bears the same id.
+        # The rest of the app reads it there: log lines of errors have the same id.
         request_id = environ[REQUEST_ID] = _request_id(environ.get(REQUEST_ID))
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
@@ -130,5 +129,5 @@ class RequestLog:
 
 
 def _request_id(given: str | None) -> str:
-    """The caller's, where it is fit for a line and a header, else a new one."""
+    """Return the caller's id if it is safe in a log line and a header, otherwise a new one."""
     return given if given and SANE_ID.fullmatch(given) else f"{getrandbits(64):016x}"

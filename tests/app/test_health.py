@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app.published.models import SCHEMA_VERSIONS
-from app.web.health import look
+from app.web.health import check_health
 from dev.postgres import Postgres
 from tests.app.conftest import DATA_TO, Ask, Tables, start, stop
 from tests.conftest import ROOT
@@ -55,7 +55,7 @@ def test_a_run_that_nobody_checked_for_long_is_not_fresh(publish: Publish, clien
 def test_fresh_is_younger_than_the_limit(app: Flask, publish: Publish, age: timedelta, failing: list[str]) -> None:
     """A check exactly as old as the limit is too old."""
     publish(checked_at=CHECKED)
-    assert look(app.extensions["published"], 36, CHECKED + age).failing == failing
+    assert check_health(app.extensions["published"], 36, CHECKED + age).failing == failing
 
 
 def test_the_limit_is_a_setting_that_is_shown(database: str, tables: Tables) -> None:
@@ -83,7 +83,7 @@ def test_the_age_of_the_data_is_shown_and_never_a_failure(publish: Publish, clie
 def test_the_age_of_the_data_is_in_days_and_tenths(app: Flask, publish: Publish, ago: timedelta, days: float) -> None:
     """Data of the future has an age below 0."""
     publish(data_to=CHECKED - ago)
-    assert look(app.extensions["published"], 36, CHECKED).data_age_days == days
+    assert check_health(app.extensions["published"], 36, CHECKED).data_age_days == days
 
 
 def test_a_run_without_a_row_has_no_age(publish: Publish, client: FlaskClient) -> None:
