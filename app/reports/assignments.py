@@ -1,4 +1,4 @@
-"""GET /assignments.csv: the cleaned rows that a run's answers were learned from, streamed."""
+"""GET /assignments.csv: stream the cleaned rows from which a run was made."""
 
 from contextlib import ExitStack
 
@@ -9,11 +9,11 @@ from werkzeug.utils import secure_filename
 from app.published.reader import reader
 from app.published.refresher import Published
 from app.reports import responses, rfc4180
-from app.reports.downloads import Cleaned, cleaned
+from app.reports.downloads import cleaned
 from app.reports.parameters import OfRunAndCountry
 from app.settings import Settings
 from app.web.request_log import RUN_HEADER
-from app.web.streams import Places, Stream
+from app.web.streams import Places, stream
 
 EXAMPLE = (
     "timestamp,country_code,first_order_ts,last_order_ts,total_orders,voucher_amount\r\n"
@@ -28,11 +28,7 @@ HEADERS = {
     "Content-Disposition": {"description": "A name for the file", "schema": {"type": "string"}},
 }
 
-blueprint = APIBlueprint(
-    "assignments",
-    __name__,
-    abp_tags=[responses.TAG],
-)
+blueprint = APIBlueprint("assignments", __name__, abp_tags=[responses.TAG])
 
 
 @blueprint.get(
@@ -56,16 +52,10 @@ def assignments(query: OfRunAndCountry) -> Response:
         found = cleaned(rows, run_id)
         if query.country is not None:
             found = found.of(query.country)
-        if request.method == "HEAD":
-            return _answer(found, query.country)
-        # From here on the place is the stream's to give back.
-        stream = Stream(found.lines(rows), place.pop_all().close, settings.longest_download_seconds)
-        return _answer(found, query.country, stream)
-
-
-def _answer(found: Cleaned, country: str | None, stream: Stream | None = None) -> Response:
-    response = Response(stream, mimetype=rfc4180.MIMETYPE, headers={RUN_HEADER: found.run_id})
-    response.content_length = found.length
-    name = ["assignments", *([secure_filename(found.countries[0])] if country else []), found.run_id]
-    response.headers.set("Content-Disposition", "attachment", filename=f"{'-'.join(filter(None, name))}.csv")
-    return response
+        response = Response(mimetype=rfc4180.MIMETYPE, headers={RUN_HEADER: run_id})
+        response.content_length = found.length
+        name = ["assignments", *([secure_filename(found.countries[0])] if query.country else []), run_id]
+        response.headers.set("Content-Disposition", "attachment", filename=f"{'-'.join(filter(None, name))}.csv")
+        if request.method == "GET":  # from here on, the stream leaves the place
+            response.response = stream(found.lines(rows), place.pop_all(), settings.longest_download_seconds)
+        return response

@@ -1,14 +1,13 @@
-"""How many downloads and bulk calls there are at once, and how a download ends. Called by `assignments` and `bulk`.
+"""Limit how many downloads and bulk calls there are at once, and end downloads. Used by `assignments` and `bulk`.
 
-granian gives every response a thread of its own until its last byte is taken. So places are few; `sockets` ends
-those of readers that stall.
+granian gives every response a thread of its own until the client has taken the last byte. So places are few; `sockets`
+ends the connections of clients that stall.
 """
 
-import contextlib
 import threading
 import time
-import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager, contextmanager
 from http import HTTPStatus
 
 import structlog
@@ -31,7 +30,7 @@ class TooManyDownloadsError(ApiError):
 
 
 class TooSlowError(Exception):
-    """The download takes longer than any may."""
+    """The download takes longer than is allowed."""
 
 
 class TooManyCallsError(ApiError):
@@ -56,8 +55,8 @@ class Places:
         self._error = error
         self._patience = patience
 
-    @contextlib.contextmanager
-    def one(self) -> Iterator[None]:
+    @contextmanager
+    def one(self) -> Generator[None, None, None]:
         """Raises the error that was given if there is no place."""
         if not self._free.acquire(timeout=self._patience):
             raise self._error()
@@ -67,28 +66,27 @@ class Places:
             self._free.release()
 
 
-class Stream:
-    """Chunks as WSGI takes them. `end` is called once: when it is closed, or forgotten without ever being begun."""
+def stream(
+    chunks: Iterable[bytes], place: AbstractContextManager[object], seconds: float
+) -> Generator[bytes, None, None]:
+    """Return a generator of the chunks that leaves `place` at its end, on an error, and when it is closed or forgotten.
 
-    def __init__(self, chunks: Generator[bytes, None, None], end: Callable[[], None], seconds: float) -> None:
-        self._chunks = chunks
-        self._end = weakref.finalize(self, end)
-        self._deadline = time.monotonic() + seconds
+    It raises TooSlowError after so many seconds, and what the chunks raise.
+    """
+    deadline = time.monotonic() + seconds
 
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        """Raises TooSlowError past the deadline, and what the chunks raise."""
-        try:
-            if time.monotonic() > self._deadline:
-                raise TooSlowError
-            return next(self._chunks)
-        except Exception as error:
-            if not isinstance(error, StopIteration):
+    def sent() -> Generator[bytes, None, None]:
+        with place:
+            yield b""
+            try:
+                for chunk in chunks:
+                    if time.monotonic() > deadline:
+                        raise TooSlowError
+                    yield chunk
+            except Exception as error:
                 log.warning("download cut off", error=type(error).__name__)
-            raise
+                raise
 
-    def close(self) -> None:
-        self._chunks.close()
-        self._end()
+    begun = sent()
+    next(begun)  # a generator that was never begun would not leave `place`
+    return begun

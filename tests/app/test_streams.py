@@ -1,11 +1,12 @@
-"""How a download ends: its place is given back once, whatever becomes of it."""
+"""How a download ends: its place is given back, whatever becomes of it."""
 
 import gc
 from collections.abc import Generator
+from contextlib import ExitStack
 
 import pytest
 
-from app.web.streams import Places, Stream, TooManyDownloadsError
+from app.web.streams import Places, TooManyDownloadsError, stream
 
 
 def chunks() -> Generator[bytes, None, None]:
@@ -16,6 +17,22 @@ def chunks() -> Generator[bytes, None, None]:
 def broken() -> Generator[bytes, None, None]:
     yield b"a"
     raise OSError
+
+
+def free(places: Places) -> bool:
+    """Whether there is a place; it is given back."""
+    try:
+        with places.one():
+            return True
+    except TooManyDownloadsError:
+        return False
+
+
+def begin(places: Places, chunks: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+    """Stream the chunks from a place."""
+    place = ExitStack()
+    place.enter_context(places.one())
+    return stream(chunks, place, 60)
 
 
 def test_a_place_is_given_back_on_any_error() -> None:
@@ -29,34 +46,28 @@ def test_a_place_is_given_back_on_any_error() -> None:
 
 
 @pytest.mark.parametrize("taken", [0, 1, 2])
-def test_a_stream_ends_once(taken: int) -> None:
-    """Closed twice, and forgotten after that: at any point, begun or not."""
-    ends: list[int] = []
-    stream = Stream(chunks(), lambda: ends.append(1), 60)
-    assert b"".join(next(stream) for _ in range(taken)) == b"ab"[:taken]
-    assert not ends
-    stream.close()
-    stream.close()
-    del stream
-    gc.collect()
-    assert ends == [1]
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_stream_gives_its_place_back(taken: int, closed: bool) -> None:
+    """Closed, even twice, or forgotten by the server; after any chunk or none."""
+    places = Places(1, TooManyDownloadsError)
+    begun = begin(places, chunks())
+    assert b"".join(next(begun) for _ in range(taken)) == b"ab"[:taken]
+    assert not free(places)
+    if closed:
+        begun.close()
+        begun.close()
+    else:
+        del begun
+        gc.collect()
+    assert free(places)
 
 
-@pytest.mark.parametrize("taken", [0, 1, 2])
-def test_a_forgotten_stream_ends_too(taken: int) -> None:
-    """Without a word from the server."""
-    ends: list[int] = []
-    stream = Stream(chunks(), lambda: ends.append(1), 60)
-    for _ in range(taken):
-        next(stream)
-    del stream
-    gc.collect()
-    assert ends == [1]
-
-
-def test_a_broken_stream_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_stream_that_ended_or_broke_gives_its_place_back(capfd: pytest.CaptureFixture[str]) -> None:
     """The error goes on to the server, after a line in the log."""
-    stream = Stream(broken(), lambda: None, 60)
+    places = Places(1, TooManyDownloadsError)
+    assert b"".join(begin(places, chunks())) == b"ab"
+    begun = begin(places, broken())
     with pytest.raises(OSError):
-        list(stream)
+        list(begun)
     assert "download cut off" in "".join(capfd.readouterr())
+    assert free(places)
