@@ -65,11 +65,7 @@ EXAMPLE = Rules(
     ],
 )
 
-blueprint = APIBlueprint(
-    "rules",
-    __name__,
-    abp_tags=[responses.TAG],
-)
+blueprint = APIBlueprint("rules", __name__, abp_tags=[responses.TAG])
 
 
 @blueprint.get(

@@ -25,9 +25,7 @@ blueprint = APIBlueprint("runs", __name__, abp_tags=[responses.TAG])
 @blueprint.get(
     "/runs",
     operation_id="getRuns",
-    responses={
-        200: responses.json_shown(records.RUNS, "The runs"),
-    },
+    responses={200: responses.json_shown(records.RUNS, "The runs")},
 )
 def runs(query: Page) -> Response:
     """The runs, newest first"""
@@ -48,9 +46,7 @@ def runs(query: Page) -> Response:
 @blueprint.get(
     "/runs/<run_id>",
     operation_id="getRun",
-    responses={
-        200: responses.json_shown(records.RUN, "The run"),
-    },
+    responses={200: responses.json_shown(records.RUN, "The run")},
 )
 def run(path: Id) -> Response:
     """One run: its files, audits and publications

@@ -56,11 +56,7 @@ EXAMPLE = Segments(
 )
 CSV_EXAMPLE = csv(EXAMPLE.segments)
 
-blueprint = APIBlueprint(
-    "segments",
-    __name__,
-    abp_tags=[responses.TAG],
-)
+blueprint = APIBlueprint("segments", __name__, abp_tags=[responses.TAG])
 
 
 @blueprint.get(
