@@ -26,6 +26,9 @@ SLOW = 120.0  # seconds for a body, however steadily it arrives: 4 MiB at 300 kb
 LISTENING = socket.SO_ACCEPTCONN if sys.platform == "linux" else 30
 QUEUE_SECONDS = 0.5  # at most, until the server has accepted the clients in the queue; it takes milliseconds
 QUEUED = 24  # tcpi_unacked of struct tcp_info: of a listening socket, how many wait to be accepted
+# IP_MINTTL and IPV6_MINHOPCOUNT, for which Python has no names. With 255, the kernel drops the packets of everyone who
+# does not send them with the highest time to live. Clients use 64 or 128.
+MIN_TTL = {socket.AF_INET: (socket.IPPROTO_IP, 21), socket.AF_INET6: (socket.IPPROTO_IPV6, 73)}
 TCP_INFO_BYTES, LAST_SENT, LAST_RECEIVED = 60, 44, 52  # of struct tcp_info: how many milliseconds ago
 
 
@@ -42,15 +45,18 @@ def clients(ports: Collection[int]) -> Iterator[socket.socket]:
 def stop_listening() -> None:
     """Close the listening sockets. New clients get another worker or are refused, connected ones are still served.
 
-    Another socket takes the file descriptor of each one, because granian goes on using the descriptor.
+    Another socket takes the file descriptor of each one, because granian goes on using the descriptor. A client that
+    connects between the last look at the queue and the closing would be reset. So its first packet is ignored from here
+    on: it is sent again after a second, and then gets another worker or is refused.
     """
     for number, duplicate in _listeners():
+        with suppress(OSError):  # where the kernel has no such option
+            duplicate.setsockopt(*MIN_TTL[duplicate.family], 255)
         duplicate.close()  # else the socket would stay open
         with socket.create_server(("127.0.0.1", 0)) as unused, _borrowed(number) as listener:
             deadline = time.monotonic() + QUEUE_SECONDS
             while _queued(listener) and time.monotonic() < deadline:
                 time.sleep(0.001)
-            # Immediately, because a client that connects between the two calls is reset.
             os.dup2(unused.fileno(), number, inheritable=False)
 
 

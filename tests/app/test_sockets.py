@@ -1,9 +1,12 @@
 """The server's own sockets: counted, closed to newcomers, and ended when they stall."""
 
+import contextlib
 import socket
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -83,6 +86,48 @@ def test_who_waits_to_be_accepted_is_not_reset(listener: socket.socket) -> None:
         with accepted[0]:
             waiting.sendall(b"a request")
             assert accepted[0].recv(100) == b"a request"
+
+
+def test_nobody_who_connects_meanwhile_is_reset() -> None:
+    """Whoever connects at the moment of the closing is accepted and served, or refused."""
+    outcomes: Counter[str] = Counter()
+
+    def call(port: int, ended: threading.Event) -> None:
+        while not ended.is_set():
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+                    client.sendall(b"a request")
+                    outcomes["served" if client.recv(100) else "closed"] += 1
+            except ConnectionRefusedError:
+                outcomes["refused"] += 1
+                time.sleep(0.001)
+            except ConnectionResetError:
+                outcomes["reset"] += 1
+
+    for _ in range(4):
+        ended = threading.Event()
+        with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+            port = listener.getsockname()[1]
+            listener.settimeout(0.02)
+
+            def serve(listener: socket.socket = listener, ended: threading.Event = ended) -> None:
+                while not ended.is_set():
+                    with contextlib.suppress(TimeoutError), listener.accept()[0] as client:
+                        client.settimeout(5)
+                        client.sendall(client.recv(100))
+
+            threads = [threading.Thread(target=serve)]
+            threads += [threading.Thread(target=call, args=(port, ended)) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.02)  # of calls, before
+            sockets.stop_listening()
+            time.sleep(0.02)  # and after
+            ended.set()
+            for thread in threads:
+                thread.join()
+    assert outcomes["served"] and outcomes["refused"]
+    assert set(outcomes) == {"served", "refused"}, outcomes
 
 
 def test_newcomers_go_to_another_process_that_shares_the_port() -> None:
