@@ -1,4 +1,4 @@
-"""Processes that outlive the command that started them: started, recorded, found again, stopped with all they begot."""
+"""Start, find and stop background processes and their children."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ class StackError(Exception):
     """What went wrong and what to do about it, for a person at a terminal."""
 
 
-interrupted = threading.Event()  # set by Ctrl-C: whoever waits stops waiting, in threads too
+interrupted = threading.Event()  # set by Ctrl-C: all waiting ends, in threads too
 
 
 def until(ready: Callable[[], bool], seconds: float, every: float = 0.1) -> bool:

@@ -35,7 +35,7 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, env: Mapping[str, str], settings: str) -> None:
-        """Start it where it does not run, and wait until it answers, be it that nothing is published yet."""
+        """Start it where it does not run, and wait until it answers, even if nothing is published yet."""
         processes = Processes(self.folder)
         if not processes.running("api"):
             env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(self._empty("metrics"))}

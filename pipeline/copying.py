@@ -116,7 +116,7 @@ def _buffer(column: pa.Array, kind: "np.typing.DTypeLike") -> NDArray[np.int64]:
 
 
 def _row(part_id: int, loaded_by: bytes, country: bytes, nulls: set[str]) -> NDArray[np.void]:
-    """A table of one row, complete but for what `_values` gives."""
+    """A table of one row, complete except for what `_values` gives."""
     kinds: dict[str, object] = {"part_id": ">i8", "loaded_by": f"S{len(loaded_by)}", "timestamp": ">i8"}
     kinds |= {"country_code": f"S{len(country)}", "first_order_ts": ">i8", "last_order_ts": ">i8"}
     kinds |= {"total_orders": ">i4", "voucher_amount": NUMERIC}

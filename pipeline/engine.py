@@ -53,7 +53,7 @@ class Judged:
         self._reading, self._counting, self._told = reading, counting, told
         self._rules, self._segments = rules, segments
         self._tally: pa.Table | None = None
-        self.fault: duckdb.Error | None = None  # which whoever reads the stream may have reported as its own
+        self.fault: duckdb.Error | None = None  # the reader of the stream may have reported it as its own
 
     def kept(self, placed: bool = False) -> pa.RecordBatchReader:
         """The kept rows, typed: the six columns, and, when `placed`, the segment of each kind."""

@@ -81,7 +81,7 @@ class Page(Query):
 
 
 def refuse(error: ValidationError) -> NoReturn:
-    """Told as a bad field of a body is. Raises BadValuesError."""
+    """Raise BadValuesError, as for an invalid field of a body."""
     found = {str(bad["loc"][0]): str(bad["ctx"]["error"]) for bad in error.errors() if "ctx" in bad}
     raise BadValuesError(
         *(BadValue(name, msg, (", ".join(request.args.getlist(name)),)) for name, msg in found.items())

@@ -26,8 +26,8 @@ SLOW = 120.0  # seconds for a body, however steadily it arrives: 4 MiB at 300 kb
 LISTENING = socket.SO_ACCEPTCONN if sys.platform == "linux" else 30
 QUEUE_SECONDS = 0.5  # at most, until the server has accepted the clients in the queue; it takes milliseconds
 QUEUED = 24  # tcpi_unacked of struct tcp_info: of a listening socket, how many wait to be accepted
-# IP_MINTTL and IPV6_MINHOPCOUNT, for which Python has no names. With 255, the kernel drops the packets of everyone who
-# does not send them with the highest time to live. Clients use 64 or 128.
+# IP_MINTTL and IPV6_MINHOPCOUNT, for which Python has no names. With 255, the kernel drops all packets that do not
+# arrive with the highest time to live. Clients send 64 or 128.
 MIN_TTL = {socket.AF_INET: (socket.IPPROTO_IP, 21), socket.AF_INET6: (socket.IPPROTO_IPV6, 73)}
 TCP_INFO_BYTES, LAST_SENT, LAST_RECEIVED = 60, 44, 52  # of struct tcp_info: how many milliseconds ago
 
@@ -46,8 +46,8 @@ def stop_listening() -> None:
     """Close the listening sockets. New clients get another worker or are refused, connected ones are still served.
 
     Another socket takes the file descriptor of each one, because granian goes on using the descriptor. A client that
-    connects between the last look at the queue and the closing would be reset. So its first packet is ignored from here
-    on: it is sent again after a second, and then gets another worker or is refused.
+    connects between the last check of the queue and the close would be reset. To prevent that, the kernel drops the
+    first packets of new clients: they send them again after a second, and get another worker or are refused.
     """
     for number, duplicate in _listeners():
         with suppress(OSError):  # where the kernel has no such option

@@ -21,12 +21,7 @@ from app.web import problems
 from app.web.request_log import RUN_HEADER
 from app.web.streams import Places
 
-blueprint = APIBlueprint(
-    "vouchers",
-    __name__,
-    abp_tags=[Tag(name="Vouchers")],
-    abp_responses=VOUCHERS_ANSWER,
-)
+blueprint = APIBlueprint("vouchers", __name__, abp_tags=[Tag(name="Vouchers")], abp_responses=VOUCHERS_ANSWER)
 
 
 # Each process answers one bulk request at a time: several would only slow down each other and /voucher.

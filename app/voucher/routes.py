@@ -28,12 +28,7 @@ from app.web.request_log import RUN_HEADER
 UTF_8 = {"utf-8", "utf8", "us-ascii", "ascii"}  # accepted charsets: JSON is always UTF-8
 YES_OR_NO = {"true": True, "1": True, "false": False, "0": False}
 
-blueprint = APIBlueprint(
-    "voucher",
-    __name__,
-    abp_tags=[Tag(name="Vouchers")],
-    abp_responses=VOUCHER_ANSWER,
-)
+blueprint = APIBlueprint("voucher", __name__, abp_tags=[Tag(name="Vouchers")], abp_responses=VOUCHER_ANSWER)
 blueprint.after_request(mark_deprecated)
 
 
