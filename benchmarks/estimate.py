@@ -15,12 +15,14 @@ from benchmarks.stage import Stage, stage, thinned
 from benchmarks.timed import pipeline
 from dev.parts import PART_ROWS, write_parts
 from dev.s3 import BUCKET
-from pipeline import engine, source
-from pipeline.crew import crew
-from pipeline.loading import BASE_MEMORY
-from pipeline.rules import RuleBook
-from pipeline.segments import SegmentBook
+from pipeline.evaluate import engine
+from pipeline.load.steps import BASE_MEMORY
+from pipeline.load.workers import worker_pool
+from pipeline.rules.rulebook import RuleBook
+from pipeline.rules.segments import SegmentBook
 from pipeline.settings import DEFAULT_MEMORY
+from pipeline.source import copies
+from pipeline.source.parts import Part, list_parts
 
 ROWS, FEW = 10_000_000, 40_000
 CLEANED = f"s3://{BUCKET}/cleaned/"
@@ -71,15 +73,15 @@ def judge(history: str) -> float:
     """
     began = perf_counter()
     memory = DEFAULT_MEMORY - BASE_MEMORY
-    parts = source.parts(history)
-    with crew("", memory) as workers, engine.opened(engine.Limits(memory, workers.size)) as within:
-        for step in (source.identified, partial(_count, within, RuleBook.load(), SegmentBook.load())):
-            for _, found in workers.each(step, parts):
+    parts = list_parts(history)
+    with worker_pool("", memory) as workers, engine.open_duckdb(engine.Limits(memory, workers.size)) as within:
+        for step in (copies.inspect, partial(_count, within, RuleBook.load(), SegmentBook.load())):
+            for _, found in workers.map(step, parts):
                 if isinstance(found, Exception):
                     raise found
     return perf_counter() - began
 
 
-def _count(within: engine.DuckDB, rules: RuleBook, segments: SegmentBook, part: source.Part) -> None:
-    with source.fetched(part) as (path, _), engine.judged(path, rules, segments, within=within) as judged:
-        judged.tally()
+def _count(within: engine.DuckDB, rules: RuleBook, segments: SegmentBook, part: Part) -> None:
+    with copies.local_copy(part) as path, engine.evaluate(path, rules, segments, within=within) as evaluated:
+        evaluated.tally()

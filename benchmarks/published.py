@@ -17,8 +17,8 @@ from benchmarks.reference.flask_psycopg2 import STATEMENT
 from dev.ports import free_port
 from dev.postgres import Postgres
 from dev.processes import StackError
-from pipeline.database import Database
-from pipeline.publication import current, roll_back
+from pipeline.publish.database import Database
+from pipeline.publish.publication import current, roll_back
 
 DAYS = (date(2020, 6, 10), date(2020, 7, 10))  # TODAY of the two runs: a month apart, most customers move a segment on
 ORDERS = (0, 3, 4, 5, 13, 14, 37, 38, 200)

@@ -1,14 +1,16 @@
-"""The picture in docs/architecture.md, made from the imports of the code. Called by cog."""
+"""The pictures in docs/architecture.md, made from the imports of the code. Called by cog."""
 
 from itertools import permutations
 
 import grimp
 
 
-def picture() -> str:
-    """Return a Mermaid diagram of the app's packages and modules: an arrow is an import, transitive ones left out."""
-    graph = grimp.build_graph("app")
-    boxes = sorted(graph.find_children("app"))
+def picture(program: str, *left_out: str) -> str:
+    """Return a Mermaid diagram of the packages of `app` or `pipeline`. An arrow is an import; transitive ones are
+    omitted.
+    """
+    graph = grimp.build_graph(program)
+    boxes = sorted(graph.find_children(program) - {f"{program}.{name}" for name in left_out})
     imports = {
         (one, other)
         for one, other in permutations(boxes, 2)
@@ -19,5 +21,5 @@ def picture() -> str:
         for one, other in imports
         if not any((one, via) in imports and (via, other) in imports for via in boxes)
     }
-    lines = [f"    {one.removeprefix('app.')} --> {other.removeprefix('app.')}" for one, other in sorted(direct)]
+    lines = [f"    {one.rpartition('.')[2]} --> {other.rpartition('.')[2]}" for one, other in sorted(direct)]
     return "\n".join(["```mermaid", "flowchart TD", *lines, "```"])

@@ -1,13 +1,12 @@
-"""From a history of voucher assignments in S3 to the published tables that the service answers from."""
+"""Turn a history of voucher assignments in S3 into the published tables that the service answers from."""
 
 SAMPLE_MARK = (b"voucher-select", b"built-in sample")  # in the Parquet metadata of what dev/sample.py writes
 
 
 class PipelineError(Exception):
-    """What went wrong, with the value at fault and the way out, in one line. Its subclasses stand beside what raises
-    them.
+    """What went wrong, with the value and the remedy, in one line. Each subclass is defined where it is raised.
 
-    `passing` tells whether trying again may help (a server is away) or not (the data or the rules must change first).
+    `retryable` tells whether another try may help (a server is down) or not (the data or the rules must change).
     """
 
-    passing = False
+    retryable = False

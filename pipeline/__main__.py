@@ -12,8 +12,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from pipeline import PipelineError, publication
-from pipeline.database import Database
+from pipeline import PipelineError
+from pipeline.publish import publication, runs
+from pipeline.publish.database import Database
 from pipeline.settings import Settings, address, database_url, owner_url, refuse_first_look, warn
 from shared.addresses import shown
 from shared.environment import is_production
@@ -22,7 +23,7 @@ log = logging.getLogger("pipeline")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or 1 after one line on standard error that says what is wrong and what to do."""
+    """Run a command and return its exit code: 0, or 1 after one line on stderr with what is wrong and what to do."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Output(sys.stdout)])
     for talkative in ("alembic", "botocore"):
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Output(logging.StreamHandler[Any]):
-    """Standard output. Once its reader has gone, as `head` does, the rest goes nowhere and the command goes on."""
+    """Standard output. If its reader exits, as `head` does, further output is discarded and the command continues."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         if isinstance(sys.exc_info()[1], BrokenPipeError):
@@ -79,7 +80,7 @@ def _reason(text: str) -> str:
 
 
 def _actor() -> str:
-    """Who runs this command. In a container the user may have a number only."""
+    """Return who runs this command. In a container the user may only have a number."""
     try:
         return _printable(getpass.getuser())
     except (KeyError, OSError):
@@ -87,7 +88,7 @@ def _actor() -> str:
 
 
 def _printable(text: str) -> str:
-    """Bytes that are not UTF-8, which no table can hold, replaced."""
+    """Replace what isn't UTF-8, because no table can store it."""
     return text.encode(errors="replace").decode()
 
 
@@ -102,8 +103,8 @@ def _plan(options: Any) -> None:
 
     settings = Settings.read(options.source)
     run_id = run.plan(settings)
-    if aside := run.aside(settings, run_id):
-        log.info("nothing is published: run %s %s", run_id, aside)
+    if blocked := run.blocked(settings, run_id):
+        log.info("nothing is published: run %s %s", run_id, blocked)
         return
     run.load(settings, run_id)
     try:
@@ -118,7 +119,7 @@ def _plan(options: Any) -> None:
 
 def _runs(options: Any) -> None:
     database = Database(database_url(os.environ))
-    runs = [
+    listed = [
         {
             "": "*" if run["current"] else "",
             "run": run["run_id"],
@@ -130,7 +131,7 @@ def _runs(options: Any) -> None:
             "newest row": _time(run["data_to"]),
             "source": f"{run['source']} (synthetic sample)" if run["sample"] else run["source"],
         }
-        for run in publication.runs(database, options.limit)
+        for run in runs.latest(database, options.limit)
     ]
     publications = [
         {
@@ -141,19 +142,19 @@ def _runs(options: Any) -> None:
             "action": entry["action"],
             "reason": entry["reason"] or "",
         }
-        for entry in publication.publications(database, options.limit)
+        for entry in runs.latest_publications(database, options.limit)
     ]
-    if not runs:
+    if not listed:
         log.info("no run yet; `python -m pipeline run` makes one")
         return
     right = ("left", "left", "left", "left", "left", "right", "right", "left", "left")
-    log.info("%s", tabulate(runs, headers="keys", disable_numparse=True, colalign=right))
+    log.info("%s", tabulate(listed, headers="keys", disable_numparse=True, colalign=right))
     log.info("\npublications, the newest first\n\n%s", tabulate(publications, headers="keys", disable_numparse=True))
 
 
 def _rollback(options: Any) -> None:
     database = Database(database_url(os.environ))
-    run_id = publication.named(database, options.run)
+    run_id = runs.find_id(database, options.run)
     left = publication.roll_back(database, run_id, _actor(), options.reason)
     log.info("run %s is published again, instead of run %s", run_id, left)
 

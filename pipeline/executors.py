@@ -1,8 +1,8 @@
 """SequentialExecutor for Airflow 3: one task at a time, in the order in which they become due.
 
-Airflow 3 removed the executor of that name. Worse, it replaces the text `SequentialExecutor` wherever its setting
-`[core] executor` holds it by `LocalExecutor`, which then runs tasks in parallel and says so only in a warning. So the
-setting names the alias below, which Airflow leaves alone:
+Airflow 3 removed the executor of that name. It also replaces the text `SequentialExecutor` in its setting `[core]
+executor` with `LocalExecutor`, which runs tasks in parallel; only a warning says so. So the setting must name this
+alias, which Airflow leaves alone:
 
     AIRFLOW__CORE__EXECUTOR=pipeline.executors.Sequential
 
@@ -13,7 +13,7 @@ from airflow.executors.local_executor import LocalExecutor
 
 
 class SequentialExecutor(LocalExecutor):
-    """A LocalExecutor with a single worker, whatever `[core] parallelism` says."""
+    """A LocalExecutor with one worker, whatever `[core] parallelism` is."""
 
     def __init__(self, team_name: str | None = None) -> None:
         super().__init__(parallelism=1, team_name=team_name)  # type: ignore[no-untyped-call]

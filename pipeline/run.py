@@ -1,8 +1,8 @@
-"""The main flow: plan, load, audit, publish, prune. The DAG's tasks call these steps; `python -m pipeline run` calls
+"""The main flow: plan, load, audit, publish, prune. The DAG's tasks call these steps, `python -m pipeline run` all of
 them in order.
 
-Each step may be repeated, late too, and may be cut off anywhere: what readers see moves in one transaction of
-`publish`, and never back to what the source was earlier. One step at a time is at work on the tables; others wait.
+Each step is idempotent and may be interrupted at any point: what readers see changes in one transaction of `publish`,
+and never to an earlier state of the source. One step at a time changes the tables; others wait.
 """
 
 import logging
@@ -14,25 +14,29 @@ from time import monotonic
 
 from tabulate import tabulate
 
-from pipeline import PipelineError, loading, publication, rows, source, store
-from pipeline.audit import audit as audited
-from pipeline.changes import changes
-from pipeline.database import Database
-from pipeline.rules import RULES_FILE, RuleBook
-from pipeline.s3 import SourceError
-from pipeline.segments import SEGMENTS_FILE, SegmentBook
+from pipeline import PipelineError
+from pipeline.audits.runner import run_audits
+from pipeline.load import row_files, steps, tables
+from pipeline.publish import publication, runs
+from pipeline.publish.changes import changes
+from pipeline.publish.database import Database
+from pipeline.publish.runs import Run
+from pipeline.rules.rulebook import RULES_FILE, RuleBook
+from pipeline.rules.segments import SEGMENTS_FILE, SegmentBook
 from pipeline.settings import Settings
+from pipeline.source.parts import Part, contains, describe, find_parts, warn_of_duplicates
+from pipeline.source.s3 import SourceError
 from shared.addresses import shown
 
 log = logging.getLogger("pipeline")
 
 
 class RunRejected(PipelineError):
-    """The run failed an audit and is not published; what was published before still is."""
+    """The run failed an audit and is not published. The published run stays as it was."""
 
 
 class Outcome(StrEnum):
-    """What became of a run when it was to be published, as words that follow "run ID"."""
+    """The result of publishing a run, as words that follow "run ID"."""
 
     PUBLISHED = "is published now"
     CHECKED = "was published already; its source has been checked"
@@ -41,61 +45,61 @@ class Outcome(StrEnum):
 
 
 def plan(settings: Settings) -> str:
-    """Find the parts, identify them, and put the run on record; its run_id. The same input gives the same run_id."""
+    """Find and inspect the parts, record the run, and return its run_id. The same input gives the same run_id."""
     rules, segments = RuleBook.load(RULES_FILE), SegmentBook.load(SEGMENTS_FILE)
     database, named = Database(settings.database_url), shown(settings.source)
-    if settings.rows and source.takes_in(settings.source, rows.address(settings.rows, "", 1)):
+    if settings.rows and contains(settings.source, row_files.address(settings.rows, "", 1)):
         raise SourceError(
             f"VOUCHER_ROWS, {shown(settings.rows)}, is within VOUCHER_SOURCE, {named}: the next run would take "
             "cleaned rows for history. Set it to another prefix"
         )
-    looked_at = store.now(database)
-    found = _listed(settings)
-    parts = store.recorded(database, found)
+    looked_at = runs.database_time(database)
+    found = _find_parts(settings)
+    parts = runs.known_parts(database, found)
     known = {part.uri for part in parts}
-    parts += loading.identify(settings, [part for part in found if part.uri not in known])
+    parts += steps.inspect_parts(settings, [part for part in found if part.uri not in known])
     if not any(part.rows for part in parts):
         raise SourceError(f"{named} has no rows; point VOUCHER_SOURCE at a history")
-    _warn_of_twins(parts)
+    warn_of_duplicates(parts)
     run_id = _identity([part.sha256 for part in parts], rules, segments, settings.today)
-    planned = store.Run(run_id, named, rules.hash, segments.hash, settings.today)
-    with database.alone() as database:
-        status = store.plan(database, planned, parts, rules.every, looked_at)
+    planned = Run(run_id, named, rules.hash, segments.hash, settings.today)
+    with database.exclusive() as database:
+        status = runs.plan(database, planned, parts, rules.all_rules, looked_at)
     log.info("plan: run %s (%s) of %s", run_id, status, named)
-    log.info("plan: %s", _described(parts, len(parts) - len(known)))
+    log.info("plan: %s", describe(parts, len(parts) - len(known)))
     return run_id
 
 
 def load(settings: Settings, run_id: str, force: str | None = None) -> None:
-    """Clean the run's parts and write rows, counts, votes and segments under its run_id, unless all of it is there."""
-    with Database(settings.database_url).alone() as database:
-        if store.is_loaded(database, run_id):
+    """Clean the run's parts and write rows, counts, votes and segments under its run_id, if that isn't done yet."""
+    with Database(settings.database_url).exclusive() as database:
+        if runs.is_loaded(database, run_id):
             log.info("load: run %s is loaded already", run_id)
-        elif not _stands_aside(database, run_id, force):
+        elif not _blocked(database, run_id, force):
             _load(settings, database, run_id)
 
 
 def audit(settings: Settings, run_id: str, force: str | None = None) -> None:
     """Check the loaded run against its rules' bands, its own tables and the published run.
 
-    Raises RunRejected when it must not be published, unless `force` says why it is.
+    Raises RunRejected if an audit fails, unless `force` is the reason to publish all the same.
     """
-    with Database(settings.database_url).alone() as database:
+    with Database(settings.database_url).exclusive() as database:
         if publication.current(database) == run_id:
             log.info("audit: run %s is published already", run_id)
-        elif not _stands_aside(database, run_id, force):
+        elif not _blocked(database, run_id, force):
             _load(settings, database, run_id)
             _audit(database, run_id, force)
 
 
 def publish(settings: Settings, run_id: str, actor: str, force: str | None = None) -> Outcome:
-    """Let readers see the run; when they do already, only note when its source was checked. Returns what became of it.
+    """Make the run visible to readers. If it is already, only record when its source was checked.
 
     `force` is the reason to publish a run that failed an audit, was rolled back or is superseded.
     """
-    with Database(settings.database_url).alone() as database:
-        if aside := _stands_aside(database, run_id, force):
-            return aside
+    with Database(settings.database_url).exclusive() as database:
+        if blocked := _blocked(database, run_id, force):
+            return blocked
         _load(settings, database, run_id)
         try:
             previous = publication.publish(database, run_id, actor, force)
@@ -110,37 +114,37 @@ def publish(settings: Settings, run_id: str, actor: str, force: str | None = Non
         return Outcome.PUBLISHED
 
 
-def aside(settings: Settings, run_id: str) -> Outcome | None:
-    """Say why the run is not to be published without force; None if it may be."""
-    return _stands_aside(Database(settings.database_url), run_id, None)
+def blocked(settings: Settings, run_id: str) -> Outcome | None:
+    """Return why the run must not be published without force, or None if it may be."""
+    return _blocked(Database(settings.database_url), run_id, None)
 
 
 def is_superseded(settings: Settings, run_id: str) -> bool:
-    """Whether readers see a run whose source was looked at later than this one's, or that somebody chose since."""
+    """Return whether the published run's source was listed later than this run's, or a person published it since."""
     return publication.superseding(Database(settings.database_url), run_id) is not None
 
 
 def prune(settings: Settings) -> None:
-    """Drop cleaned rows that no kept run refers to."""
-    with Database(settings.database_url).alone() as database:
+    """Delete cleaned rows that no kept run needs."""
+    with Database(settings.database_url).exclusive() as database:
         dropped = publication.prune(database, settings.keep_runs)
         if settings.rows:
-            dropped = sorted({*dropped, *store.delete_unused_rows(database, settings.rows)})
+            dropped = sorted({*dropped, *tables.delete_unused_rows(database, settings.rows)})
         for run_id in dropped:
             log.info("prune: the rows of run %s are dropped", run_id)
 
 
 def preview(settings: Settings, run_id: str) -> str:
-    """What publishing the loaded run would change, as tables to read."""
+    """Return what publishing the loaded run would change, as tables of text."""
     database = Database(settings.database_url)
     return str(changes(database, run_id, publication.current(database)))
 
 
 def run(settings: Settings, actor: str, force: str | None = None) -> str:
-    """All steps in order; the run's run_id. The last line that is logged says what became of it."""
+    """Run all steps in order, log the result in the last line, and return the run_id."""
     began = monotonic()
     run_id = plan(settings)
-    if not (outcome := _stands_aside(Database(settings.database_url), run_id, force)):
+    if not (outcome := _blocked(Database(settings.database_url), run_id, force)):
         load(settings, run_id, force)
         audit(settings, run_id, force)
         outcome = publish(settings, run_id, actor, force)
@@ -150,18 +154,18 @@ def run(settings: Settings, actor: str, force: str | None = None) -> str:
 
 
 def _load(settings: Settings, database: Database, run_id: str) -> None:
-    if store.is_loaded(database, run_id):  # always so, unless another run's prune came between two steps
+    if runs.is_loaded(database, run_id):  # unless another run pruned it between two steps
         return
     rules, segments = RuleBook.load(RULES_FILE), SegmentBook.load(SEGMENTS_FILE)
-    planned = store.run(database, run_id)
+    planned = runs.get(database, run_id)
     if (rules.hash, segments.hash) != (planned.rules_hash, planned.segments_hash):
         raise PipelineError(f"the rules or segments changed since run {run_id} was planned; run again")
-    loading.load(settings, database, planned, rules, segments)
+    steps.load(settings, database, planned, rules, segments)
 
 
 def _audit(database: Database, run_id: str, force: str | None) -> None:
     published = publication.current(database)
-    outcomes = audited(database, run_id, published)
+    outcomes = run_audits(database, run_id, published)
     log.info("audit: run %s, compared with %s", run_id, published or "nothing")
     table = [[outcome.audit.name, outcome.word, outcome.seen.removeprefix("skipped: ")] for outcome in outcomes]
     for line in tabulate(table, ["audit", "outcome", "seen"], maxcolwidths=[None, None, 70]).splitlines():
@@ -175,14 +179,14 @@ def _audit(database: Database, run_id: str, force: str | None) -> None:
         return
     publication.reject(database, run_id)
     faults = "; ".join(f"{outcome.audit.name}: {outcome.seen}" for outcome in failed)
-    ways_out = dict.fromkeys(outcome.audit.way_out for outcome in failed)
-    for way_out in ways_out:
-        log.info("audit: what to do: %s", way_out)
-    raise RunRejected(f"run {run_id} is not published: {faults}. {'. '.join(ways_out)}")
+    remedies = dict.fromkeys(outcome.audit.remedy for outcome in failed)
+    for remedy in remedies:
+        log.info("audit: what to do: %s", remedy)
+    raise RunRejected(f"run {run_id} is not published: {faults}. {'. '.join(remedies)}")
 
 
-def _stands_aside(database: Database, run_id: str, force: str | None) -> Outcome | None:
-    """Say why the run is not to be published, if it isn't: a person's decision, or a newer run, goes before it."""
+def _blocked(database: Database, run_id: str, force: str | None) -> Outcome | None:
+    """Return why the run must not be published: it was rolled back, or a newer run is published. Log what to do."""
     if force:
         return None
     if left := publication.withdrawal(database, run_id):
@@ -207,31 +211,13 @@ def _time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _listed(settings: Settings) -> Sequence[source.Part]:
-    listing = source.listed(settings.source, settings.anonymous)
+def _find_parts(settings: Settings) -> Sequence[Part]:
+    listing = find_parts(settings.source, settings.anonymous)
     if listing.left_out:
         log.info("plan: %s", listing.left_out)
     if listing.warning:
         log.warning("plan: %s", listing.warning)
     return listing.parts
-
-
-def _described(parts: Sequence[source.Part], unread: int) -> str:
-    """How many files, how many of them had to be read now, their size and rows, and whether these are invented."""
-    files = "1 file" if len(parts) == 1 else f"{len(parts):,} files"
-    read = {0: "already read", len(parts): "read now"}.get(unread, f"{unread:,} read now")
-    size = sum(part.size for part in parts)
-    length = f"{size / 2**20:,.1f} MiB" if size >= 2**20 else f"{size / 2**10:,.1f} KiB"
-    sample = " of the built-in synthetic sample" if all(part.synthetic for part in parts) else ""
-    return f"{files} ({read}), {length}, {sum(part.rows for part in parts):,} rows{sample}"
-
-
-def _warn_of_twins(parts: Sequence[source.Part]) -> None:
-    """The same bytes at two addresses may be a copy that somebody forgot: each counts."""
-    first: dict[str, str] = {}
-    for part in sorted(parts, key=lambda part: part.uri):
-        if (other := first.setdefault(part.sha256, part.uri)) != part.uri and part.rows:
-            log.warning("plan: %s and %s are the same, byte by byte; their rows count twice", other, part.uri)
 
 
 def _identity(digests: list[str], rules: RuleBook, segments: SegmentBook, today: date | None) -> str:

@@ -1,4 +1,4 @@
-"""What the pipeline reads from its environment, once, at its entry points: the command line and the DAG's tasks."""
+"""Read the pipeline's settings from the environment, once, where the command line or a DAG's task starts."""
 
 import logging
 import os
@@ -28,10 +28,12 @@ class SettingsError(PipelineError):
 
 @dataclass(frozen=True)
 class Settings:
-    """source: where the history lies (see source.parts); database_url: the pipeline's own; anonymous: read S3 unsigned;
-    today: the pinned reference day or None; keep_runs: of how many published runs the cleaned rows are kept; memory:
-    what a process may take, in MiB; dask: a scheduler's address, '' for none; rows: where cleaned rows go as Parquet,
-    s3://bucket/prefix/, '' for Postgres. Addresses may hold secrets, and are left out of its own text.
+    """The pipeline's settings. Addresses may contain secrets, so they are left out of its repr.
+
+    source: the history's address (see `source.parts`). database_url: of the pipeline's own role. anonymous: read S3
+    unsigned. today: the pinned reference day or None. keep_runs: how many published runs keep their cleaned rows.
+    memory: limit of a process, in MiB. dask: a scheduler's address, '' for none. rows: where cleaned rows go as
+    Parquet, s3://bucket/prefix/, '' for Postgres.
     """
 
     source: str = field(repr=False)
@@ -45,9 +47,9 @@ class Settings:
 
     @classmethod
     def read(cls, source: str | None = None, environ: Mapping[str, str] = os.environ) -> "Settings":
-        """The settings of this environment; `source` goes before VOUCHER_SOURCE.
+        """Return the settings of this environment; `source` overrides VOUCHER_SOURCE.
 
-        Raises SettingsError naming the variable and the way out.
+        Raises SettingsError with the variable and the remedy.
         """
         source = (source or "").strip() or environment.text(environ, "VOUCHER_SOURCE")
         if not source:
@@ -66,7 +68,9 @@ class Settings:
 
 
 def database_url(environ: Mapping[str, str]) -> Address:
-    """Where the tables lie, as the pipeline's own role, or, with a warning, as their owner. Raises SettingsError."""
+    """Return the address of the database for the pipeline's role or, with a warning, for the owner. Raises
+    SettingsError.
+    """
     refuse_first_look(environ)
     if own := address(environ, "PIPELINE_DATABASE_URL"):
         return own
@@ -80,20 +84,20 @@ def database_url(environ: Mapping[str, str]) -> Address:
 
 
 def owner_url(environ: Mapping[str, str]) -> Address:
-    """Where the tables lie, as their owner. Raises SettingsError."""
+    """Return the address of the database for the owner of the tables. Raises SettingsError."""
     if owner := address(environ, "DATABASE_URL"):
         return owner
     raise SettingsError("DATABASE_URL is not set; after `make up`, `. .local/env` sets it")
 
 
 def address(environ: Mapping[str, str], name: str) -> Address | None:
-    """The database's address in a variable; None where it is unset. Raises SettingsError."""
+    """Return the database address in a variable, None if it is unset. Raises SettingsError."""
     with _our_errors():
         return Address.read(environ[name], name) if environment.text(environ, name) else None
 
 
 def refuse_first_look(environ: Mapping[str, str]) -> None:
-    """Raises SettingsError where production would run with a secret that everyone can read; elsewhere it warns."""
+    """Raise SettingsError if production would run with a default secret of this repository; elsewhere, warn."""
     found = (name for name, value in environ.items() if name.startswith(OF_SECRETS) and FIRST_LOOK in value)
     names = ", ".join(sorted(found))
     if names and is_production(environ):
@@ -106,19 +110,19 @@ def refuse_first_look(environ: Mapping[str, str]) -> None:
 
 
 def warn(environ: Mapping[str, str] = os.environ) -> None:
-    """Warn of variables that look like settings and are none; once, where a command or a DAG run begins."""
+    """Warn of variables that look like settings but aren't. Called once per command or DAG run."""
     for warning in environment.warnings(environ):
         log.warning("%s", warning)
 
 
 def memory(environ: Mapping[str, str] = os.environ) -> int:
-    """How much a process may take, in MiB. Raises SettingsError."""
+    """Return the memory limit of a process, in MiB. Raises SettingsError."""
     with _our_errors():
         return environment.whole(environ, "VOUCHER_MEMORY_MIB", DEFAULT_MEMORY, least=LEAST_MEMORY)
 
 
 def retry_seconds(environ: Mapping[str, str] = os.environ) -> int:
-    """How long Airflow waits before it tries a failed task again. Raises SettingsError."""
+    """Return how long Airflow waits before it retries a failed task. Raises SettingsError."""
     with _our_errors():
         return environment.whole(environ, "VOUCHER_RETRY_SECONDS", 30, least=0, most=DAY)
 
@@ -157,5 +161,5 @@ def _rows(text: str) -> str:
 
 
 def _is(text: str, plain: re.Pattern[str]) -> str:
-    """The value of an address, but only where no part of it can be a secret: one that is mistyped may show anything."""
+    """Return the value of an address, but only if no part of it can be a secret: a mistyped one may show anything."""
     return f" is {text!r}," if plain.fullmatch(text) else " has a value that is"

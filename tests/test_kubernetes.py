@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 
 from dev.ports import free_port
 from dev.processes import Processes, until
-from pipeline.rules import RuleBook
+from pipeline.rules.rulebook import RuleBook
 from tests.conftest import ROOT
 from tests.test_docker import pins
 

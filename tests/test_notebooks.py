@@ -13,10 +13,10 @@ import pytest
 from nbclient import NotebookClient
 
 from dev.sample import SIZE
-from pipeline.rules import RuleBook
+from pipeline.rules.rulebook import RuleBook
 from tests.conftest import ROOT
 from tests.pipeline.conftest import history
-from tests.pipeline.test_shipped_rules import ROWS, dropped_by
+from tests.pipeline.rules.test_shipped_rules import ROWS, dropped_by
 
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 RULES = Path("pipeline", "rules.toml")

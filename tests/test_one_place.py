@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.rules import RuleBook
-from pipeline.segments import SegmentBook
+from pipeline.rules.rulebook import RuleBook
+from pipeline.rules.segments import SegmentBook
 from tests.conftest import ROOT
 
 FILES = sorted(

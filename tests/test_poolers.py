@@ -19,9 +19,10 @@ from app import create_app
 from app.settings import Settings as AppSettings
 from dev.ports import free_port
 from dev.processes import as_user, until
-from pipeline import publication, run
-from pipeline.database import ONE_RUN, Database, DatabaseError
+from pipeline import run
 from pipeline.migrations import migrate
+from pipeline.publish import publication
+from pipeline.publish.database import ONE_RUN, Database, DatabaseError
 from pipeline.settings import Settings
 from shared import postgres as connecting
 from tests.app.conftest import Tables
@@ -127,7 +128,7 @@ def test_transaction_mode_is_refused_by_name(in_transaction: Pooler, written: Ca
     message = "^PIPELINE_DATABASE_URL leads to a connection pooler in transaction mode, .* session mode, or Postgres"
     with pytest.raises(DatabaseError, match=message) as refusal:
         run.run(Settings(str(written(history({}))), database.url), "test")
-    assert not refusal.value.passing
+    assert not refusal.value.retryable
     assert locks(in_transaction) == 0
     with database.transaction() as cursor:
         cursor.execute("SELECT count(*) FROM voucher.run")
@@ -141,7 +142,7 @@ def test_a_lock_that_moved_is_noticed(in_transaction: Pooler) -> None:
         held = Database(in_transaction.pipeline, connecting.connect(in_transaction.pipeline), cursor.fetchone()[0])
         with pytest.raises(DatabaseError, match="in transaction mode"), held.transaction():
             pass
-        held.held.close()
+        held.connection.close()
 
 
 def test_the_service_works_through_it(pooler: Pooler) -> None:
@@ -170,12 +171,12 @@ def test_options_that_a_pooler_refuses(in_session: Pooler) -> None:
     """They are the address's own, and are named."""
     url = f"{in_session.pipeline}?options=-c%20work_mem%3D1MB"
     with pytest.raises(DatabaseError, match="a connection pooler refused a start-up parameter; remove `options` from"):
-        Database(url).alone().__enter__()
+        Database(url).exclusive().__enter__()
 
 
 def test_one_run_at_a_time_through_session_mode(in_session: Pooler) -> None:
     """The lock is the session's, as it is without a pooler."""
-    with Database(in_session.pipeline).alone(), closing(psycopg2.connect(in_session.direct)) as connection:
+    with Database(in_session.pipeline).exclusive(), closing(psycopg2.connect(in_session.direct)) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT pg_try_advisory_lock(%s)", (ONE_RUN,))
         assert cursor.fetchone() == (False,)

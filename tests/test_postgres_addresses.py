@@ -13,9 +13,9 @@ from app import create_app
 from app.settings import Settings as AppSettings
 from dev.ports import free_port
 from dev.postgres import Postgres
-from pipeline.database import Database, DatabaseAway, DatabaseError
 from pipeline.migrations import MigrationError, migrate
 from pipeline.migrations.roles import RoleError
+from pipeline.publish.database import Database, DatabaseError, DatabaseUnavailable
 from pipeline.settings import Settings
 from shared import postgres as connecting
 from shared.environment import SettingsError
@@ -237,7 +237,7 @@ def test_what_the_driver_says_while_it_connects(address: str, message: str) -> N
     with pytest.raises(DatabaseError, match=message) as refusal, Database(Address.read(address, "DB")).transaction():
         pass
     assert WORD not in str(refusal.value)
-    assert isinstance(refusal.value, DatabaseAway) is ("does not answer" in message)
+    assert isinstance(refusal.value, DatabaseUnavailable) is ("does not answer" in message)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_what_postgres_says_while_it_lets_in(
     with pytest.raises(DatabaseError, match=message) as refusal, Database(Address.read(url, "DB")).transaction():
         pass
     assert WORD not in str(refusal.value)
-    assert not refusal.value.passing
+    assert not refusal.value.retryable
 
 
 def test_no_connection_left(postgres: Postgres, database: str) -> None:
@@ -267,7 +267,7 @@ def test_no_connection_left(postgres: Postgres, database: str) -> None:
     url = as_role(database, role, "word")
     with (
         closing(connecting.connect(url)),
-        pytest.raises(DatabaseAway, match=r"^Postgres has no connection left .*CONNECTION LIMIT") as refusal,
+        pytest.raises(DatabaseUnavailable, match=r"^Postgres has no connection left .*CONNECTION LIMIT") as refusal,
         Database(url).transaction(),
     ):
         pass
@@ -283,4 +283,4 @@ def test_one_s_own_timeout_stays(database: str) -> None:
         Database(f"{database}?options=-c%20statement_timeout%3D50ms").transaction() as cursor,
     ):
         cursor.execute("SELECT pg_sleep(30)")
-    assert not refusal.value.passing
+    assert not refusal.value.retryable

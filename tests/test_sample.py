@@ -12,9 +12,9 @@ import pytest
 from dev.parts import EDITIONS, GROUP_ROWS, edition, write_parts
 from dev.sample import SIZE, main, sample
 from pipeline import SAMPLE_MARK
-from pipeline.engine import judged, opened
-from pipeline.rules import RuleBook
-from pipeline.segments import SegmentBook
+from pipeline.evaluate.engine import evaluate, open_duckdb
+from pipeline.rules.rulebook import RuleBook
+from pipeline.rules.segments import SegmentBook
 from tests import figures
 
 
@@ -181,8 +181,8 @@ def test_editions_mean_the_same(history: pa.Table, name: str) -> None:
 
     def kept(table: pa.Table) -> pa.Table:
         with (
-            opened(in_order=True) as within,
-            judged(table, RuleBook.load(), SegmentBook.load(), within=within) as found,
+            open_duckdb(in_order=True) as within,
+            evaluate(table, RuleBook.load(), SegmentBook.load(), within=within) as found,
         ):
             return found.kept(placed=True).read_all()
 

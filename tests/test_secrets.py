@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
 from dev.ports import free_port
-from pipeline import web
-from pipeline.s3 import SourceAway
+from pipeline.source import https
+from pipeline.source.s3 import SourceUnavailable
 from tests.conftest import Bucket
 from tests.secret_addresses import DATABASES, SOURCES, Case, World, cases, exercise, world_of
 
@@ -45,6 +45,6 @@ def test_no_secret_is_seen(world: World, variables: tuple[str, ...], number: int
 def test_what_a_library_logs_of_an_address_is_not_seen(caplog: pytest.LogCaptureFixture) -> None:
     """urllib3 warns of each try that failed, with the path and the query of the address."""
     caplog.set_level(logging.DEBUG)
-    with pytest.raises(SourceAway) as error:
-        web.look(f"http://u:{WORD}@127.0.0.1:{free_port()}/{WORD}/h.parquet?X-Amz-Signature={WORD}")
+    with pytest.raises(SourceUnavailable) as error:
+        https.head(f"http://u:{WORD}@127.0.0.1:{free_port()}/{WORD}/h.parquet?X-Amz-Signature={WORD}")
     assert WORD not in caplog.text + "".join(traceback.format_exception(error.value))

@@ -23,8 +23,8 @@ from app.settings import Settings as AppSettings
 from app.settings import database_url
 from dev.postgres import OWNER, Postgres
 from pipeline import run
-from pipeline.database import DatabaseError
-from pipeline.rules import Rule, RuleBook
+from pipeline.publish.database import DatabaseError
+from pipeline.rules.rulebook import Rule, RuleBook
 from pipeline.settings import Settings
 from shared.countries import country_name
 from tests.conftest import API, PIPELINE, as_role, migrate

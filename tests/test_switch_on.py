@@ -15,8 +15,8 @@ from dev.ports import free_port
 from dev.postgres import Postgres
 from dev.processes import until
 from dev.s3 import S3
-from pipeline.database import Database
-from pipeline.publication import roll_back
+from pipeline.publish.database import Database
+from pipeline.publish.publication import roll_back
 from tests.conftest import PIPELINE, ROOT, as_role
 from tests.pipeline.conftest import history
 

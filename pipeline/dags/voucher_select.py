@@ -3,23 +3,23 @@
 
 Once a day, and when triggered:
 
-1. **plan**: finds the history (`VOUCHER_SOURCE`: S3, https or files), reads the identity of its parts (ETag, size,
-   sha256) and puts a run on record. The same data with the same rules is the same run.
-2. **load**: types the columns, drops what the rules of `pipeline/rules.toml` name, writes the kept rows, the counts,
-   the votes and the segments to Postgres, under the run's own id, where no reader looks. A part that an earlier run
-   loaded by the same rules is not read again. Its log shows how far it is, and each rule's count.
-3. **audit**: checks the run, and compares it with the published one. When a check fails, this task is red, its log
-   shows what was wrong, with examples, and what to do; the answers stay as they were.
-4. **publish**: lets `POST /voucher` see the run, in one transaction.
-5. **prune**: drops the rows of runs that nobody needs any more.
+1. **plan** finds the history (`VOUCHER_SOURCE`: S3, https or files), inspects its parts (ETag, size, SHA-256) and
+   records a run. The same data with the same rules is the same run.
+2. **load** types the columns, drops rows by the rules of `pipeline/rules.toml`, and writes the kept rows, the counts,
+   the votes and the segments to Postgres under the run's own id, out of readers' sight. Parts that an earlier run
+   loaded by the same rules are not read again. The task's log shows its progress and each rule's count.
+3. **audit** checks the run, and compares it with the published one. If a check fails, the task fails; its log shows
+   what is wrong, with examples, and what to do. The published answers stay as they were.
+4. **publish** makes the run visible to `POST /voucher`, in one transaction.
+5. **prune** drops the rows of old runs.
 
 **Trigger it with parameters** to see what would change without publishing (`plan_only`), or to publish a run although
-a check fails, for a reason that goes on record (`force`).
+a check fails, for a recorded reason (`force`).
 
-A run that was rolled back from (`python -m pipeline rollback`) is not published again by itself: the tasks are green
-and say so. So is a task of an old run that is cleared or retried late: once a newer run is published, it does nothing
-and says so. To return to older answers, roll back. The rules are written by `notebooks/02_cleaning_rules.ipynb`: change
-them there. Retries and triggers are harmless: nothing is doubled.
+A run that was rolled back from (`python -m pipeline rollback`) is not published again by itself, and neither is an old
+run whose task is cleared or retried after a newer run was published: its tasks succeed, and their logs say so. To
+return to older answers, roll back. To change the rules, change `notebooks/02_cleaning_rules.ipynb`, which writes them.
+Retries and repeated triggers are safe.
 """
 
 import logging
@@ -38,19 +38,17 @@ log = logging.getLogger("pipeline")
 
 
 def attempt(step: Callable[..., Any], *arguments: str | None) -> Any:
-    """Run a step; what trying again can't cure fails the task at once."""
+    """Run a step. An error that isn't retryable fails the task at once."""
     try:
         return step(Settings.read(), *arguments)
     except PipelineError as error:
-        if error.passing:
+        if error.retryable:
             raise
         raise AirflowFailException(str(error)) from None
 
 
 def forced(planned: str) -> str | None:
-    """The reason given to publish all the same. It was given for what was there then: a task that is cleared once a
-    newer run is published has none.
-    """
+    """Return the reason to publish in spite of an audit, or None if a newer run was published since it was given."""
     reason = (get_current_context()["params"]["force"] or "").strip() or None
     return None if reason and attempt(run.is_superseded, planned) else reason
 

@@ -1,4 +1,4 @@
-"""Alembic migrations of the schema `voucher`, and how they are run. Called by the command line, `dev` and the tests."""
+"""Run the Alembic migrations of the schema `voucher`. Called by the command line, `dev` and the tests."""
 
 from pathlib import Path
 
@@ -33,10 +33,11 @@ class MigrationError(PipelineError):
 def migrate(
     database_url: Address | str, pipeline_url: Address | str | None = None, api_url: Address | str | None = None
 ) -> None:
-    """Bring the database at `database_url` (the owner's) to the newest schema version, and the roles of the other two
-    addresses to their passwords and privileges; all of it or nothing.
+    """Upgrade the schema at `database_url` (the owner's address), and set passwords and privileges of the other two
+    roles.
 
-    Raises MigrationError when the database can't be reached or refuses, RoleError when a role can't be used.
+    Everything happens in one transaction. Raises MigrationError if the database can't be reached or refuses, RoleError
+    if a role can't be used.
     """
     wanted = roles.named(pipeline_url, api_url)
     owner = _read(database_url)
@@ -75,7 +76,7 @@ def _read(database_url: Address | str) -> Address:
 
 
 def _refusal(error: BaseException, owner: Address) -> str:
-    """What happened, and what an administrator can do that the owner may not."""
+    """Return what happened, and what an administrator can do that the owner may not."""
     if sqlstates.classify(error).sqlstate != "42501":
         return sqlstates.explain(error, owner)
     said = sqlstates.detail(error, owner)

@@ -1,6 +1,6 @@
-"""Find roles of docker-compose.yml's Postgres that log in with a password of this repository. Called by `migrate`.
+"""Find roles of docker-compose.yml's Postgres that accept a password of this repository. Called by `migrate`.
 
-A password is stored when the volume is made: a new one in .env alone does not change it.
+A password is stored when the volume is created: changing it in .env alone has no effect.
 """
 
 import psycopg2
@@ -26,7 +26,7 @@ class DefaultLoginError(PipelineError):
 
 
 def reject(owner: Address) -> None:
-    """Raise DefaultLoginError that names the roles and what to do; a role that does not exist accepts no password."""
+    """Raise DefaultLoginError with the roles and what to do. A role that doesn't exist accepts no password."""
     if owner.parameters.get("host") != HOST:
         return
     found = [role for role in DEFAULTS if _logs_in(owner, role)]

@@ -1,4 +1,4 @@
-"""Alembic's entry point; called by `python -m pipeline migrate` with a connection in the configuration's attributes."""
+"""Alembic's entry point. `python -m pipeline migrate` calls it, with a connection in the configuration's attributes."""
 
 from alembic import context
 from sqlalchemy import text

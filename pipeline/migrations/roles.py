@@ -1,4 +1,4 @@
-"""The roles that the pipeline and the API log in as, and all that each may do. Called by `migrate`, as the owner."""
+"""The roles of the pipeline and the API, and their privileges. Called by `migrate`, as the owner."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -38,12 +38,12 @@ API: dict[str, str] = {}
 
 
 class RoleError(PipelineError):
-    """A role that can't be made, or must not be used."""
+    """A role that can't be created or must not be used."""
 
 
 @dataclass(frozen=True)
 class Role:
-    """A role as an address names it; `may` lists its privileges beside SELECT."""
+    """A role as its address names it; `may` lists its privileges beside SELECT."""
 
     address: Address
     may: Mapping[str, str]
@@ -62,7 +62,7 @@ class Role:
 
 
 def named(pipeline_url: Address | str | None, api_url: Address | str | None) -> list[Role]:
-    """The roles of those addresses that are set. Raises RoleError when one can't be read or names none."""
+    """Return the roles of the addresses that are set. Raises RoleError if one can't be read or names no role."""
     roles = []
     for variable, url, may in (("PIPELINE_DATABASE_URL", pipeline_url, PIPELINE), ("API_DATABASE_URL", api_url, API)):
         if not url:
@@ -78,9 +78,9 @@ def named(pipeline_url: Address | str | None, api_url: Address | str | None) -> 
 
 
 def make(cursor: Any, roles: Iterable[Role], owner: Address) -> None:
-    """Let each role log in by its password and do what it may, nothing else; the owner itself is left alone.
+    """Let each role log in with its password, with its privileges and no others. The owner itself stays as it is.
 
-    Raises RoleError when a role may too much already, or when the owner may not make it.
+    Raises RoleError if a role has too many privileges already, or if the owner may not create it.
     """
     others = [role for role in roles if role.name != cursor.connection.info.user]
     if len({role.name for role in others}) < len(others):
@@ -110,7 +110,7 @@ def _let_log_in(cursor: Any, role: Role, owner: Address) -> None:
 
 
 def _login_refusal(role: Role, owner: Address) -> str | None:
-    """Why it can't log in by its password where the owner did; None when it can, and so need not be altered."""
+    """Return why the role can't log in with its password; None if it can, so that it need not be altered."""
     try:
         postgres.connect(owner.for_role(role.address)).close()
     except psycopg2.OperationalError as error:
@@ -119,7 +119,7 @@ def _login_refusal(role: Role, owner: Address) -> str | None:
 
 
 def _set_password(cursor: Any, role: Role, statement: str, why: str) -> None:
-    """The server, and so its log, gets a verifier, never the password."""
+    """Set the password by its verifier, so that neither the server nor its log gets the password."""
     verifier = role.password and encrypt_password(role.password, role.name, cursor.connection, "scram-sha-256")
     name = sql.Identifier(role.name)
     try:
@@ -134,7 +134,7 @@ def _set_password(cursor: Any, role: Role, statement: str, why: str) -> None:
 
 
 def _grant(cursor: Any, role: Role) -> None:
-    """Partitions are reached through their parent: nobody has privileges on them, so none are taken or given."""
+    """Grant the privileges. Partitions are reached through their parent, so they need none."""
     cursor.execute(
         """SELECT relname FROM pg_class WHERE relnamespace = 'voucher'::regnamespace
             AND relkind IN ('r', 'p', 'v') AND NOT relispartition"""

@@ -14,12 +14,12 @@ CURLS = re.findall(r"```sh\n(curl .*?)```", (ROOT / "README.md").read_text(), re
 
 
 ADD_A_RULE = """
-from pipeline.rules import Rule, RuleBook
+from pipeline.rules.rulebook import Rule, RuleBook
 RuleBook((*RuleBook.load().rules, Rule("one_amount", "voucher_amount = 123456", "A test.", (0.0, 1.0)))).save()
 """
 
 
-SAVE_AGAIN = "from pipeline.rules import RuleBook; RuleBook.load().save()"
+SAVE_AGAIN = "from pipeline.rules.rulebook import RuleBook; RuleBook.load().save()"
 
 
 @pytest.mark.parametrize("curl", CURLS, ids=["voucher", "segmentation-voucher"])

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from psycopg2.extras import execute_values
 
 from dev.postgres import Postgres
-from pipeline import engine
-from pipeline.columns import COLUMNS
-from pipeline.results import Results, add_up
-from pipeline.rules import Rule, RuleBook
-from pipeline.segments import SegmentBook
+from pipeline.evaluate import engine
+from pipeline.evaluate.totals import Results, aggregate
+from pipeline.rules.columns import COLUMNS
+from pipeline.rules.rulebook import Rule, RuleBook
+from pipeline.rules.segments import SegmentBook
 from shared.countries import country_key
 
 SHIPPED = RuleBook.load().rules
@@ -61,13 +61,13 @@ def table(rows: list[dict[str, Any]]) -> pa.Table:
 
 def results(rows: list[dict[str, Any]], rules: RuleBook) -> Results:
     segments = SegmentBook.load()
-    with engine.opened() as within, engine.judged(table(rows), rules, segments, within=within) as part:
-        return add_up([part.tally()], rules, segments)
+    with engine.open_duckdb() as within, engine.evaluate(table(rows), rules, segments, within=within) as part:
+        return aggregate([part.tally()], rules, segments)
 
 
 def kept(rows: list[dict[str, Any]], rules: RuleBook) -> list[dict[str, Any]]:
-    opened = engine.opened(in_order=True)
-    with opened as within, engine.judged(table(rows), rules, SegmentBook.load(), within=within) as part:
+    opened = engine.open_duckdb(in_order=True)
+    with opened as within, engine.evaluate(table(rows), rules, SegmentBook.load(), within=within) as part:
         return part.kept().read_all().to_pylist()  # type: ignore[no-any-return]
 
 

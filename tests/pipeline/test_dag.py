@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from pipeline import run
-from pipeline.database import Database
-from pipeline.publication import roll_back
+from pipeline.publish.database import Database
+from pipeline.publish.publication import roll_back
 from pipeline.settings import Settings
 from tests.conftest import ROOT, Bucket
 from tests.pipeline.conftest import history

@@ -10,8 +10,8 @@ from alembic.config import Config
 from sqlalchemy import create_engine
 
 from pipeline import migrations
-from pipeline.database import Database
-from pipeline.publication import superseding
+from pipeline.publish.database import Database
+from pipeline.publish.publication import superseding
 from tests.conftest import ROOT
 
 SECRET = "hunter2Secret"

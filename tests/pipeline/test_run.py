@@ -9,13 +9,15 @@ import pyarrow as pa
 import pytest
 from boto3.s3.transfer import TransferConfig
 
-from pipeline import engine, run, store
-from pipeline.database import Database, DatabaseError
-from pipeline.results import add_up
-from pipeline.rules import Rule, RuleBook
-from pipeline.s3 import SourceError
+from pipeline import run
+from pipeline.evaluate import engine
+from pipeline.evaluate.totals import aggregate
+from pipeline.publish import runs
+from pipeline.publish.database import Database, DatabaseError
+from pipeline.rules.rulebook import Rule, RuleBook
 from pipeline.settings import Settings, SettingsError
-from pipeline.source import parts
+from pipeline.source.parts import list_parts
+from pipeline.source.s3 import SourceError
 from tests.conftest import Bucket
 from tests.pipeline.conftest import history
 
@@ -75,9 +77,9 @@ def test_an_object_that_was_stored_anew_is_read_once_more(
     first = run.run(settings(uri), "test")
     bucket.client.upload_file(str(path), bucket.name, "history.parquet", Config=once)
     database = Database(settings(uri).database_url)
-    assert store.recorded(database, parts(uri)) == []
+    assert runs.known_parts(database, list_parts(uri)) == []
     assert run.run(settings(uri), "test") == first
-    assert [part.uri for part in store.recorded(database, parts(uri))] == [uri]
+    assert [part.uri for part in runs.known_parts(database, list_parts(uri))] == [uri]
     assert query("SELECT count(*) FROM voucher.run_part") == [(1,)]
 
 
@@ -273,8 +275,8 @@ def test_leaving_a_rule_out_keeps_more_rows(
 
     def kept(rules: tuple[Rule, ...]) -> int:
         shorter = RuleBook(rules)
-        with engine.opened() as within, engine.judged(sample_file, shorter, segments, within=within) as part:
-            return add_up([part.tally()], shorter, segments).rows_kept
+        with engine.open_duckdb() as within, engine.evaluate(sample_file, shorter, segments, within=within) as part:
+            return aggregate([part.tally()], shorter, segments).rows_kept
 
     whole = kept(book.rules)
     for left_out in book.rules:
@@ -318,7 +320,7 @@ def test_two_runs_at_once_double_nothing(written: Written, command: Callable[...
 def test_a_run_that_is_not_on_record_is_named(pipeline_database: str) -> None:
     """A run_id that doesn't exist is an error, not an empty answer."""
     with pytest.raises(DatabaseError, match="there is no run 'ffffffffffffffff'"):
-        store.run(Database(pipeline_database), "ffffffffffffffff")
+        runs.get(Database(pipeline_database), "ffffffffffffffff")
 
 
 @pytest.mark.parametrize(

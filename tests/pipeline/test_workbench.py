@@ -10,9 +10,9 @@ import pytest
 
 from dev.parts import EDITIONS, edition
 from pipeline import SAMPLE_MARK, run
-from pipeline.rules import RuleBook, RuleError
-from pipeline.s3 import SourceError
+from pipeline.rules.rulebook import RuleBook, RuleError
 from pipeline.settings import Settings
+from pipeline.source.s3 import SourceError
 from pipeline.workbench import ALL, Workbench, changed
 from tests.conftest import Bucket
 from tests.pipeline.conftest import history

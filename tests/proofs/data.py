@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.segments import SegmentBook
+from pipeline.rules.segments import SegmentBook
 
 COUNTRIES = ("Peru", "Latvia", "Estonia")
 TODAY = date(2020, 6, 1)

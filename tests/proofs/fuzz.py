@@ -14,7 +14,7 @@ from typing import Any
 import requests
 from tabulate import tabulate
 
-from pipeline.segments import SegmentBook
+from pipeline.rules.segments import SegmentBook
 from tests.proofs.verdicts import run_schemathesis
 from tests.proofs.world import World
 

@@ -25,7 +25,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.middleware.http_proxy import ProxyMiddleware
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from pipeline.segments import SegmentBook
+from pipeline.rules.segments import SegmentBook
 from tests.conftest import ROOT
 from tests.proofs.data import CUSTOMERS
 from tests.proofs.world import World

@@ -1,0 +1,1 @@
+"""The checks between loading a run and publishing it."""

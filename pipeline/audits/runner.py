@@ -1,0 +1,49 @@
+"""Run all audits on a loaded run. Called by `run.py`. A failed audit keeps the run from being published."""
+
+from pipeline.audits import comparison, consistency
+from pipeline.audits.audit import Audit, Outcome
+from pipeline.publish.changes import HASH_JOINS, parameters
+from pipeline.publish.database import Database
+
+AUDITS = (*consistency.AUDITS, *comparison.AUDITS)
+SHOWN = 5  # failing rows of a check; the rest are counted
+
+
+def run_audits(database: Database, run_id: str, published: str | None) -> list[Outcome]:
+    """Run all audits on a loaded run, record their outcomes and return them.
+
+    `published` is the run that readers see. Comparisons with it are skipped if there is none, or if it came from the
+    built-in sample.
+    """
+    with database.transaction() as cursor:
+        cursor.execute(HASH_JOINS)
+        cursor.execute(
+            """SELECT count(*) > 0 AND bool_and(synthetic) AS synthetic
+            FROM voucher.run_part JOIN voucher.part USING (part_id) WHERE run_id = %s""",
+            (published,),
+        )
+        skipped = "nothing is published" if not published else "the published run came from the built-in sample"
+        skip = not published or cursor.fetchone().synthetic
+        values = parameters(cursor, run_id, published)
+        outcomes = []
+        for check in AUDITS:
+            if check.compares and skip:
+                outcomes.append(Outcome(check, True, f"skipped: {skipped}", skipped=True))
+                continue
+            cursor.execute(check.failing_rows, values)
+            outcomes.append(_outcome(check, sorted(str(row[0]) for row in cursor.fetchall())))
+        for outcome in outcomes:
+            check = outcome.audit
+            cursor.execute(
+                """INSERT INTO voucher.audit_outcome (run_id, audit, severity, passed, expected, seen, compared_with)
+                VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (run_id, audit) DO UPDATE SET
+                (severity, passed, expected, seen, compared_with) = (EXCLUDED.severity, EXCLUDED.passed,
+                EXCLUDED.expected, EXCLUDED.seen, EXCLUDED.compared_with)""",
+                (run_id, check.name, check.severity, outcome.passed, check.expected, outcome.seen, published),
+            )
+        return outcomes
+
+
+def _outcome(check: Audit, faults: list[str]) -> Outcome:
+    more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+    return Outcome(check, not faults, "; ".join([*faults[:SHOWN], *more]) or "as expected")

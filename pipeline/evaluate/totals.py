@@ -1,0 +1,96 @@
+"""Aggregate the counts of all parts of a run, and find each segment's most used amount. Called by `load` and
+`workbench`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.evaluate.engine import DuckDB, Limits, failed, open_duckdb, session
+from pipeline.rules.rulebook import RuleBook
+from pipeline.rules.segments import ANSWERS, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, SegmentBook
+from shared.countries import country_key
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run publishes beside its cleaned rows.
+
+    rows_in, rows_kept: of all parts. data_from, data_to: first and last timestamp (UTC) of the kept rows, or None.
+    tables: Arrow tables by their names in the schema `voucher`, without the column run_id.
+    """
+
+    rows_in: int
+    rows_kept: int
+    data_from: datetime | None
+    data_to: datetime | None
+    tables: dict[str, pa.Table]
+
+    def by_rule(self) -> list[tuple[str, int, int]]:
+        """Return each rule's name, matches and drops over all countries, most matches first."""
+        counted = self.tables["rule_outcome"].group_by("rule").aggregate([("matched", "sum"), ("dropped", "sum")])
+        rows = counted.sort_by([("matched_sum", "descending"), ("rule", "ascending")]).to_pylist()
+        return [(row["rule"], row["matched_sum"], row["dropped_sum"]) for row in rows]
+
+
+def aggregate(
+    tallies: Iterable[pa.Table], rules: RuleBook, segments: SegmentBook, limits: Limits | None = None
+) -> Results:
+    """Add up the tallies of all parts (one or more), and find each segment's most used amount. Raises EngineError."""
+    try:
+        with open_duckdb(limits) as within, session(within) as connection:
+            return _results(connection, tallies, rules, segments)
+    except duckdb.OutOfMemoryException as error:
+        raise failed(error, "the counts of all parts") from None
+
+
+def _results(connection: DuckDB, tallies: Iterable[pa.Table], rules: RuleBook, segments: SegmentBook) -> Results:
+    connection.register("every", _chain_batches(iter(tallies)))
+    connection.execute("CREATE TABLE tallies AS FROM every")
+    connection.execute("CREATE TABLE spelled AS SELECT country_code, sum(rows)::BIGINT FROM tallies GROUP BY ALL")
+    connection.register("spelling", _spellings(connection.table("spelled").fetchall()))
+    kinds = ", ".join(f'"{kind.name}"' for kind in segments.kinds)
+    reasons = ", ".join(f'"{rule.name}"' for rule in rules.all_rules)
+    connection.execute(f"""
+        CREATE TABLE tally AS SELECT * EXCLUDE (matched) REPLACE (spelling.common AS country_code),
+            {", ".join(rules.flags())}, {rules.dropped_by()}
+            FROM tallies LEFT JOIN spelling USING (country_code);
+        CREATE TABLE defined AS {segments.defined()};
+        CREATE TEMP VIEW placed AS {PLACED.format(kinds=kinds)};
+        CREATE TEMP VIEW votes AS {VOTES};
+    """)
+    tables = {
+        "rule_outcome": OUTCOMES.format(rules=reasons),
+        "unplaced": UNPLACED,
+        "segment_vote": VOTES,
+        "segment": ANSWERS,
+    }
+    totals = connection.sql(TOTALS).to_arrow_table().to_pylist()[0]
+    return Results(**totals, tables={name: connection.sql(sql).to_arrow_table() for name, sql in tables.items()})
+
+
+def _chain_batches(tallies: Iterator[pa.Table]) -> pa.RecordBatchReader:
+    first = next(tallies)
+    batches = (batch for tally in chain([first], tallies) for batch in tally.to_batches())
+    return pa.RecordBatchReader.from_batches(first.schema, batches)
+
+
+def _spellings(counted: list[tuple[str | None, int]]) -> pa.Table:
+    """Return each spelling of a country with its most frequent one, or the first of several."""
+    spellings: dict[str, Counter[str]] = {}
+    for spelling, rows in counted:
+        if spelling is not None:
+            spellings.setdefault(country_key(spelling), Counter())[spelling] += rows
+    common = {
+        spelling: min(alike, key=lambda each: (-alike[each], each))
+        for alike in spellings.values()
+        for spelling in alike
+    }
+    return pa.table(
+        {"country_code": pa.array(common.keys(), pa.string()), "common": pa.array(common.values(), pa.string())}
+    )

@@ -1,0 +1,55 @@
+"""A large part takes no more memory than VOUCHER_MEMORY_MIB says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.evaluate import engine
+from pipeline.evaluate.totals import aggregate
+from pipeline.rules.rulebook import RuleBook
+from pipeline.rules.segments import SegmentBook
+from tests.conftest import ROOT
+from tests.pipeline.conftest import history
+
+LIMIT = 768  # MiB, the least there is
+ROWS = 3_000_000
+RUN = """
+import sys
+from benchmarks.memory import peak
+from pipeline.__main__ import main
+assert main(["run", "--source", sys.argv[1]]) == 0
+print(peak())
+"""
+
+
+def test_a_large_part_is_loaded_within_the_limit(sample_file: Path, tmp_path: Path, pipeline_database: str) -> None:
+    """Three million rows in one file, the most that the process took at any time."""
+    rows = pq.read_table(sample_file)
+    path = tmp_path / "large.parquet"
+    pq.write_table(pa.concat_tables([rows] * -(-ROWS // rows.num_rows)).slice(0, ROWS), path)
+    environ = os.environ | {"PIPELINE_DATABASE_URL": pipeline_database, "VOUCHER_MEMORY_MIB": str(LIMIT)}
+    ended = subprocess.run([sys.executable, "-c", RUN, path], cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert f"load: {ROWS:,} rows in" in ended.stdout
+    assert float(ended.stdout.splitlines()[-1]) < LIMIT
+
+
+def test_too_little_memory_is_named_with_the_way_out() -> None:
+    """Neither is a part called broken because of it, nor do the counts end in a traceback."""
+    rows, rules, segments = history(*[{}] * 5000), RuleBook.load(), SegmentBook.load()
+    little = engine.Limits(memory=1, threads=1)
+    with (
+        pytest.raises(engine.EngineError, match=r"monday\.parquet: .*; set VOUCHER_MEMORY_MIB higher, or TMPDIR"),
+        engine.open_duckdb(little) as within,
+        engine.evaluate(rows, rules, segments, within=within, name="monday.parquet") as part,
+    ):
+        part.tally()
+    with engine.open_duckdb() as within, engine.evaluate(rows, rules, segments, within=within) as part:
+        tally = part.tally()
+    with pytest.raises(engine.EngineError, match=r"the counts of all parts: .*; set VOUCHER_MEMORY_MIB higher"):
+        aggregate([tally] * 50_000, rules, segments, little)

@@ -1,0 +1,269 @@
+"""How values are read, what the rules do to a row, and the rule file."""
+
+import datetime as dt
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pipeline.evaluate import engine
+from pipeline.evaluate.totals import aggregate
+from pipeline.rules.rulebook import UNREADABLE, Rule, RuleBook, RuleError
+from pipeline.rules.segments import SegmentBook
+from tests.pipeline.conftest import history
+
+NONE = RuleBook(())
+SEGMENTS = SegmentBook.load()
+UTC = dt.UTC
+
+
+def read(value: Any, column: str, type_: pa.DataType | None = None) -> tuple[Any, str | None]:
+    """What the pipeline makes of one raw value: the typed value, and the reason to drop its row."""
+    raw = history({column: value}, **({column: type_} if type_ else {}))
+    with engine.open_duckdb() as within, engine.evaluate(raw, NONE, SEGMENTS, within=within) as part:
+        kept = part.kept().read_all().to_pylist()
+        [counted] = part.tally().to_pylist()
+    reasons = [name for name, bit in NONE.bits.items() if counted["matched"] & bit]
+    [row] = kept or [counted["dropped_row"]]
+    return row[column], reasons[0] if reasons else None
+
+
+@pytest.mark.parametrize(
+    ("raw", "type_", "orders"),
+    [
+        ("12.0", None, 12),
+        ("12", None, 12),
+        (" 12.0 ", None, 12),
+        ("0.0", None, 0),
+        (12, pa.int64(), 12),
+        (12.0, pa.float64(), 12),
+        (12, pa.int8(), 12),
+        (Decimal("12.00"), pa.decimal128(6, 2), 12),
+        ("12", pa.dictionary(pa.int32(), pa.string()), 12),
+        ("2147483647", None, 2147483647),
+        (None, pa.string(), None),
+        ("", None, None),
+        (" \t\n", None, None),
+        ("nan", None, None),
+        ("NaN", None, None),
+        (float("nan"), pa.float64(), None),
+    ],
+)
+def test_orders_are_read_from_any_type(raw: Any, type_: pa.DataType | None, orders: int | None) -> None:
+    """A whole number is read from text and from numbers; blank means unknown."""
+    assert read(raw, "total_orders", type_) == (orders, None)
+
+
+@pytest.mark.parametrize(
+    "raw", ["12.5", "1e3", "-1", "-0.5", "many", "1,000", "2147483648", "0x1F", "1 2", "Infinity", "²"]
+)
+def test_unreadable_orders_are_named(raw: str) -> None:
+    """What isn't a whole number from 0 to 2,147,483,647 is never NULL or rounded in silence."""
+    assert read(raw, "total_orders") == (None, "unreadable_total_orders")
+
+
+@pytest.mark.parametrize(
+    ("raw", "type_", "amount"),
+    [
+        (2640.0, pa.float64(), "2640"),
+        (2640.5, pa.float32(), "2640.5"),
+        (2640, pa.int64(), "2640"),
+        ("2640.50", pa.string(), "2640.5"),
+        ("2640.5000", pa.string(), "2640.5"),
+        (Decimal("0.01"), pa.decimal128(12, 2), "0.01"),
+        (0.0, pa.float64(), "0"),
+        (9999999999.99, pa.float64(), "9999999999.99"),
+        (None, pa.float64(), None),
+        (float("nan"), pa.float64(), None),
+    ],
+)
+def test_amounts_are_read_from_any_type(raw: Any, type_: pa.DataType, amount: str | None) -> None:
+    """An amount is read to the cent from text and from numbers."""
+    assert read(raw, "voucher_amount", type_) == (Decimal(amount) if amount else None, None)
+
+
+@pytest.mark.parametrize("raw", [-2640.0, float("inf"), float("-inf"), 1e10, 1e30, 0.001, 2640.005])
+def test_unreadable_amounts_are_named(raw: float) -> None:
+    """A negative, infinite or too large amount, or a part of a cent, is never NULL or rounded in silence."""
+    assert read(raw, "voucher_amount", pa.float64()) == (None, "unreadable_voucher_amount")
+
+
+@pytest.mark.parametrize(
+    ("raw", "type_", "time"),
+    [
+        ("2018-07-21 18:59:21.102761", None, dt.datetime(2018, 7, 21, 18, 59, 21, 102761, UTC)),
+        ("2018-07-21T18:59:21Z", None, dt.datetime(2018, 7, 21, 18, 59, 21, 0, UTC)),
+        ("2018-07-21 23:30:00-05:00", None, dt.datetime(2018, 7, 22, 4, 30, 0, 0, UTC)),
+        ("2018-07-21 23:30", None, dt.datetime(2018, 7, 21, 23, 30, 0, 0, UTC)),
+        ("2018-07-21", None, dt.datetime(2018, 7, 21, 0, 0, 0, 0, UTC)),
+        (dt.date(2018, 7, 21), pa.date32(), dt.datetime(2018, 7, 21, 0, 0, 0, 0, UTC)),
+        (dt.datetime(2018, 7, 21, 5), pa.timestamp("ms"), dt.datetime(2018, 7, 21, 5, 0, 0, 0, UTC)),
+        (dt.datetime(2018, 7, 21, 5), pa.timestamp("ns"), dt.datetime(2018, 7, 21, 5, 0, 0, 0, UTC)),
+        (dt.datetime(2018, 7, 21, 5, tzinfo=UTC), pa.timestamp("ns", "UTC"), dt.datetime(2018, 7, 21, 5, 0, 0, 0, UTC)),
+        (
+            dt.datetime(2018, 7, 21, 5, tzinfo=UTC),
+            pa.timestamp("us", "Asia/Tokyo"),
+            dt.datetime(2018, 7, 21, 5, tzinfo=UTC),
+        ),
+        ("", None, None),
+        (None, pa.timestamp("us"), None),
+    ],
+)
+def test_times_are_read_from_any_type(raw: Any, type_: pa.DataType | None, time: dt.datetime | None) -> None:
+    """A time is read from text, date or timestamp; without a zone it is UTC."""
+    for column in ("timestamp", "first_order_ts", "last_order_ts"):
+        assert read(raw, column, type_) == (time, None)
+
+
+@pytest.mark.parametrize(
+    "raw", ["yesterday", "2018-02-30", "2018-07-21 25:00:00", "infinity", "epoch", "20180721", "21.07.2018"]
+)
+def test_unreadable_times_are_named(raw: str) -> None:
+    """What isn't a time is never NULL in silence."""
+    assert read(raw, "timestamp") == (None, "unreadable_timestamp")
+
+
+@pytest.mark.parametrize(("raw", "country"), [(" Peru ", "Peru"), ("Côte d'Ivoire", "Côte d'Ivoire"), ("nan", "nan")])
+def test_countries_are_stripped(raw: str, country: str) -> None:
+    """A country's name is taken as it is, without white space around it."""
+    assert read(raw, "country_code") == (country, None)
+
+
+@pytest.mark.parametrize("raw", [None, "", "  "])
+def test_a_missing_country_is_named(raw: str | None) -> None:
+    """A blank country is a reason of its own."""
+    assert read(raw, "country_code", pa.string()) == (None, "missing_country_code")
+
+
+def judged(book: RuleBook, *rows: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    segments = SegmentBook.load()
+    with engine.open_duckdb() as within, engine.evaluate(history(*rows), book, segments, within=within) as part:
+        results = aggregate([part.tally()], book, segments)
+    return {name: (matched, dropped) for name, matched, dropped in results.by_rule() if name not in UNREADABLE}
+
+
+def answered(book: RuleBook, *countries: str | None) -> dict[str, int]:
+    """The countries that have an answer, with the rows that they are kept of."""
+    rows = history(*({"country_code": country} for country in countries))
+    with engine.open_duckdb() as within, engine.evaluate(rows, book, SEGMENTS, within=within) as part:
+        votes = aggregate([part.tally()], book, SEGMENTS).tables["segment_vote"].to_pylist()
+    return {row["country_code"]: row["uses"] for row in votes if row["segment_name"] == "frequent_segment"}
+
+
+def test_white_space_and_form_make_no_country() -> None:
+    """Spellings of one country are counted together under the most frequent one, and blank ones have no answer."""
+    spellings = ["Peru"] * 3 + ["Peru\u00a0"] * 2 + ["\u00a0", "\u3000", "\u200b", "Peru\u200b", "PERU"]
+    forms = ["Co\u0302te"] * 2 + ["C\u00f4te"] * 2 + ["CÔTE\x85"] * 3
+    assert answered(NONE, *spellings, *forms) == {"Peru": 7, "Côte": 7}
+    assert answered(NONE, "PERU", "peru", "Peru") == {"PERU": 3}  # as frequent as the others, and the first of them
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        *(
+            "country_code = 'Chile'",
+            "country_code = 'CHILE'",
+            "' chile\u00a0' = country_code",
+            "country_code IN ('chile')",
+        ),
+        *("NOT country_code <> 'Chile'", "NOT (country_code) NOT IN ('Peru', 'Chile') AND country_code <> 'peru'"),
+        "country_code = 'Ｃｈｉｌｅ' AND timestamp > TIMESTAMP '2000-01-01' + INTERVAL '1' DAY",  # noqa: RUF001
+    ],
+)
+def test_a_rule_means_every_spelling_of_a_country(condition: str) -> None:
+    """Whatever the case, form or white space of the rule and of the data, no spelling of the country is left over."""
+    book = RuleBook((Rule("closed", condition, "closed", (0, 1)),))
+    spellings = ["Chile"] * 5 + ["Chile\u00a0"] * 3 + ["CHILE", "chi\u00adle", "\ufeffChile", "Ｃｈｉｌｅ"]  # noqa: RUF001
+    assert answered(book, *spellings, "Peru", None, "\u00a0") == {"Peru": 1}
+
+
+def test_a_missing_country_is_null_in_rules() -> None:
+    """A rule asks for a missing country by IS NULL, and no other country has it."""
+    book = RuleBook((Rule("missing", "country_code IS NULL OR NOT country_code IS NOT NULL", "missing", (0, 1)),))
+    assert answered(book, "Peru", None, "", "\u00a0") == {"Peru": 1}
+
+
+def test_the_key_of_a_country_is_no_column_of_a_rule() -> None:
+    """What the SQL compares in place of country_code can't be written."""
+    with pytest.raises(RuleError, match="'country_key' at character 1 is not a column; did you mean country_code"):
+        Rule("missing", "country_key IS NULL", "missing", (0, 1))
+
+
+def test_a_row_is_dropped_by_the_first_rule_it_breaks() -> None:
+    """Each rule's matches are counted for itself; the drop goes to the first in file order."""
+    few = Rule("few_orders", "total_orders < 5", "few", (0, 1))
+    cheap = Rule("cheap", "voucher_amount < 100", "cheap", (0, 1))
+    rows = [{"total_orders": "1"}, {"total_orders": "1", "voucher_amount": 1.0}, {"voucher_amount": 1.0}, {}]
+    assert judged(RuleBook((few, cheap)), *rows) == {"few_orders": (2, 2), "cheap": (2, 1)}
+    assert judged(RuleBook((cheap, few)), *rows) == {"few_orders": (2, 1), "cheap": (2, 2)}
+
+
+def test_a_condition_that_is_null_does_not_drop() -> None:
+    """A row is dropped only when the condition is true, not when it is unknown."""
+    book = RuleBook((Rule("many_orders", "total_orders > 5", "many", (0, 1)),))
+    assert judged(book, {"total_orders": None}, {"total_orders": "6"}) == {"many_orders": (1, 1)}
+
+
+def test_an_unreadable_row_matches_no_rule() -> None:
+    """A value that can't be read isn't taken for a missing one."""
+    book = RuleBook((Rule("missing_total_orders", "total_orders IS NULL", "none", (0, 1)),))
+    assert judged(book, {"total_orders": "many"}, {"total_orders": ""}) == {"missing_total_orders": (1, 1)}
+
+
+def test_a_saved_book_is_read_back_the_same(tmp_path: Path) -> None:
+    """Saving, loading and saving again gives the same bytes, quotes and all."""
+    rules = (
+        Rule("a", "country_code = 'Côte d''Ivoire'", 'Because "it" is \\ so', (0.0, 0.25)),
+        Rule("b", "total_orders IS NULL", "b", (0, 1)),
+    )
+    RuleBook(rules, unreadable_share=(0.0, 0.001)).save(tmp_path / "rules.toml")
+    book = RuleBook.load(tmp_path / "rules.toml")
+    assert book == RuleBook(rules, (0.0, 0.001))
+    book.save(tmp_path / "again.toml")
+    assert (tmp_path / "again.toml").read_bytes() == (tmp_path / "rules.toml").read_bytes()
+
+
+def test_the_hash_follows_what_the_rules_do() -> None:
+    """Another condition is another hash; another reason or band is not."""
+    one = Rule("a", "total_orders < 5", "few", (0, 1))
+    assert RuleBook((one,)).hash == RuleBook((Rule("a", "total_orders < 5", "other words", (0, 0.5)),)).hash
+    assert RuleBook((one,)).hash != RuleBook((Rule("a", "total_orders < 6", "few", (0, 1)),)).hash
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[rule]\n", "Expected"),
+        ("[[rule]]\nname = 'a'\n", "rule.0.drop_when: Field required"),
+        ("[[rule]]\nname='a'\ndrop_when='total_orders >'\nbecause='b'\nshare=[0,1]\n", "rule a: the condition"),
+        ("[[rule]]\nname='A b'\ndrop_when='TRUE'\nbecause='b'\nshare=[0,1]\n", "rule name 'A b'"),
+        ("[[rule]]\nname='rows'\ndrop_when='TRUE'\nbecause='b'\nshare=[0,1]\n", "rule name 'rows'"),
+        ("[[rule]]\nname='a'\ndrop_when='TRUE'\nbecause=' '\nshare=[0,1]\n", "'because' is empty"),
+        ("[[rule]]\nname='a'\ndrop_when='TRUE'\nbecause='b'\nshare=[0.5,0.1]\n", "share [0.5, 0.1] is not"),
+        (
+            "[[rule]]\nname='a'\ndrop_when='TRUE'\nbecause='b'\nshare=[0,'x']\n",
+            "rule.0.share.1: Input should be a valid number",
+        ),
+        (
+            "[[rule]]\nname='a'\ndrop_when=1\nbecause='b'\nshare=[0,1]\n",
+            "rule.0.drop_when: Input should be a valid string, not 1",
+        ),
+        ("[[rule]]\nname='a'\ndrop_when='TRUE'\nbecause='b'\nshare=[0,1]\n" * 2, "rule a stands twice"),
+        ("rule = 3\n", "rule: Input should be a valid tuple, not 3"),
+        ("unreadable = 3\n", "unreadable: Input should be"),
+        ("rules = 3\n", "rules: Extra inputs are not permitted"),
+        ("[unreadable]\nshare = [0]\n", "unreadable.share.1: Field required"),
+    ],
+)
+def test_a_broken_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    """A rule file that can't be used is named, with the rule, the fault and the way out."""
+    path = tmp_path / "rules.toml"
+    path.write_text(text)
+    with pytest.raises(RuleError) as refusal:
+        RuleBook.load(path)
+    assert message in str(refusal.value)
+    assert str(path) in str(refusal.value)
+    assert "make rules" in str(refusal.value)

@@ -1,0 +1,235 @@
+"""Where rows fall, what they vote for, and who wins."""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pipeline.evaluate import engine
+from pipeline.evaluate.totals import Results, aggregate
+from pipeline.rules.rulebook import Rule, RuleBook
+from pipeline.rules.segments import SegmentBook, SegmentError
+from tests.pipeline.conftest import history
+
+NONE = RuleBook(())
+KINDS = ("frequent_segment", "recency_segment")
+
+
+def counted(*rows: dict[str, Any], today: date | None = None, rules: RuleBook = NONE) -> Results:
+    segments = SegmentBook.load()
+    with (
+        engine.open_duckdb() as within,
+        engine.evaluate(history(*rows), rules, segments, today=today, within=within) as part,
+    ):
+        return aggregate([part.tally()], rules, segments)
+
+
+def votes(results: Results, kind: str) -> list[str]:
+    return [row["segment"] for row in results.tables["segment_vote"].to_pylist() if row["segment_name"] == kind]
+
+
+def unplaced(results: Results, kind: str) -> int:
+    return sum(row["rows"] for row in results.tables["unplaced"].to_pylist() if row["segment_name"] == kind)
+
+
+def answer(results: Results, kind: str, segment: str, country: str = "Peru") -> dict[str, Any]:
+    (row,) = (
+        row
+        for row in results.tables["segment"].to_pylist()
+        if (row["country_code"], row["segment_name"], row["segment"]) == (country, kind, segment)
+    )
+    return row
+
+
+@pytest.mark.parametrize(
+    ("orders", "segment"),
+    [
+        ("0", "0-4"), ("1", "0-4"), ("4", "0-4"), ("5", "5-13"), ("6", "5-13"), ("13", "5-13"),
+        ("14", "14-37"), ("15", "14-37"), ("37", "14-37"), ("38", "38+"), ("516", "38+"), ("2147483647", "38+"),
+    ],
+)  # fmt: skip
+def test_orders_fall_in_one_segment(orders: str, segment: str) -> None:
+    """Every number of orders from 0 upwards votes in exactly one frequent segment, its bounds included."""
+    results = counted({"total_orders": orders})
+    assert votes(results, "frequent_segment") == [segment]
+    assert unplaced(results, "frequent_segment") == 0
+
+
+@pytest.mark.parametrize(
+    ("days", "segment"),
+    [
+        (0, "0-29"), (1, "0-29"), (28, "0-29"), (29, "0-29"), (30, "30-60"), (31, "30-60"), (59, "30-60"), (60, "30-60"),
+        (61, "61-90"), (62, "61-90"), (89, "61-90"), (90, "61-90"), (91, "91-120"), (119, "91-120"), (120, "91-120"),
+        (121, "121-180"), (122, "121-180"), (179, "121-180"), (180, "121-180"), (181, "180+"), (182, "180+"), (9000, "180+"),
+    ],
+)  # fmt: skip
+def test_days_fall_in_one_segment(days: int, segment: str) -> None:
+    """Every number of days from 0 upwards votes in exactly one recency segment, day 180 in 121-180 and day 181 in 180+."""
+    last = datetime(2020, 5, 15) - timedelta(days=days)
+    results = counted({"last_order_ts": last.isoformat(), "first_order_ts": "1980-01-01"})
+    assert votes(results, "recency_segment") == [segment]
+    assert unplaced(results, "recency_segment") == 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "last", "days"),
+    [
+        ("2020-05-15 00:00:00+00:00", "2020-04-15 23:59:59+00:00", 30),
+        ("2020-05-15 23:59:59+00:00", "2020-04-15 00:00:00+00:00", 30),
+        ("2020-05-15 01:00:00+09:00", "2020-04-15 00:00:00+00:00", 29),
+        ("2020-05-14 22:00:00-05:00", "2020-04-15 00:00:00+00:00", 30),
+    ],
+)
+def test_days_are_whole_utc_calendar_days(sent: str, last: str, days: int) -> None:
+    """Recency counts midnights in UTC between the last order and the day of sending, not spans of 24 hours."""
+    results = counted({"timestamp": sent, "last_order_ts": last})
+    assert votes(results, "recency_segment") == ["30-60" if days >= 30 else "0-29"]
+
+
+@pytest.mark.parametrize("change", [{"last_order_ts": "2020-05-16"}, {"last_order_ts": None}, {"timestamp": ""}])
+def test_a_row_without_recency_votes_in_the_other_kind(change: dict[str, Any]) -> None:
+    """A negative or unknown measure falls in no segment: the row is counted as unplaced there, and votes elsewhere."""
+    results = counted(change)
+    assert votes(results, "recency_segment") == []
+    assert unplaced(results, "recency_segment") == 1
+    assert votes(results, "frequent_segment") == ["5-13"]
+
+
+def test_a_pinned_day_is_everybodys_reference_day() -> None:
+    """With TODAY, recency counts to that day, also where the row's own day is unknown."""
+    rows = [{"last_order_ts": "2020-04-15"}, {"last_order_ts": "2020-04-15", "timestamp": None}]
+    results = counted(*rows, today=date(2020, 7, 15))
+    assert [row["uses"] for row in results.tables["segment_vote"].to_pylist() if row["segment"] == "91-120"] == [2]
+
+
+def test_a_tie_goes_to_the_smaller_amount() -> None:
+    """Of two amounts used equally often the smaller is answered and marked as tied; the other is the runner-up."""
+    results = counted(
+        {"voucher_amount": 4400.0}, {"voucher_amount": 13200.0}, {"voucher_amount": 4400.0}, {"voucher_amount": 13200.0}
+    )
+    row = answer(results, "frequent_segment", "5-13")
+    assert (row["voucher_amount"], row["uses"], row["rows"], row["tied"]) == (Decimal(4400), 2, 4, True)
+    assert (row["runner_up_amount"], row["runner_up_uses"], row["basis"]) == (Decimal(13200), 2, "segment")
+
+
+def test_a_tie_behind_the_winner_is_no_tie() -> None:
+    """Only amounts that tie for the first place make a segment tied; the smaller of the others is the runner-up."""
+    results = counted(*({"voucher_amount": amount} for amount in (3.0, 3.0, 9.0, 7.0)))
+    row = answer(results, "frequent_segment", "5-13")
+    assert (row["voucher_amount"], row["tied"], row["runner_up_amount"]) == (Decimal(3), False, Decimal(7))
+
+
+def test_a_segment_without_history_answers_with_the_countrys_choice() -> None:
+    """Where nobody voted, the country's most used amount is answered, unplaced rows' votes included, and it says so."""
+    late = {"last_order_ts": "2020-06-01", "voucher_amount": 3520.0}
+    results = counted(late, late, {"voucher_amount": 2640.0})
+    row = answer(results, "recency_segment", "180+")
+    assert (row["voucher_amount"], row["basis"], row["uses"], row["rows"], row["tied"]) == (
+        Decimal(3520),
+        "country",
+        0,
+        0,
+        False,
+    )
+    assert (row["runner_up_amount"], row["runner_up_uses"]) == (None, None)
+    assert answer(results, "recency_segment", "30-60")["voucher_amount"] == Decimal(2640)
+
+
+def test_every_country_has_every_segment() -> None:
+    """A country with one kept row has all ten segments; one whose rows were all dropped has none."""
+    rules = RuleBook((Rule("chile", "country_code = 'Chile'", "test", (0, 1)),))
+    results = counted({}, {"country_code": "Latvia"}, {"country_code": "Chile"}, rules=rules)
+    countries = [row["country_code"] for row in results.tables["segment"].to_pylist()]
+    assert {country: countries.count(country) for country in countries} == {"Peru": 10, "Latvia": 10}
+
+
+def test_spellings_of_a_country_are_one_country() -> None:
+    """Names that differ in case or white space only are counted together, under the most frequent spelling."""
+    results = counted(*({"country_code": name} for name in ("peru", " Peru", "Peru", "PERU ", "STRASSE", "Straße")))
+    assert {row["country_code"] for row in results.tables["segment"].to_pylist()} == {"Peru", "STRASSE"}
+    assert answer(results, "frequent_segment", "5-13")["uses"] == 4
+
+
+def test_a_missing_amount_never_votes() -> None:
+    """A row that is kept without an amount is unplaced: it doesn't win as 0."""
+    results = counted({"voucher_amount": None}, {"voucher_amount": None}, {"voucher_amount": 2640.0})
+    assert answer(results, "frequent_segment", "5-13")["voucher_amount"] == Decimal(2640)
+    assert unplaced(results, "frequent_segment") == 2
+
+
+def test_parts_add_up() -> None:
+    """The tallies of parts with other column types give what one table of all rows gives."""
+    segments = SegmentBook.load()
+    rows = [
+        {"total_orders": str(orders), "voucher_amount": float(amount)} for orders in range(40) for amount in (1, 2, 2)
+    ]
+    with engine.open_duckdb() as within, engine.evaluate(history(*rows), NONE, segments, within=within) as part:
+        whole = aggregate([part.tally()], NONE, segments)
+    tallies = []
+    for number, some in enumerate((rows[:7], rows[7:50], rows[50:])):
+        typed = [row | {"total_orders": int(row["total_orders"])} for row in some] if number == 1 else some
+        with (
+            engine.open_duckdb() as within,
+            engine.evaluate(history(*typed, voucher_amount=pa.float32()), NONE, segments, within=within) as part,
+        ):
+            tallies.append(part.tally())
+    split = aggregate(tallies, NONE, segments)
+    assert (split.rows_in, split.rows_kept, split.data_from) == (whole.rows_in, whole.rows_kept, whole.data_from)
+    for name, table in whole.tables.items():
+        assert sorted(map(str, split.tables[name].to_pylist())) == sorted(map(str, table.to_pylist()))
+
+
+def test_a_label_and_its_bounds_agree() -> None:
+    """The label of a shipped segment says the bounds that the rows are placed by; 180+ is above 180."""
+    for kind in SegmentBook.load().kinds:
+        for segment in kind.segments:
+            said = [int(number) for number in segment.label.rstrip("+").split("-")]
+            assert said == (
+                [segment.lower - (segment.label == "180+")] if segment.upper is None else [segment.lower, segment.upper]
+            )
+
+
+@pytest.mark.parametrize(
+    ("segments", "message"),
+    [
+        ('{ label = "a", from = 1 }', "segment a starts at 1, not at 0"),
+        ('{ label = "a", from = 0, to = 4 }, { label = "b", from = 6 }', "segment b starts at 6, not at 5"),
+        ('{ label = "a", from = 0, to = 4 }, { label = "b", from = 4 }', "segment b starts at 4, not at 5"),
+        ('{ label = "a", from = 0, to = 4 }', "the last segment has an end"),
+        ('{ label = "a", from = 0 }, { label = "b", from = 9 }', "segment b starts at 9, not at None"),
+        ('{ label = "a", from = 0, to = -1 }, { label = "b", from = 0 }', "segment a ends before it starts"),
+        ('{ label = "a", from = 0, to = 1 }, { label = "a", from = 2 }', "a label stands twice"),
+        ('{ label = "a", from = "0" }', "from: Input should be a valid integer"),
+        ('{ label = "a" }', "from: Field required"),
+    ],
+)
+def test_broken_segments_are_refused(tmp_path: Path, segments: str, message: str) -> None:
+    """Segments with a gap, an overlap or an end are refused, naming file, kind and segment."""
+    path = tmp_path / "segments.toml"
+    path.write_text(f'[[kind]]\nname = "frequent_segment"\nmeasure = "total_orders"\nsegments = [{segments}]\n')
+    with pytest.raises(SegmentError) as refusal:
+        SegmentBook.load(path)
+    assert message in str(refusal.value)
+    assert str(path) in str(refusal.value)
+
+
+def test_a_part_with_many_outcomes_gives_the_tally_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts of batches are added up on the way, so that they don't pile up; the sums are the same."""
+    segments, few_kept = SegmentBook.load(), Rule("large", "voucher_amount > 90", "It is only tried.", (0, 1))
+    rows = history(*({"voucher_amount": float(number * number % 100)} for number in range(5_000)))
+
+    def tally() -> pa.Table:
+        with (
+            engine.open_duckdb() as within,
+            engine.evaluate(rows, RuleBook((few_kept,)), segments, within=within) as part,
+        ):
+            return part.tally()
+
+    at_once = tally()
+    monkeypatch.setattr(engine, "BATCH_ROWS", 100)
+    monkeypatch.setattr(engine, "FEW_OUTCOMES", 10)
+    assert tally().equals(at_once)
+    assert sum(at_once["rows"].to_pylist()) == 5_000
