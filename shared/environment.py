@@ -45,7 +45,7 @@ VARIABLES = (
         "`tcp://host:8786` or `tls://…`: scheduler of a Dask cluster that loads the parts", "this machine loads them"),
     Variable("VOUCHER_S3_ANONYMOUS", ("pipeline", "notebook"), "`1`: read S3 without credentials", "0"),
     Variable("DATABASE_URL", ("pipeline", "api"),
-        "`postgresql://owner:password@host:port/database`; only `migrate` needs the owner",
+        "`postgresql://role:password@host:port/database` of the tables' owner; only for `migrate`",
         "`make up` starts a Postgres"),
     Variable("PIPELINE_DATABASE_URL", ("pipeline",),
         "the same database, with the pipeline's role", "`DATABASE_URL`, with a warning"),
