@@ -32,10 +32,8 @@ FENCES = [
 ]
 # The commands of operations.md are executed by tests/compose/test_operations.py.
 BLOCKS = [text for page, _, language, text in FENCES if language == "sh" and page != "operations.md"]
-ELSEWHERE = (
-    "docker compose up",
-    "make up VOUCHER_SOURCE=",
-)  # by tests/compose; by nothing, as it needs another network
+# The first is executed by tests/compose; the second needs another network.
+ELSEWHERE = ("docker compose up", "make up VOUCHER_SOURCE=")
 PORTS = {name: str(free_port()) for name in ("API_PORT", "AIRFLOW_PORT", "POSTGRES_PORT", "S3_PORT")}
 ANSWER = json.loads(next(text for _, _, language, text in FENCES if language == "json"))
 
@@ -122,15 +120,7 @@ def block(start: str) -> str:
 
 def test_every_block_is_executed_here_or_named() -> None:
     """A new one wants a test, or a place in ELSEWHERE."""
-    known = (
-        "make up\n",
-        "curl ",
-        "printf ",
-        ". .local/env",
-        "make rules",
-        "python -m pipeline plan",
-        *ELSEWHERE,
-    )
+    known = ("make up\n", "curl ", "printf ", ". .local/env", "make rules", "python -m pipeline plan", *ELSEWHERE)
     assert [text for text in BLOCKS if not text.startswith(known)] == []
 
 
