@@ -13,7 +13,7 @@ help:  ## This list
 	@echo "make TARGET, where TARGET is one of"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-13s%s\n", $$1, $$2 }'
 
-up: $(READY)  ## Start all of it on this machine and answer the README's customer; VOUCHER_SOURCE=… is your own history, remembered; ports: API_PORT, AIRFLOW_PORT, POSTGRES_PORT, S3_PORT
+up: $(READY)  ## Start everything on this machine and answer a first request; VOUCHER_SOURCE=… is your own history, remembered; ports: API_PORT, AIRFLOW_PORT, POSTGRES_PORT, S3_PORT
 	@$(BIN)/python -m dev up
 
 down: $(if $(wildcard .local),| $(BIN)/python)  ## Stop all that `make up` started
@@ -28,7 +28,7 @@ logs: | $(BIN)/python  ## Follow the logs of all parts; PART=api for those of on
 notebook: $(READY)  ## Open the notebooks in Jupyter, on the history that `make up` uses
 	@$(BIN)/python -m dev notebook $(ARGS)
 
-rules: $(READY)  ## Run the notebook that writes pipeline/rules.toml, on the same history, and README's tables
+rules: $(READY)  ## Run the notebook that writes pipeline/rules.toml, on the same history, and the tables of README and docs/
 	@$(BIN)/python -m dev rules
 
 # What the browser tests take from npm. Without npm they skip, and so they do where it reaches no registry.
@@ -52,12 +52,12 @@ prove: $(READY)  ## Prove at full size, resumable; alone, it lists them; ARGS=--
 bench: $(READY)  ## Measure service and pipeline beside references, in seven minutes; ARGS="service --quick" to see it work
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-check: $(READY)  ## Lint, format, types, directions of imports, README's tables, Dockerfiles, manifests, workflows
+check: $(READY)  ## Lint, format, types, import directions, generated tables, Dockerfiles, manifests, workflows
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/cog --check -P --verbosity=1 --check-fail-msg="A table or picture in README.md or docs/ is old: make rules" README.md docs/errors.md docs/architecture.md
+	@$(BIN)/cog --check -P --verbosity=1 --check-fail-msg="A table or picture in README.md or docs/ is old: make rules" README.md docs/*.md
 	@$(BIN)/hadolint docker/*.Dockerfile
 	@$(BIN)/kubernetes-validate --strict --quiet docker/kubernetes/*.yaml
 	@$(BIN)/zizmor --offline --quiet .github

@@ -19,7 +19,7 @@ EXECUTE = (
     # On every start the kernel warns that it listens on 127.0.0.1 without encryption.
     *("--ExecutePreprocessor.extra_arguments=--log-level=40", "notebooks/02_cleaning_rules.ipynb"),
 )
-TABLES = ("cogapp", "-r", "-P", "--verbosity=1", "README.md", "docs/errors.md", "docs/architecture.md")
+TABLES = ("cogapp", "-r", "-P", "--verbosity=1", "README.md", *map(str, sorted((ROOT / "docs").glob("*.md"))))
 
 
 def environment(stack: Stack) -> dict[str, str]:
@@ -43,7 +43,7 @@ def notebook(stack: Stack, arguments: Sequence[str] = ()) -> None:
 
 
 def rules(stack: Stack) -> None:
-    """Run the notebook that writes pipeline/rules.toml, then write README's tables anew. Raises StackError."""
+    """Run the notebook that writes pipeline/rules.toml, then the tables of README and docs/. Raises StackError."""
     env = environment(stack)
     for command in (module("nbconvert", *EXECUTE), module(*TABLES)):
         if subprocess.run(command, env=env, cwd=ROOT, check=False).returncode:

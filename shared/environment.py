@@ -22,38 +22,61 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable of the environment and who reads it: pipeline, api, notebook; or only compose, or the tests."""
+    """A variable of the environment and who reads it: pipeline, api, notebook; or only compose, or the tests.
+
+    `meaning` and `default` are Markdown for the table in docs/settings.md, which lists what pipeline and API read.
+    """
 
     name: str
     readers: tuple[str, ...]
+    meaning: str = ""
+    default: str = ""
 
 
+# fmt: off
 VARIABLES = (
-    Variable("VOUCHER_SOURCE", ("pipeline", "notebook")),
-    Variable("VOUCHER_ROWS", ("pipeline",)),
-    Variable("VOUCHER_MEMORY_MIB", ("pipeline",)),
-    Variable("VOUCHER_DASK", ("pipeline",)),
-    Variable("VOUCHER_S3_ANONYMOUS", ("pipeline", "notebook")),
-    Variable("DATABASE_URL", ("pipeline", "api")),
-    Variable("PIPELINE_DATABASE_URL", ("pipeline",)),
-    Variable("API_DATABASE_URL", ("pipeline", "api")),
-    Variable("TODAY", ("pipeline",)),
-    Variable("VOUCHER_KEEP_RUNS", ("pipeline",)),
-    Variable("VOUCHER_RETRY_SECONDS", ("pipeline",)),
-    Variable("VOUCHER_MAX_AGE_HOURS", ("api",)),
-    Variable("VOUCHER_API_KEYS", ("api",)),
-    Variable("VOUCHER_CORS_ORIGINS", ("api",)),
-    Variable("VOUCHER_HOSTS", ("api",)),
-    Variable("VOUCHER_TRUSTED_PROXIES", ("api",)),
-    Variable("VOUCHER_AIRFLOW_URL", ("api",)),
-    Variable("VOUCHER_WORKERS", ("api",)),
-    Variable("VOUCHER_ENV", ("pipeline", "api", "notebook")),
+    Variable("VOUCHER_SOURCE", ("pipeline", "notebook"),
+        "location of the history: S3, `https://…`, a file or a folder", "`make up` uses the last one, or the sample"),
+    Variable("VOUCHER_ROWS", ("pipeline",),
+        "`s3://bucket/prefix/`, where cleaned rows are written as Parquet", "to Postgres"),
+    Variable("VOUCHER_MEMORY_MIB", ("pipeline",),
+        "memory limit of one pipeline process, in MiB; larger work spills to `TMPDIR`", "1536"),
+    Variable("VOUCHER_DASK", ("pipeline",),
+        "`tcp://host:8786` or `tls://…`: scheduler of a Dask cluster that loads the parts", "this machine loads them"),
+    Variable("VOUCHER_S3_ANONYMOUS", ("pipeline", "notebook"), "`1`: read S3 without credentials", "0"),
+    Variable("DATABASE_URL", ("pipeline", "api"),
+        "`postgresql://role:password@host:port/database` of the tables' owner; only for `migrate`",
+        "`make up` starts a Postgres"),
+    Variable("PIPELINE_DATABASE_URL", ("pipeline",),
+        "the same database, with the pipeline's role", "`DATABASE_URL`, with a warning"),
+    Variable("API_DATABASE_URL", ("pipeline", "api"),
+        "the same database, with the API's role", "`DATABASE_URL`, with a warning"),
+    Variable("TODAY", ("pipeline",),
+        "`YYYY-MM-DD`: the day that recency counts to, for history and requests",
+        "each row's own day; for requests, today"),
+    Variable("VOUCHER_KEEP_RUNS", ("pipeline",), "number of published runs whose cleaned rows are kept", "5"),
+    Variable("VOUCHER_RETRY_SECONDS", ("pipeline",), "seconds before the DAG retries a failed task, up to twice", "30"),
+    Variable("VOUCHER_MAX_AGE_HOURS", ("api",),
+        "hours since the last check of the source after which answers are stale", "36"),
+    Variable("VOUCHER_API_KEYS", ("api",),
+        "keys of at least 16 characters, separated by commas; requests need one", "no key is needed"),
+    Variable("VOUCHER_CORS_ORIGINS", ("api",), "origins whose pages may call the API, separated by commas", "none"),
+    Variable("VOUCHER_HOSTS", ("api",),
+        "public host names of the API, separated by commas; only needed without keys", "none"),
+    Variable("VOUCHER_TRUSTED_PROXIES", ("api",),
+        "number of proxies in front whose `X-Forwarded-Proto`, `-Host` and `-Prefix` are trusted", "0"),
+    Variable("VOUCHER_AIRFLOW_URL", ("api",),
+        "URL of Airflow, for the links on the page", "no links; `make up` sets its own"),
+    Variable("VOUCHER_WORKERS", ("api",), "number of processes that answer requests", "2"),
+    Variable("VOUCHER_ENV", ("pipeline", "api", "notebook"),
+        "`production`: require every database address, refuse default passwords", "first look"),
     Variable("VOUCHER_OWNER_PASSWORD", ("compose",)),
     Variable("VOUCHER_PIPELINE_PASSWORD", ("compose",)),
     Variable("VOUCHER_API_PASSWORD", ("compose",)),
     Variable("VOUCHER_REAL_DATA", ("tests",)),
     Variable("VOUCHER_API_KEY", ("client",)),  # in the command that the page shows
 )
+# fmt: on
 NAMES = frozenset(variable.name for variable in VARIABLES)
 SETTINGS = [each.name for each in VARIABLES if not {"tests", "client"} & {*each.readers}]
 

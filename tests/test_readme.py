@@ -1,4 +1,4 @@
-"""The commands of README.md, executed in their order, as a newcomer does, in a copy of the checkout."""
+"""The commands of README and docs/, executed as a newcomer does, in a copy of the checkout; links and the table of settings."""
 
 import json
 import os
@@ -23,12 +23,19 @@ from tests.checkout import copy_checkout
 from tests.conftest import ROOT
 from tests.proofs.interrupts import at_a_terminal
 
-README = (ROOT / "README.md").read_text()
-FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-BLOCKS = [text for language, text in FENCES if language == "sh"]
-ELSEWHERE = ("docker compose up", "make up VOUCHER_SOURCE=")  # README says so
+DOCS = {path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+PAGES = [*DOCS, *map(ROOT.joinpath, ("CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md"))]
+FENCES = [
+    (path.name, text[: fence.start()], fence[1], fence[2])
+    for path, text in DOCS.items()
+    for fence in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+]
+# The commands of operations.md are executed by tests/compose/test_operations.py.
+BLOCKS = [text for page, _, language, text in FENCES if language == "sh" and page != "operations.md"]
+# `docker compose up` is executed by tests/compose; the other needs another network. `make test` runs this test.
+ELSEWHERE = ("docker compose up", "make up VOUCHER_SOURCE=")
 PORTS = {name: str(free_port()) for name in ("API_PORT", "AIRFLOW_PORT", "POSTGRES_PORT", "S3_PORT")}
-ANSWER = json.loads(next(text for language, text in FENCES if language == "json"))
+ANSWER = json.loads(next(text for _, _, language, text in FENCES if language == "json"))
 
 
 @dataclass(frozen=True)
@@ -112,28 +119,42 @@ def block(start: str) -> str:
 
 
 def test_every_block_is_executed_here_or_named() -> None:
-    """A new one wants a test, or a word in README on why it has none."""
-    known = (
-        "make up      # sets up",
-        "curl ",
-        "printf ",
-        ". .local/env",
-        "make rules",
-        "python -m pipeline plan",
-        *ELSEWHERE,
-    )
+    """A new one wants a test, or a place in ELSEWHERE."""
+    known = ("make up ", "curl ", "printf ", ". .local/env", "make rules", "python -m pipeline plan", *ELSEWHERE)
     assert [text for text in BLOCKS if not text.startswith(known)] == []
-    assert {language for language, _ in FENCES} == {"sh", "json"}
+
+
+def test_a_block_without_a_language_is_not_executed_and_says_so() -> None:
+    """The text before it says so, and no other text does."""
+    said = [" ".join(before.lower().split()).endswith("not executed in the tests:") for _, before, _, _ in FENCES]
+    assert said == [not language for _, _, language, _ in FENCES]
+
+
+def anchors(page: Path) -> set[str]:
+    """Those of its headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page: Path) -> None:
+    """To a file and, if the link names one, to a heading in it; so does the name of a file in code."""
+    text = page.read_text()
+    for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        assert not heading or heading in anchors(path), f"{target}#{heading}"
+    named = re.findall(r"`((?:app|docs|docker|notebooks|pipeline|shared|tests)/[\w./-]+)`", text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_the_table_has_every_setting() -> None:
-    """Each variable that pipeline and API read, and no other; the list of them lacks none that the code names."""
+    """Each variable that pipeline and API read has a line in docs/settings.md; the list lacks none that the code names."""
     setting = r"VOUCHER_[A-Z0-9_]+|TODAY|[A-Z]*_?DATABASE_URL"
     files = [path for folder in ("app", "pipeline", "shared") for path in (ROOT / folder).rglob("*.py")]
     named = {name for path in files for name in re.findall(rf'"({setting})"', path.read_text())}
-    rows = re.findall(r"^\| (`[A-Z].*?`) \|", README, re.MULTILINE)
-    listed = {name for row in rows for name in re.findall(rf"`({setting})`", row)}
-    assert listed == {variable.name for variable in VARIABLES if {"pipeline", "api"} & {*variable.readers}}
+    read = {variable.name for variable in VARIABLES if {"pipeline", "api"} & {*variable.readers}}
+    assert read == {variable.name for variable in VARIABLES if variable.meaning}
     assert named <= {variable.name for variable in VARIABLES}
 
 

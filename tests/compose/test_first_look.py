@@ -10,7 +10,8 @@ from shared import files
 from tests.compose.project import ALWAYS, Project
 from tests.conftest import ROOT
 
-CURLS = re.findall(r"```sh\n(curl .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+PAGES = "".join((ROOT / page).read_text() for page in ("README.md", "docs/api.md"))
+CURLS = re.findall(r"```sh\n(curl .*?)```", PAGES, re.DOTALL)
 
 
 ADD_A_RULE = """
@@ -24,7 +25,7 @@ SAVE_AGAIN = "from pipeline.rules.rulebook import RuleBook; RuleBook.load().save
 
 @pytest.mark.parametrize("curl", CURLS, ids=["voucher", "segmentation-voucher"])
 def test_the_published_curls_are_answered(project: Project, curl: str) -> None:
-    """Both commands of the README, on the port that was published."""
+    """Those of README and docs/api.md, on the port that was published."""
     assert curl.count(":8000/") == 1
     with project.timed("curl"):
         answer = project.run(

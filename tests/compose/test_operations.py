@@ -24,14 +24,6 @@ def execute(project: Project, block: str) -> str:
     return project.run("sh", "-c", block)
 
 
-def test_every_other_block_says_that_it_is_not_executed() -> None:
-    """A fence without a language is one that `make test-compose` can't run, and the text before it says so."""
-    fences = re.findall(r"((?:[^\n]+\n)+)\n```(\w*)\n", PAGE)
-    assert len(fences) == PAGE.count("```") // 2
-    assert {bool(language) for before, language in fences if "Not executed in the tests:" in before} == {False}
-    assert {bool(language) for before, language in fences if "Not executed in the tests:" not in before} == {True}
-
-
 def test_made_secrets_are_fit_for_an_address(tmp_path: Path) -> None:
     """All that .env.example calls a secret, 64 letters and digits each, for nobody else to read; made once."""
     env = tmp_path / ".env"
