@@ -60,7 +60,7 @@ TAMPERED = {
     ),
     "rows_balance": (
         "UPDATE voucher.run SET rows_in = 30 WHERE run_id = %s RETURNING 1",
-        r"rows_balance: 30 rows in, 21 kept, 0 dropped\. The tables don't hold what the software wrote",
+        r"rows_balance: 30 rows in, 21 kept, 0 dropped\. The tables differ from what the software wrote",
     ),
     "rows_balance, by kind": (
         "DELETE FROM voucher.unplaced WHERE run_id = %s AND segment_name = 'recency_segment' RETURNING 1",
