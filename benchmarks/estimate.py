@@ -13,7 +13,6 @@ from benchmarks.child import child
 from benchmarks.report import show
 from benchmarks.stage import Stage, stage, thinned
 from benchmarks.timed import pipeline
-from dev.parts import PART_ROWS, write_parts
 from dev.s3 import BUCKET
 from pipeline.evaluate import engine
 from pipeline.load.steps import BASE_MEMORY
@@ -23,6 +22,7 @@ from pipeline.rules.segments import SegmentBook
 from pipeline.settings import DEFAULT_MEMORY
 from pipeline.source import copies
 from pipeline.source.parts import Part, list_parts
+from sample.parts import PART_ROWS, write_parts
 
 ROWS, FEW = 10_000_000, 40_000
 CLEANED = f"s3://{BUCKET}/cleaned/"

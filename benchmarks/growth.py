@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from benchmarks.report import Row, show, verdict
 from benchmarks.stage import Stage, stage, thinned
 from benchmarks.timed import LIMIT, PIPELINE, Timed, limit, middle, pipeline
-from dev.parts import PART_ROWS, write_parts
 from dev.processes import StackError
 from dev.s3 import BUCKET
+from sample.parts import PART_ROWS, write_parts
 
 SIZES = (500_000, 5_000_000, 50_000_000, 100_000_000)
 FLAT, MOST, MEMORY = 1.3, 2, 2048  # wanted of the times per row, of pipeline : limit at the largest size, in MiB

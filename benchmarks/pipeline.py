@@ -12,7 +12,7 @@ from benchmarks.report import show, verdict
 from benchmarks.stage import Stage, stage, thinned
 from benchmarks.timed import COMMON_WAY, LIMIT, PIPELINE, Timed, in_the_common_way, limit, middle, pipeline
 from dev.s3 import BUCKET, KEY
-from dev.sample import write_sample
+from sample.history import write_sample
 
 MOST, LEAST = 5, 20  # wanted of pipeline : limit, and of common way : pipeline
 WARM_UP, WARM_UP_ROWS = "warm-up.parquet", 1000

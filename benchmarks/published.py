@@ -55,7 +55,7 @@ def published(folder: Path, source: Path | None) -> Iterator[Published]:
         url = postgres.url()
         if source is None:
             source = folder / "sample.parquet"
-            _python("dev.sample", str(source))
+            _python("sample", str(source))
         _python("pipeline", "migrate", DATABASE_URL=url)
         answers = {}
         for day in DAYS:

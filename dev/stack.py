@@ -215,10 +215,10 @@ class Stack:
     def sample(self) -> Path:
         """The synthetic history, written anew when its recipe has changed."""
         path, recipe = self.state / "sample.parquet", self.state / "sample.recipe"
-        wanted = _hash([(ROOT / "dev" / name).read_text() for name in ("sample.py", "published_figures.json")])
+        wanted = _hash([path.read_text() for path in sorted((ROOT / "sample").glob("*.*"))])
         if not path.exists() or not recipe.exists() or recipe.read_text() != wanted:
             new = path.with_suffix(".new")
-            command(module("dev.sample", str(new)), self.environment)
+            command(module("sample", str(new)), self.environment)
             new.replace(path)
             files.replace(recipe, wanted)
         return path

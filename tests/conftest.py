@@ -144,5 +144,5 @@ def real_data() -> Path:
 def sample_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthetic history, written once a session."""
     path = tmp_path_factory.mktemp("sample") / "history.parquet"
-    subprocess.run([sys.executable, "-m", "dev.sample", path], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "sample", path], cwd=ROOT, check=True)
     return path

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dev.parts import write_parts
 from dev.postgres import Postgres
 from dev.s3 import S3
+from sample.parts import write_parts
 from tests.proofs import crash, dask, parts, readers, rollback
 from tests.proofs.__main__ import recorded
 from tests.proofs.servers import Servers

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from dev.parts import write_parts
 from dev.ports import free_port
 from dev.processes import until
+from sample.parts import write_parts
 from shared.environment import VARIABLES
 from tests.checkout import copy_checkout
 from tests.conftest import ROOT

@@ -53,6 +53,7 @@ CODE = (
     "app",
     "shared",
     "dev",
+    "sample",
     "tests/proofs",
     "tests/clients",
     "requirements.lock",

@@ -20,9 +20,9 @@ import psutil
 import pyarrow.parquet as pq
 from tabulate import tabulate
 
-from dev.parts import write_parts
 from dev.ports import free_port
 from dev.processes import Processes
+from sample.parts import write_parts
 from tests.conftest import ROOT
 from tests.proofs.servers import Servers, differing, held
 

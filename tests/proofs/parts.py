@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from tabulate import tabulate
 
-from dev.parts import EDITIONS, edition, write_parts
+from sample.parts import EDITIONS, edition, write_parts
 from tests.proofs.servers import ANSWERS, Ended, Servers, differing, held, query
 
 ROWS, DAYS = 2_000_000, 365

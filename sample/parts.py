@@ -1,6 +1,6 @@
-"""A synthetic history of any length, as a folder of Parquet parts: `python -m dev.sample FOLDER --rows 20000000`.
+"""A synthetic history of any length, as a folder of Parquet parts: `python -m sample FOLDER --rows 20000000`.
 
-Its rows are those of consecutive samples: of one seed, the next, and so on. The same arguments give the same bytes.
+Its rows are those of consecutive samples, each with the next seed. The same arguments give the same bytes.
 """
 
 import os
@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from dev.sample import SIZE, sample
 from pipeline import SAMPLE_MARK
+from sample.cells import SIZE
+from sample.history import SEED, sample
 
 PART_ROWS = 500_000
 GROUP_ROWS = 122_880  # as DuckDB writes them
@@ -29,22 +30,22 @@ def write_parts(
     rows: int,
     parts: int | None = None,
     *,
-    seed: int = 20210101,
+    seed: int = SEED,
     mixed: bool = False,
     processes: int | None = None,
 ) -> list[Path]:
-    """Write `rows` rows as part-00000.parquet and so on, of sizes that differ by one row at most; their paths.
+    """Write `rows` rows as part-00000.parquet and so on, in sizes that differ by at most one row. Return their paths.
 
-    Without `parts`, they have PART_ROWS rows at most. mixed: each part is of the next of EDITIONS. processes: how many
-    make samples, each in 400 MB; one a CPU unless given. Raises ValueError when there are fewer rows than parts, or
-    parts in the folder already.
+    Without `parts`, each has at most PART_ROWS rows. mixed: each part has the next of EDITIONS. processes: how many
+    make samples, each in 400 MB; by default one per CPU. Raise ValueError if there are fewer rows than parts, or if
+    the folder has parts already.
     """
     parts = max(1, -(-rows // PART_ROWS)) if parts is None else parts
     if not 1 <= parts <= rows:
         raise ValueError(f"{rows:,} rows don't make {parts:,} parts")
     folder.mkdir(parents=True, exist_ok=True)
     if there := next(folder.glob("part-*.parquet"), None):
-        raise ValueError(f"{there} is there already, and might be taken for one of the new parts; delete it")
+        raise ValueError(f"{there} is there already and would be mistaken for one of the new parts; delete it")
     sizes = [rows // parts + (number < rows % parts) for number in range(parts)]
     editions = list(EDITIONS) if mixed else ["later"]
     paths = []
@@ -58,12 +59,12 @@ def write_parts(
 
 
 def edition(table: pa.Table, which: str) -> pa.Table:
-    """Rows of sample() as an edition of the data has them, of the same meaning: the name of one of EDITIONS."""
+    """Return rows of sample() with the types of another edition of the data, one of EDITIONS; their meaning stays."""
     return EDITIONS[which](table)
 
 
 def _samples(seed: int, rows: int, processes: int) -> Iterator[pa.Table]:
-    """As many consecutive samples as hold `rows` rows, in order; ahead of their use, one a process and no more."""
+    """Yield consecutive samples that together hold `rows` rows, in order. Each process works at most one ahead."""
     seeds = iter(range(seed, seed - (-rows // SIZE)))
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         made = deque(pool.submit(sample, each) for each in islice(seeds, processes))
@@ -73,7 +74,7 @@ def _samples(seed: int, rows: int, processes: int) -> Iterator[pa.Table]:
 
 
 def _sliced(tables: Iterator[pa.Table], sizes: list[int]) -> Iterator[pa.Table]:
-    """The tables' rows, in order, as tables of these sizes."""
+    """Yield the rows of the tables, in order, as tables of these sizes."""
     left = next(tables)
     for size in sizes:
         pieces = [left]
@@ -85,7 +86,7 @@ def _sliced(tables: Iterator[pa.Table], sizes: list[int]) -> Iterator[pa.Table]:
 
 
 def _earlier(table: pa.Table) -> pa.Table:
-    """Without time zones; last orders are days."""
+    """Remove the time zones, and the time of last orders."""
     first = table["first_order_ts"].cast(pa.timestamp("ms", "UTC")).cast(pa.timestamp("ms"))
     zoneless = {
         "timestamp": pc.replace_substring_regex(table["timestamp"], r"\+00:00$", ""),
@@ -96,12 +97,12 @@ def _earlier(table: pa.Table) -> pa.Table:
 
 
 def _indexed(table: pa.Table) -> pa.Table:
-    """With the numbers of the rows, as pandas writes them."""
+    """Add the row numbers, as pandas writes them."""
     return table.append_column("index", pa.array(np.arange(table.num_rows)))
 
 
 def _zoned(table: pa.Table) -> pa.Table:
-    """With times as times."""
+    """Convert times from text to timestamps."""
     times = ("timestamp", "last_order_ts")
     return _replaced(table, {name: table[name].cast(pa.timestamp("us", "UTC")) for name in times})
 
