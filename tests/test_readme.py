@@ -17,11 +17,11 @@ import requests
 
 from dev.ports import free_port
 from dev.processes import until
+from proofs.interrupts import at_a_terminal
+from proofs.support.checkout import copy_checkout
 from sample.parts import write_parts
 from shared.environment import VARIABLES
-from tests.checkout import copy_checkout
 from tests.conftest import ROOT
-from tests.proofs.interrupts import at_a_terminal
 
 DOCS = {path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 PAGES = [*DOCS, *map(ROOT.joinpath, ("CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md"))]

@@ -19,8 +19,8 @@ from dev.postgres import Postgres
 from dev.processes import Processes
 from dev.service import Service
 from pipeline import SAMPLE_MARK
+from proofs.publishing.histories import TYPES
 from tests.conftest import API, PIPELINE, ROOT, as_role, migrate
-from tests.proofs.data import TYPES
 
 TODAY = date(2020, 6, 1)
 EVIL = "<img src=x onerror=alert(1)>"

@@ -18,7 +18,7 @@ from dev.ports import free_port
 from dev.processes import until
 from dev.service import Service
 from dev.stack import DAG
-from tests.checkout import copy_checkout
+from proofs.support.checkout import copy_checkout
 
 ALWAYS = ("postgres", "s3", "airflow-api", "airflow-scheduler", "airflow-dags", "api")
 
