@@ -13,8 +13,8 @@ import psutil
 import requests
 
 from app.server.workers import command
-from benchmarks.load import Caller
-from benchmarks.published import Customer
+from benchmarks.service.published import Customer
+from benchmarks.service.throughput import Caller
 from dev.ports import free_port
 from dev.processes import Processes, StackError
 from dev.service import Service

@@ -8,9 +8,18 @@ from statistics import median
 
 import psutil
 
+from benchmarks.pipeline.fixtures import Fixtures, fixtures, thinned
+from benchmarks.pipeline.timed_runs import (
+    COMMON_WAY,
+    LIMIT,
+    PIPELINE,
+    Timed,
+    in_the_common_way,
+    limit,
+    middle,
+    pipeline,
+)
 from benchmarks.report import show, verdict
-from benchmarks.stage import Stage, stage, thinned
-from benchmarks.timed import COMMON_WAY, LIMIT, PIPELINE, Timed, in_the_common_way, limit, middle, pipeline
 from dev.s3 import BUCKET, KEY
 from sample.history import write_sample
 
@@ -36,7 +45,7 @@ def run(source: Path | None, quick: bool) -> None:
     ours: list[Timed] = []
     limits: list[Timed] = []
     slow: list[Timed] = []
-    with stage() as here:
+    with fixtures() as here:
         history, warm_up = _histories(here, source, effort.rows)
         for _ in range(effort.rounds):
             with pipeline(here, history, warm_up) as loaded:
@@ -51,7 +60,7 @@ def run(source: Path | None, quick: bool) -> None:
     _show(ours, limits, slow)
 
 
-def _histories(here: Stage, source: Path | None, rows: int | None) -> tuple[str, str]:
+def _histories(here: Fixtures, source: Path | None, rows: int | None) -> tuple[str, str]:
     """The addresses of the history to measure, and of a small one."""
     file = source or here.folder / "sample.parquet"
     if source is None:

@@ -1,7 +1,7 @@
 """Latencies at a fixed rate, whatever the server does: each counts from when its request was to be sent.
 
-A client that waits for one answer before it sends the next request would pass over the very moments in which a
-server stalls.
+A client that waits for one answer before it sends the next request would miss exactly the moments in which a server
+stalls.
 """
 
 import json
@@ -13,8 +13,8 @@ from statistics import quantiles
 from threading import Event, Thread
 from time import perf_counter, sleep
 
-from benchmarks.load import Caller
-from benchmarks.published import Published
+from benchmarks.service.published import Published
+from benchmarks.service.throughput import Caller
 from dev.processes import StackError
 
 THREADS = 32  # so many requests may be late at once before the next has to wait, which counts as latency too

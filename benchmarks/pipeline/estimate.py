@@ -9,10 +9,10 @@ from time import perf_counter
 
 import psycopg2
 
-from benchmarks.child import child
+from benchmarks.pipeline.fixtures import Fixtures, fixtures, thinned
+from benchmarks.pipeline.timed_runs import pipeline
+from benchmarks.pipeline.worker_process import worker_process
 from benchmarks.report import show
-from benchmarks.stage import Stage, stage, thinned
-from benchmarks.timed import pipeline
 from dev.s3 import BUCKET
 from pipeline.evaluate import engine
 from pipeline.load.steps import BASE_MEMORY
@@ -33,7 +33,7 @@ PARTITIONS = """SELECT sum(pg_total_relation_size(inhrelid))::bigint FROM pg_inh
 def run(quick: bool) -> None:
     """Print the table. Raises StackError or PipelineError when something fails."""
     rows = FEW if quick else ROWS
-    with stage() as here:
+    with fixtures() as here:
         parts = write_parts(here.folder / "parts", rows, -(-rows // PART_ROWS))
         small = thinned(parts[0], 1000, here.folder / "warm-up.parquet")
         warm_up = here.s3.put(BUCKET, small.name, small)
@@ -42,8 +42,8 @@ def run(quick: bool) -> None:
     show([{"figure": name, "measured": value} for name, value in figures.items()])
 
 
-def _figures(here: Stage, history: str, warm_up: str, rows: int, size: int) -> Mapping[str, str]:
-    with child(here.s3.environment, here.folder / "judging.log") as there:
+def _figures(here: Fixtures, history: str, warm_up: str, rows: int, size: int) -> Mapping[str, str]:
+    with worker_process(here.s3.environment, here.folder / "judging.log") as there:
         there.call(judge, warm_up)
         judging = there.call(judge, history)
     with pipeline(here, history, warm_up) as loaded:
@@ -68,8 +68,9 @@ def _figures(here: Stage, history: str, warm_up: str, rows: int, size: int) -> M
 
 
 def judge(history: str) -> float:
-    """Seconds in which all parts are fetched, identified and, fetched once more, counted, as `load` does it. In the
-    child.
+    """Return the seconds to fetch and identify all parts, then fetch and count them, as `load` does it.
+
+    Runs in the worker process.
     """
     began = perf_counter()
     memory = DEFAULT_MEMORY - BASE_MEMORY

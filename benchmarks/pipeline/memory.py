@@ -1,4 +1,4 @@
-"""How much memory a process takes at most, and a server with its processes. Used by `timed` and `limit`."""
+"""The peak memory of a process, and of a server with its child processes. Used by `timed_runs`."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +11,7 @@ MIB = 2**20
 
 
 def peak() -> float:
-    """What this process took at most since it began, in MiB."""
+    """Return the peak memory of this process since its start, in MiB."""
     # Not resource.getrusage: what it says begins with what the parent took.
     lines = Path("/proc/self/status").read_text().splitlines()
     [kib] = [line.split()[1] for line in lines if line.startswith("VmHWM")]
@@ -19,8 +19,9 @@ def peak() -> float:
 
 
 class Watch:
-    """While the context lasts, looks at a process and its descendants, or only at those: `peak` is the most that they
-    took at once, in MiB. What they share counts once.
+    """Sample a process and its descendants, or only those, while the context lasts.
+
+    `peak` is the most that they took at once, in MiB. Shared memory counts once.
     """
 
     def __init__(self, pid: int, itself: bool = True) -> None:

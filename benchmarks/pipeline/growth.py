@@ -13,9 +13,9 @@ import psutil
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
+from benchmarks.pipeline.fixtures import Fixtures, fixtures, thinned
+from benchmarks.pipeline.timed_runs import LIMIT, PIPELINE, Timed, limit, middle, pipeline
 from benchmarks.report import Row, show, verdict
-from benchmarks.stage import Stage, stage, thinned
-from benchmarks.timed import LIMIT, PIPELINE, Timed, limit, middle, pipeline
 from dev.processes import StackError
 from dev.s3 import BUCKET
 from sample.parts import PART_ROWS, write_parts
@@ -25,7 +25,7 @@ FLAT, MOST, MEMORY = 1.3, 2, 2048  # wanted of the times per row, of pipeline : 
 REPEATED = 5_000_000  # rows up to which a size is measured three times
 ROW, SERVERS = 250, 4_000_000_000  # bytes of disk: a row in parts, S3 stand-in, table and the limit's file; and WAL
 PLOT = Path(".local/benchmarks/growth.png")
-STYLE = Path(__file__).parents[1] / "notebooks" / "voucher.mplstyle"
+STYLE = Path(__file__).parents[2] / "notebooks" / "voucher.mplstyle"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def run(rows: Sequence[int] | None, quick: bool) -> None:
     sizes = sorted(rows or effort.sizes)
     _check_disk(sizes[-1])
     measured: list[Size] = []
-    with stage() as here:
+    with fixtures() as here:
         parts = write_parts(here.folder / "parts", sizes[-1], -(-sizes[-1] // effort.part))
         small = thinned(parts[0], 1000, here.folder / "warm-up.parquet")
         warm_up = here.s3.put(BUCKET, small.name, small)
@@ -92,7 +92,7 @@ def _check_disk(rows: int) -> None:
         )
 
 
-def _measured(here: Stage, parts: list[Path], warm_up: str, times: int) -> Size:
+def _measured(here: Fixtures, parts: list[Path], warm_up: str, times: int) -> Size:
     """The middle ones of so many times. Objects, databases and files are gone afterwards."""
     ours: list[Timed] = []
     limits: list[Timed] = []

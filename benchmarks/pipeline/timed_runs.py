@@ -15,10 +15,10 @@ from typing import Any
 
 import psycopg2
 
-from benchmarks import memory
-from benchmarks.child import Child, child
+from benchmarks.pipeline import memory
+from benchmarks.pipeline.fixtures import Fixtures
+from benchmarks.pipeline.worker_process import WorkerProcess, worker_process
 from benchmarks.reference import common_way
-from benchmarks.stage import Stage
 from dev.processes import StackError
 from dev.s3 import BUCKET
 from pipeline import run
@@ -72,27 +72,27 @@ class Loaded:
 
 
 @contextmanager
-def pipeline(stage: Stage, source: str, warm_up: str, rows: str = "") -> Iterator[Loaded]:
+def pipeline(fixtures: Fixtures, source: str, warm_up: str, rows: str = "") -> Iterator[Loaded]:
     """Publish the history at `source` into a database of its own; `warm_up` is a small one, run before elsewhere.
 
     rows is where cleaned rows go as Parquet, '' for Postgres.
     """
-    with _child(stage) as there, stage.database() as name:
-        with stage.database() as elsewhere:
-            there.call(run.run, Settings(warm_up, stage.postgres.url(elsewhere)), ACTOR, force="a warm-up")
-        with _watched(stage, there) as most:
-            steps = there.call(_by_step, Settings(source, stage.postgres.url(name), rows=rows))
-        with closing(psycopg2.connect(stage.postgres.url(name))) as connection, connection.cursor() as cursor:
+    with _worker_process(fixtures) as there, fixtures.database() as name:
+        with fixtures.database() as elsewhere:
+            there.call(run.run, Settings(warm_up, fixtures.postgres.url(elsewhere)), ACTOR, force="a warm-up")
+        with _watched(fixtures, there) as most:
+            steps = there.call(_by_step, Settings(source, fixtures.postgres.url(name), rows=rows))
+        with closing(psycopg2.connect(fixtures.postgres.url(name))) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT rows_in, rows_kept FROM voucher.run JOIN voucher.current_run USING (run_id)")
             [(total, kept)] = cursor.fetchall()
             answers = _answers(cursor, "voucher.segment JOIN voucher.current_run USING (run_id)")
         yield Loaded(Timed(total, steps, most["Postgres"], most["process"]), name, kept, answers)
 
 
-def limit(stage: Stage, loaded: Loaded) -> Timed:
+def limit(fixtures: Fixtures, loaded: Loaded) -> Timed:
     """Write the run's rows to a file, empty their table, and let Postgres read them back: only that is timed."""
     with (
-        closing(psycopg2.connect(stage.postgres.admin_url(loaded.database))) as connection,
+        closing(psycopg2.connect(fixtures.postgres.admin_url(loaded.database))) as connection,
         connection.cursor() as cursor,
     ):
         connection.autocommit = True
@@ -102,7 +102,7 @@ def limit(stage: Stage, loaded: Loaded) -> Timed:
             cursor.execute("COPY (SELECT * FROM voucher.assignment) TO %s (FORMAT binary)", (str(file),))
             cursor.execute("TRUNCATE voucher.assignment")
             cursor.execute("CHECKPOINT")
-            with memory.Watch(stage.postgres_pid) as postgres:
+            with memory.Watch(fixtures.postgres_pid) as postgres:
                 began = perf_counter()
                 cursor.execute("COPY voucher.assignment FROM %s (FORMAT binary)", (str(file),))
                 seconds = perf_counter() - began
@@ -113,16 +113,16 @@ def limit(stage: Stage, loaded: Loaded) -> Timed:
     return Timed(loaded.timed.rows, {"COPY": seconds}, postgres.peak)
 
 
-def in_the_common_way(stage: Stage, key: str, warm_up: str, loaded: Loaded) -> Timed:
+def in_the_common_way(fixtures: Fixtures, key: str, warm_up: str, loaded: Loaded) -> Timed:
     """Load the object `key` by pandas; `warm_up` is the key of a small one. Raises StackError unless it comes to what
     the pipeline came to.
     """
-    with _child(stage) as there, stage.database() as name:
-        with stage.database() as elsewhere:
-            there.call(common_way.run, BUCKET, warm_up, stage.postgres.url(elsewhere))
-        with _watched(stage, there) as most:
-            kept, seconds = there.call(_in_the_common_way, BUCKET, key, stage.postgres.url(name))
-        with closing(psycopg2.connect(stage.postgres.url(name))) as connection, connection.cursor() as cursor:
+    with _worker_process(fixtures) as there, fixtures.database() as name:
+        with fixtures.database() as elsewhere:
+            there.call(common_way.run, BUCKET, warm_up, fixtures.postgres.url(elsewhere))
+        with _watched(fixtures, there) as most:
+            kept, seconds = there.call(_in_the_common_way, BUCKET, key, fixtures.postgres.url(name))
+        with closing(psycopg2.connect(fixtures.postgres.url(name))) as connection, connection.cursor() as cursor:
             compare(loaded, kept, _answers(cursor, "segments"))
     return Timed(loaded.timed.rows, {"all": seconds}, most["Postgres"], most["process"])
 
@@ -145,23 +145,23 @@ def middle(timed: Iterable[Timed]) -> Timed:
 
 
 @contextmanager
-def _child(stage: Stage) -> Iterator[Child]:
-    with child(stage.s3.environment, stage.folder / "child.log") as there:
+def _worker_process(fixtures: Fixtures) -> Iterator[WorkerProcess]:
+    with worker_process(fixtures.s3.environment, fixtures.folder / "worker.log") as there:
         yield there
 
 
 @contextmanager
-def _watched(stage: Stage, there: Child) -> Iterator[dict[str, float]]:
+def _watched(fixtures: Fixtures, there: WorkerProcess) -> Iterator[dict[str, float]]:
     """All start alike, after a checkpoint. Once the context has ended, what it gives holds the memory, in MiB."""
     most: dict[str, float] = {}
-    stage.postgres.execute("CHECKPOINT")
-    with memory.Watch(stage.postgres_pid) as postgres, memory.Watch(there.call(getpid), itself=False) as begotten:
+    fixtures.postgres.execute("CHECKPOINT")
+    with memory.Watch(fixtures.postgres_pid) as postgres, memory.Watch(there.call(getpid), itself=False) as begotten:
         yield most
     most |= {"Postgres": postgres.peak, "process": there.call(memory.peak) + begotten.peak}
 
 
 def _by_step(settings: Settings) -> dict[str, float]:
-    """Seconds of each step. In the child."""
+    """Return the seconds of each step. Runs in the worker process."""
     times = [perf_counter()]
     run_id = run.plan(settings)
     times.append(perf_counter())
@@ -178,7 +178,7 @@ def _by_step(settings: Settings) -> dict[str, float]:
 
 
 def _in_the_common_way(bucket: str, key: str, database: str) -> tuple[int, float]:
-    """How many rows it kept, and the seconds. In the child."""
+    """Return the number of kept rows, and the seconds. Runs in the worker process."""
     began = perf_counter()
     kept = common_way.run(bucket, key, database)
     return kept, perf_counter() - began

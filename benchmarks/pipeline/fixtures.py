@@ -1,4 +1,4 @@
-"""A durable Postgres and an S3 stand-in, for benchmarks of the pipeline. Used by `pipeline` and `growth`."""
+"""A durable Postgres and an S3 stand-in, for the benchmarks of the pipeline."""
 
 import os
 import secrets
@@ -22,7 +22,7 @@ TEMPLATE = "migrated"
 
 
 @dataclass(frozen=True)
-class Stage:
+class Fixtures:
     """Both servers, and a folder for what the benchmark writes."""
 
     folder: Path
@@ -37,7 +37,7 @@ class Stage:
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """The name of a migrated, empty database, dropped in the end."""
+        """Yield the name of a migrated, empty database, which is dropped at the end."""
         name = f"run_{secrets.token_hex(4)}"
         self.postgres.create(name, TEMPLATE)
         try:
@@ -47,7 +47,7 @@ class Stage:
 
     @contextmanager
     def stored(self, parts: list[Path], prefix: str) -> Iterator[str]:
-        """Objects of the files' names under the prefix, deleted in the end; the address of the prefix."""
+        """Store the files under the prefix, delete them at the end, and yield the address of the prefix."""
         keys = [f"{prefix}/{part.name}" for part in parts]
         try:
             for key, part in zip(keys, parts, strict=True):
@@ -59,8 +59,8 @@ class Stage:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """Start both, and stop them in the end. Postgres waits for the disk, as where a pipeline runs in earnest."""
+def fixtures() -> Iterator[Fixtures]:
+    """Start both servers, and stop them at the end. Postgres waits for the disk, as in production."""
     with tempfile.TemporaryDirectory(prefix="voucher-benchmark-") as name:
         folder = Path(name)
         postgres = Postgres(folder, free_port(), "benchmark", "admin")
@@ -71,7 +71,7 @@ def stage() -> Iterator[Stage]:
             migrate(postgres.url(TEMPLATE))
             s3.start(dict(os.environ))
             s3.create(BUCKET)
-            yield Stage(folder, postgres, s3)
+            yield Fixtures(folder, postgres, s3)
         finally:
             s3.stop()
             postgres.stop()
@@ -79,7 +79,7 @@ def stage() -> Iterator[Stage]:
 
 
 def thinned(source: Path, rows: int, target: Path) -> Path:
-    """About as many of the file's rows, evenly spread over it, as a file of its own."""
+    """Write about so many of the file's rows, evenly spread, to `target`. Return `target`."""
     table = pq.read_table(source)
     chosen = np.linspace(0, table.num_rows - 1, min(rows, table.num_rows)).astype(int)
     pq.write_table(table.take(pa.array(chosen)), target)

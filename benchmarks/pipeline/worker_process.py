@@ -1,4 +1,4 @@
-"""A process of its own for what is timed, so that its memory is its own and nothing has to be imported any more."""
+"""A separate process for what is timed: its memory can be measured alone, and its imports are done beforehand."""
 
 import logging
 import os
@@ -16,8 +16,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Child:
-    """Calls module-level functions over there. Raises what they raise, and StackError when the process died."""
+class WorkerProcess:
+    """Calls module-level functions in the process. Raises what they raise, or StackError if the process died."""
 
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self._pool = pool
@@ -30,10 +30,10 @@ class Child:
 
 
 @contextmanager
-def child(environ: Mapping[str, str], log: Path) -> Iterator[Child]:
-    """A new process, ended in the end; `environ` comes on top of this one's environment, and what it logs to a file."""
+def worker_process(environ: Mapping[str, str], log: Path) -> Iterator[WorkerProcess]:
+    """Start a process and stop it at the end. `environ` is added to this environment; its log goes to a file."""
     with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (environ, log)) as pool:
-        yield Child(pool)
+        yield WorkerProcess(pool)
 
 
 def _prepare(environ: Mapping[str, str], log: Path) -> None:

@@ -13,10 +13,10 @@ import psutil
 import requests
 from tabulate import tabulate
 
-from benchmarks.load import TOOL, rate
-from benchmarks.pace import Latency, asked, publishes
-from benchmarks.published import Published, published
-from benchmarks.servers import BARE, OURS, PSYCOPG2, SQLALCHEMY, Memory, Server, servers
+from benchmarks.service.latency import Latency, asked, publishes
+from benchmarks.service.published import Published, published
+from benchmarks.service.servers import BARE, OURS, PSYCOPG2, SQLALCHEMY, Memory, Server, servers
+from benchmarks.service.throughput import TOOL, rate
 from dev.processes import StackError
 
 BULK, MOVING = "/vouchers, customers", f"{OURS} during publishes"
@@ -29,16 +29,16 @@ Rates = Mapping[str, list[float]]  # a second, by name, of each round
 
 @dataclass(frozen=True)
 class Effort:
-    """Seconds, but for `rounds` and `per_second`; `load` and `pace` are those of a round."""
+    """Seconds, but for `rounds` and `per_second`; `load` and `latency` are the lengths of a round."""
 
     rounds: int = 5
     load: float = 4
     per_second: int = 500
-    pace: float = 5
+    latency: float = 5
     publish_every: float = 2
 
 
-QUICK = Effort(rounds=1, load=1, per_second=100, pace=1.5, publish_every=0.5)
+QUICK = Effort(rounds=1, load=1, per_second=100, latency=1.5, publish_every=0.5)
 
 
 def run(source: Path | None, quick: bool) -> None:
@@ -54,7 +54,7 @@ def run(source: Path | None, quick: bool) -> None:
             waits = _latencies(found, known, effort)
     print(f"\n{psutil.cpu_count()} CPUs; {effort.rounds} rounds, of each server in turn; medians of the rounds.")
     print(f"Load: {TOOL}, {effort.load} s. Memory: the largest worker's, after it.")
-    print(f"Latency: threads in Python, {effort.per_second} requests/s, from when each was due, {effort.pace} s.\n")
+    print(f"Latency: threads in Python, {effort.per_second} requests/s, from when each was due, {effort.latency} s.\n")
     print(tabulate(_by_server(rates, memory, waits), headers="keys", disable_numparse=True), "\n")
     print(tabulate(_verdicts(rates), headers="keys", disable_numparse=True), "\n")
 
@@ -94,9 +94,9 @@ def _latencies(found: Mapping[str, Server], known: Published, effort: Effort) ->
     waits: dict[str, list[Latency]] = {name: [] for name in (*found, MOVING)}
     for _ in range(effort.rounds):
         for name, server in found.items():
-            waits[name].append(asked(server.url, known, effort.per_second, effort.pace, server.constant))
+            waits[name].append(asked(server.url, known, effort.per_second, effort.latency, server.constant))
         with publishes(known, effort.publish_every):
-            waits[MOVING].append(asked(found[OURS].url, known, effort.per_second, effort.pace))
+            waits[MOVING].append(asked(found[OURS].url, known, effort.per_second, effort.latency))
     if {run for wait in waits[MOVING] for run in wait.runs} != set(known.answers):
         raise StackError("While the pointer moved, all answers came from one run.")
     return waits
