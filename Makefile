@@ -84,7 +84,7 @@ distclean: clean  ## The same, and delete the Python environments and what npm b
 	@rm -rf .venv .venv-* tests/browser/node_modules
 
 $(READY): requirements.lock setup.cfg
-	@sh dev/venv.sh $(VENV) $(PYTHON)
+	@sh dev/tools/venv.sh $(VENV) $(PYTHON)
 	@touch $@
 
 $(BIN)/python:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from dev.ports import free_port
-from dev.postgres import Postgres
-from dev.s3 import S3
+from dev.services.postgres import Postgres
+from dev.services.s3 import S3
 from proofs.support.environment import API, PIPELINE, ROLES_PASSWORD, ROOT, as_role, migrate, scrub
 
 __all__ = ["API", "PIPELINE", "ROLES_PASSWORD", "ROOT", "as_role", "migrate"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dev.postgres import Postgres
-from dev.s3 import S3
+from dev.services.postgres import Postgres
+from dev.services.s3 import S3
 from proofs.__main__ import recorded
 from proofs.parts import dask, parts
 from proofs.parts.servers import Servers

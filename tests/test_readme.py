@@ -86,7 +86,7 @@ class Newcomer:
             os.killpg(process.pid, signal.SIGINT)
             said = process.communicate()[0]
         assert process.returncode
-        assert "Interrupted. Ending the steps that are under way." in said
+        assert "Interrupted. Ending the current steps." in said
         assert "Traceback" not in said
 
     def published(self) -> str:
@@ -205,8 +205,8 @@ import os, sys
 import nbformat
 from nbclient import NotebookClient
 from dev.__main__ import STATE
-from dev.notebooks import environment
-from dev.stack import Stack
+from dev.commands.notebooks import environment
+from dev.stack.stack import Stack
 
 notebook = nbformat.read("notebooks/01_explore.ipynb", 4)
 notebook.cells = [next(cell for cell in notebook.cells if cell.cell_type == "code")]

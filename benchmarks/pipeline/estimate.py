@@ -13,7 +13,7 @@ from benchmarks.pipeline.fixtures import Fixtures, fixtures, thinned
 from benchmarks.pipeline.timed_runs import pipeline
 from benchmarks.pipeline.worker_process import worker_process
 from benchmarks.report import show
-from dev.s3 import BUCKET
+from dev.services.s3 import BUCKET
 from pipeline.evaluate import engine
 from pipeline.load.steps import BASE_MEMORY
 from pipeline.load.workers import worker_pool

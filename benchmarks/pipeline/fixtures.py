@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dev.ports import free_port
-from dev.postgres import Postgres
 from dev.processes import StackError
-from dev.s3 import BUCKET, S3
+from dev.services.postgres import Postgres
+from dev.services.s3 import BUCKET, S3
 from pipeline.migrations import migrate
 
 TEMPLATE = "migrated"

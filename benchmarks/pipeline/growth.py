@@ -17,7 +17,7 @@ from benchmarks.pipeline.fixtures import Fixtures, fixtures, thinned
 from benchmarks.pipeline.timed_runs import LIMIT, PIPELINE, Timed, limit, middle, pipeline
 from benchmarks.report import Row, show, verdict
 from dev.processes import StackError
-from dev.s3 import BUCKET
+from dev.services.s3 import BUCKET
 from sample.parts import PART_ROWS, write_parts
 
 SIZES = (500_000, 5_000_000, 50_000_000, 100_000_000)

@@ -20,7 +20,7 @@ from benchmarks.pipeline.timed_runs import (
     pipeline,
 )
 from benchmarks.report import show, verdict
-from dev.s3 import BUCKET, KEY
+from dev.services.s3 import BUCKET, KEY
 from sample.history import write_sample
 
 MOST, LEAST = 5, 20  # wanted of pipeline : limit, and of common way : pipeline

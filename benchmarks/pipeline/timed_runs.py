@@ -20,7 +20,7 @@ from benchmarks.pipeline.fixtures import Fixtures
 from benchmarks.pipeline.worker_process import WorkerProcess, worker_process
 from benchmarks.reference import common_way
 from dev.processes import StackError
-from dev.s3 import BUCKET
+from dev.services.s3 import BUCKET
 from pipeline import run
 from pipeline.settings import Settings
 

@@ -15,8 +15,8 @@ import psycopg2
 
 from benchmarks.reference.flask_psycopg2 import STATEMENT
 from dev.ports import free_port
-from dev.postgres import Postgres
 from dev.processes import StackError
+from dev.services.postgres import Postgres
 from pipeline.publish.database import Database
 from pipeline.publish.publication import current, roll_back
 

@@ -17,7 +17,7 @@ from benchmarks.service.published import Customer
 from benchmarks.service.throughput import Caller
 from dev.ports import free_port
 from dev.processes import Processes, StackError
-from dev.service import Service
+from dev.services.api import Service
 
 OURS, BARE, PSYCOPG2, SQLALCHEMY = "/voucher", "(a) bare Flask", "(b) Flask, psycopg2", "(c) FastAPI, SQLAlchemy"
 

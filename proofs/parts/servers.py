@@ -16,9 +16,9 @@ from typing import Any
 import psycopg2
 
 from dev.ports import free_port
-from dev.postgres import Postgres
 from dev.processes import until
-from dev.s3 import S3
+from dev.services.postgres import Postgres
+from dev.services.s3 import S3
 from proofs.support.environment import PIPELINE, as_role, migrate, scrub
 from proofs.support.killable import FORKS
 

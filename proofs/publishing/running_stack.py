@@ -17,9 +17,9 @@ from typing import Any
 import psycopg2
 
 from dev.ports import free_port
-from dev.postgres import Postgres
 from dev.processes import Processes, until
-from dev.service import Service
+from dev.services.api import Service
+from dev.services.postgres import Postgres
 from proofs.publishing import histories
 from proofs.publishing.api_readers import Readers, answer, connections
 from proofs.support.environment import API, PIPELINE, ROOT, as_role, migrate, scrub

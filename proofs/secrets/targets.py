@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dev.s3 import S3
+from dev.services.s3 import S3
 from pipeline.migrations import migrate
 from proofs.support.environment import as_role
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dev.ports import free_port
-from dev.processes import Process, born, until
-from dev.service import Service
+from dev.processes import Process, start_time, until
+from dev.services.api import Service
 from proofs.service import events, service
 from proofs.service.running_service import RunningService
 from proofs.service.service import Result, table, trial
@@ -47,7 +47,7 @@ class ContainerService(RunningService):
     @property
     def server(self) -> Process:
         pid = int(_docker("inspect", "--format={{.State.Pid}}", self.name))
-        return Process("api", pid, str(born(pid)), time.time(), "")
+        return Process("api", pid, str(start_time(pid)), time.time(), "")
 
     @contextmanager
     def another(self, script: str = f"exec {SERVE}", *options: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import psutil
 
 from app.server.sockets import STALLED
-from dev.processes import born, until
+from dev.processes import start_time, until
 from proofs.publishing.api_readers import connections
 from proofs.service import callers
 from proofs.service.running_service import RunningService, status
@@ -85,9 +85,9 @@ def _listening(running: RunningService) -> list[psutil.Process]:
 def reload(running: RunningService, load: Load, seconds: float) -> Outcome:
     """SIGHUP: each worker is replaced by a new one."""
     load.report()
-    old, began = {each.pid: born(each.pid) for each in running.workers()}, time.monotonic()
+    old, began = {each.pid: start_time(each.pid) for each in running.workers()}, time.monotonic()
     os.kill(running.server.pid, signal.SIGHUP)
-    gone = until(lambda: not any(born(pid) == then for pid, then in old.items()), 90)
+    gone = until(lambda: not any(start_time(pid) == then for pid, then in old.items()), 90)
     took = time.monotonic() - began
     time.sleep(seconds)
     report = load.report()

@@ -15,9 +15,9 @@ import psutil
 import psycopg2
 
 from dev.ports import free_port
-from dev.postgres import Postgres
 from dev.processes import Process, Processes
-from dev.service import Service
+from dev.services.api import Service
+from dev.services.postgres import Postgres
 from proofs.support.environment import API, as_role, migrate, scrub
 from proofs.support.published_tables import Tables
 from proofs.support.request_load import Load

@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 import psycopg2
 
-from dev.processes import born, until
+from dev.processes import start_time, until
 from pipeline import run
 
 FORKS = get_context("forkserver")
@@ -47,10 +47,10 @@ class Strike:
         postmaster = psutil.Process(self.postmaster)
         postmaster.suspend()  # else it would start others, and its children would notice its end and end by themselves
         server = [*postmaster.children(recursive=True), postmaster]
-        alive = {process.pid: born(process.pid) for process in server}
+        alive = {process.pid: start_time(process.pid) for process in server}
         for process in server:
             process.kill()
-        until(lambda: not any(then and born(pid) == then for pid, then in alive.items()), 10, every=0.001)
+        until(lambda: not any(then and start_time(pid) == then for pid, then in alive.items()), 10, every=0.001)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from app import create_app
 from app.settings import Settings, database_url
 from dev.ports import free_port
-from dev.postgres import Postgres
+from dev.services.postgres import Postgres
 from proofs.support.environment import API, as_role, migrate
 from proofs.support.published_tables import DATA_TO, DAY, KINDS, RUN, Tables
 from proofs.support.served import NAMESPACE, answers, failing, full_disk, served

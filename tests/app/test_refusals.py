@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from dev.postgres import Postgres
+from dev.services.postgres import Postgres
 from proofs.support.proxies import EVERY, Proxy
 from tests.app.conftest import Tables, served
 

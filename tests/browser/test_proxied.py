@@ -12,7 +12,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page
 
-from dev.postgres import Postgres
+from dev.services.postgres import Postgres
 from proofs.support.proxies import CA, UNDER_A_PREFIX
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import Tables, served

@@ -16,8 +16,8 @@ import psycopg2
 import pytest
 
 from dev.ports import free_port
-from dev.postgres import Postgres
 from dev.processes import until
+from dev.services.postgres import Postgres
 from pipeline import PipelineError, run
 from pipeline.evaluate import engine
 from pipeline.load import steps, tables

@@ -1,6 +1,6 @@
-"""An S3 stand-in: moto's server in a process of its own, on 127.0.0.1 only. Used by `up` and by the tests.
+"""An S3 stand-in: moto's server as a process, on 127.0.0.1 only. Used by `up` and by the tests.
 
-It holds its objects in memory, so it is filled again at each start.
+It keeps its objects in memory, so they are stored again after each start.
 """
 
 import sys
@@ -17,7 +17,7 @@ from dev.processes import Process, Processes
 
 BUCKET, KEY = "voucher-history", "history.parquet"
 SOURCE = f"s3://{BUCKET}/{KEY}"
-ACCESS_KEY, SECRET_KEY, REGION = "voucher", "first-look-only", "eu-central-1"  # moto asks for some, and takes any
+ACCESS_KEY, SECRET_KEY, REGION = "voucher", "first-look-only", "eu-central-1"  # moto accepts any
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class S3:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What boto3 and the AWS command line need to know."""
+        """The settings for boto3 and the AWS command line."""
         return {
             "AWS_ENDPOINT_URL_S3": self.endpoint,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -50,7 +50,7 @@ class S3:
         }
 
     def start(self, env: dict[str, str]) -> Process:
-        """Start it, empty, where it does not run, and wait until it answers."""
+        """Start it, empty, if it does not run, and wait until it answers."""
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         process = self.processes.running("s3") or self.processes.start(
             "s3", command, env, settings=self.settings, port=self.port
@@ -78,13 +78,13 @@ class S3:
         )
 
     def create(self, bucket: str) -> None:
-        """Make a bucket, unless it is there."""
+        """Create a bucket, unless it exists."""
         client = self.client()
         with suppress(client.exceptions.BucketAlreadyOwnedByYou):
             client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
 
     def put(self, bucket: str, key: str, content: Path | bytes) -> str:
-        """Store a file or bytes; its address."""
+        """Store a file or bytes. Return the address."""
         body = content if isinstance(content, bytes) else content.read_bytes()
         self.client().put_object(Bucket=bucket, Key=key, Body=body)
         return f"s3://{bucket}/{key}"

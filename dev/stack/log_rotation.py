@@ -1,7 +1,7 @@
-"""Keep the logs of `make up` small: `python -m dev.rotation FOLDER`, a process of the stack, which `up` starts.
+"""Keep the logs of `make up` small: `python -m dev.stack.log_rotation FOLDER`, a process of the stack.
 
-The processes that write the logs keep them open, so NAME.log is copied to NAME.log.1, which it replaces, and emptied. A
-line that is written between the two is lost. Nothing waits for this process, and nothing else ends with it.
+The processes that write the logs keep them open. So NAME.log is copied to NAME.log.1, replacing an earlier copy, and
+truncated. A line that is written between the two is lost. No other process depends on this one.
 """
 
 import os
@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-LIMIT = 10 << 20  # bytes of a log; with the part before, twice as many
+LIMIT = 10 << 20  # bytes of a log, and of its copy
 EVERY = 5  # seconds
 
 
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def rotate(log: Path, limit: int = LIMIT) -> None:
-    """Move the content of a log longer than `limit` to LOG.1; if the disk has no space for that, drop it."""
+    """Move the content of a log longer than `limit` to LOG.1, or drop it if the disk has no space."""
     if log.stat().st_size > limit:
         with suppress(OSError):
             shutil.copyfile(log, log.with_name(f"{log.name}.1"))

@@ -1,6 +1,6 @@
-"""Look at the history before anything is started: `python -m dev.history`, which fails with a sentence. Used by `up`.
+"""Check the history before anything is started: `python -m dev.stack.source_check`, which fails with a sentence.
 
-It lists the parts, and reads the first of them: whether they are Parquet and have the columns. The run reads them all.
+It lists the parts and reads the first ones: are they Parquet, and do they have the columns? The run reads all.
 """
 
 import sys
@@ -10,16 +10,16 @@ from pipeline.settings import Settings
 from pipeline.source import copies, https, s3
 from pipeline.source.parts import list_parts
 
-MOST = 64 << 20  # bytes read, which takes seconds
-PATIENCE = (2, 60)  # of each try, to connect and to read: connecting takes less than for a run, as somebody waits
+MAX_BYTES = 64 << 20  # that are read, which takes seconds
+TIMEOUT = (2, 60)  # seconds of each try, to connect and to read; a run waits longer for a connection
 
 
 def main() -> int:
     for module in (s3, https):
-        vars(module)["TIMEOUT"] = PATIENCE
+        vars(module)["TIMEOUT"] = TIMEOUT
     try:
         settings = Settings.read()
-        left = MOST
+        left = MAX_BYTES
         for part in list_parts(settings.source, settings.anonymous):
             left -= part.size
             if left < 0:

@@ -1,4 +1,4 @@
-"""Airflow without Docker: its settings, its three processes, a small client of its REST API. Used by `up` and tests."""
+"""Airflow without Docker: its settings and its three processes. Used by `up` and by the tests."""
 
 import base64
 import hashlib
@@ -8,15 +8,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import Retry
 
 from dev.processes import Processes, StackError
 from shared import files
@@ -24,14 +20,14 @@ from shared import files
 LOGIN = "airflow"  # and the password
 PARTS = {
     "airflow-api": ["api-server"],
-    "airflow-scheduler": ["scheduler", "--skip-serve-logs"],  # the API server reads the logs' files itself
+    "airflow-scheduler": ["scheduler", "--skip-serve-logs"],  # the API server reads the log files itself
     "airflow-dags": ["dag-processor"],
 }
 
 
 @dataclass(frozen=True)
 class Airflow:
-    """Airflow with all its state in `folder`; `secret`, of 64 characters or more, signs what its processes say."""
+    """Airflow with all its state in `folder`. `secret` signs messages between its processes; it has 64 characters."""
 
     folder: Path
     port: int
@@ -52,7 +48,7 @@ class Airflow:
 
     @property
     def environment(self) -> dict[str, str]:
-        """All that differs from Airflow's defaults, and why."""
+        """The settings that differ from Airflow's defaults, and why."""
         settings = {
             "CORE__EXECUTOR": "pipeline.executors.Sequential",
             "CORE__DAGS_FOLDER": self.dags,
@@ -63,11 +59,11 @@ class Airflow:
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": self.home / "passwords.json",
             "API__HOST": "127.0.0.1",
             "API__PORT": self.port,
-            "API__BASE_URL": self.url,  # tasks report to it; unset, they look on 8080
+            "API__BASE_URL": self.url,  # tasks report to it; the default is on port 8080
             "API__SECRET_KEY": self.secret,
             "API__EXPOSE_CONFIG": "non-sensitive-only",
             "API_AUTH__JWT_SECRET": self.secret,
-            "LOGGING__NAMESPACE_LEVELS": "http.access=WARNING",  # no line for each request, most of which are polls
+            "LOGGING__NAMESPACE_LEVELS": "http.access=WARNING",  # no line for each request; most are polls
             "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,  # a task costs 1.1 s instead of 5.2 s
             # After a crash, a lost task is run again within a minute instead of ten.
             "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 30,
@@ -78,11 +74,11 @@ class Airflow:
         return {"AIRFLOW_HOME": str(self.home)} | {f"AIRFLOW__{name}": str(value) for name, value in settings.items()}
 
     def migrate(self, base: Mapping[str, str]) -> bool:
-        """Make or upgrade Airflow's own database; whether there was something to do."""
+        """Create or upgrade Airflow's own database. Return whether that was necessary."""
         done = self.home / "migrated-to"
         if (self.home / "airflow.db").exists() and done.exists() and done.read_text() == version("apache-airflow"):
             return False
-        if not done.exists():  # the first one was broken off, and half a schema can't be migrated
+        if not done.exists():  # the first migration was interrupted, and half a schema can't be migrated
             shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True, exist_ok=True)
         passwords = self.home / "passwords.json"
@@ -97,7 +93,7 @@ class Airflow:
         return True
 
     def start(self, base: Mapping[str, str], settings: str = "") -> None:
-        """Start those of the three processes that do not run, and wait until all are healthy."""
+        """Start those of the three processes that are not running, and wait until all are healthy."""
         for name, command in PARTS.items():
             if not self.processes.running(name):
                 argv = [sys.executable, "-m", "airflow", *command]
@@ -106,7 +102,7 @@ class Airflow:
         self.processes.wait(list(PARTS), self.healthy, seconds=120)
 
     def healthy(self) -> bool:
-        """Whether all three report that they are."""
+        """Return whether all three report that they are healthy."""
         try:
             health = requests.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
         except (requests.RequestException, ValueError):
@@ -115,11 +111,15 @@ class Airflow:
         return all(health.get(part, {}).get("status") == "healthy" for part in parts)
 
     def stop(self) -> None:
-        for name in ("airflow-scheduler", "airflow-dags", "airflow-api"):  # tasks report to the API server to the end
+        for name in (
+            "airflow-scheduler",
+            "airflow-dags",
+            "airflow-api",
+        ):  # tasks report to the API server until they end
             self.processes.stop(name)
 
     def task_log(self, dag: str, run_id: str, task: Mapping[str, Any], lines: int = 8) -> str:
-        """How the log of a task instance's last attempt ends, for a person, and where it lies."""
+        """Return the end of the log of a task's last attempt, as text, and the path of the log."""
         folder = self.home / "logs" / f"dag_id={dag}" / f"run_id={run_id}" / f"task_id={task['task_id']}"
         path = folder / f"attempt={task['try_number']}.log"
         entries = path.read_text().splitlines() if path.exists() else []
@@ -134,71 +134,3 @@ def _readable(line: str) -> str:
         return f"    {line}"
     errors = [f"{error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or []]
     return "\n".join(f"    {text}" for text in [f"{entry.get('level', ''):<8} {entry.get('event', '')}", *errors])
-
-
-@dataclass(frozen=True)
-class Client:
-    """Airflow's REST API, for one DAG. Its methods raise StackError; `seconds` are those of one attempt."""
-
-    url: str
-    dag: str
-    seconds: float = 30
-
-    @cached_property
-    def _session(self) -> requests.Session:
-        session = requests.Session()
-        # On a busy machine it may take longer. POST starts a run, so only logging in is repeated.
-        for prefix, methods in ((self.url, {"GET", "PATCH"}), (f"{self.url}/auth/", {"POST"})):
-            session.mount(prefix, HTTPAdapter(max_retries=Retry(3, backoff_factor=1, allowed_methods=methods)))
-        login = {"username": LOGIN, "password": LOGIN}
-        answer = session.post(f"{self.url}/auth/token", json=login, timeout=self.seconds)
-        answer.raise_for_status()
-        session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        return session
-
-    def _send(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        try:
-            return self._session.request(method, f"{self.url}/api/v2{path}", timeout=self.seconds, **arguments)
-        except requests.RequestException as error:
-            raise StackError(
-                f"Airflow on {self.url} does not answer: {error}. If the machine is busy, run `make up` again later. "
-                "Its log: `make logs PART=airflow-api`"
-            ) from None
-
-    def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        answer = self._send(method, f"/dags/{self.dag}{path}", **arguments)
-        if not answer.ok:
-            raise StackError(f"Airflow answered {answer.status_code} to {method} {answer.url}: {answer.text[:300]}")
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def known(self) -> bool:
-        """Whether the DAG processor has read the DAG."""
-        return self._send("GET", f"/dags/{self.dag}").ok
-
-    def import_errors(self) -> list[str]:
-        found = self._send("GET", "/importErrors").json()
-        return [f"{error['filename']}: {error['stack_trace']}" for error in found["import_errors"]]
-
-    def paused(self) -> bool:
-        return bool(self._ask("GET", "")["is_paused"])
-
-    def pause(self, paused: bool) -> None:
-        self._ask("PATCH", "", json={"is_paused": paused})
-
-    def trigger(self, parameters: Mapping[str, object] = MappingProxyType({})) -> str:
-        """Start a run; its id."""
-        asked = {"logical_date": None, "conf": dict(parameters)}
-        return str(self._ask("POST", "/dagRuns", json=asked)["dag_run_id"])
-
-    def runs(self) -> list[dict[str, Any]]:
-        """The newest first."""
-        return list(self._ask("GET", "/dagRuns", params={"order_by": "-run_after", "limit": 20})["dag_runs"])
-
-    def run(self, run_id: str) -> dict[str, Any]:
-        return self._ask("GET", f"/dagRuns/{run_id}")
-
-    def tasks(self, run_id: str) -> list[dict[str, Any]]:
-        """Its task instances, in the order in which they started; those to come last."""
-        found = self._ask("GET", f"/dagRuns/{run_id}/taskInstances")["task_instances"]
-        return sorted(found, key=lambda task: task["start_date"] or "~")

@@ -1,4 +1,4 @@
-"""The API as a process, and the question of the README asked of it. Used by `up`."""
+"""The API as a process, and the request of the README. Used by `up` and by the tests."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ CUSTOMER = {
 
 @dataclass(frozen=True)
 class Service:
-    """The API on `port`, with its record and log in `folder`; `key` is needed for `ask` where it wants one."""
+    """The API on `port`, with its record and log in `folder`. `ask` sends `key`, if the API needs one."""
 
     folder: Path
     port: int
@@ -35,7 +35,7 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, env: Mapping[str, str], settings: str) -> None:
-        """Start it where it does not run, and wait until it answers, even if nothing is published yet."""
+        """Start it if it does not run, and wait until it answers, even if nothing is published yet."""
         processes = Processes(self.folder)
         if not processes.running("api"):
             env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(self._empty("metrics"))}
@@ -44,7 +44,7 @@ class Service:
         processes.wait(["api"], self.healthy)
 
     def _empty(self, name: str) -> Path:
-        """A folder for what the workers of one start share: counts of an earlier one would go on in it."""
+        """Return an empty folder for the metrics that the workers share; counts of an earlier start would be added."""
         folder = self.folder / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -57,7 +57,7 @@ class Service:
             return False
 
     def health(self) -> dict[str, Any] | None:
-        """What /readyz says; None while the API is away."""
+        """Return the answer of /readyz; None if there is none."""
         try:
             found: dict[str, Any] = requests.get(f"{self.url}/readyz", timeout=5).json()
         except (requests.RequestException, ValueError):
@@ -65,12 +65,12 @@ class Service:
         return found
 
     def run_id(self) -> str | None:
-        """The run that the API answers from; None while it has none, or is away."""
+        """Return the run that the API answers from; None if there is none."""
         health = self.health()
         return str(health["run_id"]) if health and health["run_id"] else None
 
     def ask(self) -> tuple[str, str]:
-        """The answer to the README's customer, of the largest country where the source has no Peru; that country."""
+        """Return the country and the answer for the README's customer, of the largest country if there is no Peru."""
         country, answer = CUSTOMER["country_code"], self._post(CUSTOMER)
         if answer.status_code == 404:
             country = answer.json()["known"][0]

@@ -1,15 +1,15 @@
-"""What people are told of a stack: what runs, where, from which history it answers. Used by `up` and `status`."""
+"""What is shown of a stack: what is running, where, and from which history it answers. Used by `up` and `status`."""
 
 import time
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from dev.airflow import Client
-from dev.memory import DATABASE
+from dev.commands.published import published
 from dev.processes import StackError
-from dev.published import published
-from dev.stack import DAG, ROTATION, STOP_ORDER, Stack
+from dev.services.airflow_client import Client
+from dev.stack.memory import DATABASE
+from dev.stack.stack import DAG, ROTATION, STOP_ORDER, Stack
 from shared.addresses import shown
 
 LINE = "{:<20}{:<10}{:<8}{:<22}{}"
@@ -25,13 +25,13 @@ Source        {"the built-in synthetic sample" if stack.memory.is_sample else sh
 
 
 def answers(stack: Stack, still: bool = False) -> str:
-    """From which run the API answers, `still` after another failed, and what kind of history that is."""
+    """Return which run the API answers from, `still` after another failed, and how old its data is."""
     health = stack.api.health()
     if health is None:
-        return "The API is away."
+        return "The API is not running."
     if not health["run_id"]:
         return "Nothing is published yet."
-    found = published(stack.settings[DATABASE])  # the API does not say it: whoever reaches it may ask for its health
+    found = published(stack.settings[DATABASE])  # not part of the API's answer, which everyone may read
     source = f" of {found.source}" if found and found.run_id == health["run_id"] else ""
     sample = f"\n{SAMPLE_DATA}." if health["sample"] else ""
     return f"Answers {'still ' if still else ''}come from run {health['run_id']}{source}, {_age(health)}.{sample}"
@@ -44,7 +44,7 @@ def _age(health: dict[str, Any]) -> str:
 
 
 def status(stack: Stack) -> Iterator[str]:
-    """The lines of `make status`."""
+    """Yield the lines of `make status`."""
     unused = {"s3": not stack.own_s3, "postgres": not stack.own_postgres}
     yield LINE.format("part", "process", "port", "up since", "state")
     for name in chain(*STOP_ORDER):
@@ -54,7 +54,7 @@ def status(stack: Stack) -> Iterator[str]:
             continue
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(process.since))
         healthy = {"api": stack.api.healthy, "s3": stack.s3.healthy, "postgres": stack.postgres.healthy}
-        healthy[ROTATION] = lambda: True  # it answers nobody
+        healthy[ROTATION] = lambda: True  # it can't be asked
         state = "healthy" if healthy.get(name, stack.airflow.healthy)() else "not healthy"
         yield LINE.format(name, process.pid, process.port or "-", since, state)
     yield addresses(stack)
@@ -63,11 +63,11 @@ def status(stack: Stack) -> Iterator[str]:
 
 
 def _last_run(stack: Stack) -> str:
-    """How the DAG's last run ended."""
+    """Return how the last run of the DAG ended."""
     if not (stack.processes.running("airflow-api") and stack.airflow.healthy()):
-        return "not known: Airflow is away"
+        return "unknown: Airflow is not running"
     try:
         runs = Client(stack.airflow.url, DAG).runs()
     except StackError as error:
-        return f"not known: {error}"
+        return f"unknown: {error}"
     return f"{runs[0]['state']}, {runs[0]['dag_run_id']}" if runs else f"{DAG} has not run yet"

@@ -1,8 +1,8 @@
-"""Install the packages of requirements.lock: `python dev/packages.py`, by the Python of a new environment.
+"""Install the packages of requirements.lock: `python dev/tools/packages.py`, run by the Python of a new environment.
 
-Called by dev/venv.sh when no package is installed yet, so it imports the standard library only. pip installs the uv
-that the lock file pins, and uv the rest, in seconds. uv does not read pip's settings: those that say where packages are
-and whom to trust are passed on to it. Settings that say where to install to, such as `user`, reach neither.
+dev/tools/venv.sh calls it before any package is installed, so it imports only the standard library. pip installs the
+pinned uv, and uv installs the rest in seconds. uv does not read pip's settings. Those that say where packages are and
+which hosts to trust are translated for uv. Settings that say where to install to, such as `user`, reach neither.
 """
 
 import ast
@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 LOCK = Path("requirements.lock")
-# pip's settings, and the variable of uv that says the same.
-OF_PIP = {
+# pip's settings, and the variable of uv with the same meaning.
+PIP_TO_UV = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
     "find-links": "UV_FIND_LINKS",
@@ -34,20 +34,20 @@ OF_PIP = {
     "no-cache-dir": "",
     "keyring-provider": "",
 }
-SAME = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}  # older names in uv
-OF_UV = (
+OLDER_NAMES = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}  # of uv
+UV_SETTINGS = (
     *("UV_DEFAULT_INDEX", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INSECURE_HOST", "UV_KEYRING_PROVIDER"),
     *("UV_NATIVE_TLS", "UV_SYSTEM_CERTS", "UV_HTTP_", "UV_OFFLINE", "UV_CACHE_DIR", "UV_NO_CACHE", "UV_LINK_MODE"),
     *("UV_CONCURRENT_", "UV_COMPILE_BYTECODE", "UV_CONFIG_FILE", "UV_NO_CONFIG", "UV_CREDENTIALS_DIR"),
 )
-REQUESTS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # which pip is built on: before `cert`
+REQUESTS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # of the library that pip uses; they take precedence over `cert`
 
 
 def main() -> int:
     settings, base = pip_settings(dict(os.environ)), _with_cache(dict(os.environ))
     pin = re.search(r"^uv==.*?[^\\]$", LOCK.read_text(), re.DOTALL | re.MULTILINE)
     if not pin:
-        sys.exit("requirements.lock names no uv. Put it into setup.cfg's extra dev: make lock")
+        sys.exit("requirements.lock has no uv. Add it to the extra dev in setup.cfg and run `make lock`.")
     uv, python = Path(sys.prefix) / "bin" / "uv", sys.executable
     with tempfile.TemporaryDirectory() as folder:
         only = Path(folder) / "uv.txt"
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return those of pip's settings that are in OF_PIP, as pip finds them in its files and in the environment."""
+    """Return those of pip's settings that are in PIP_TO_UV, as pip finds them in its files and in the environment."""
     words = [sys.executable, "-m", "pip", "config", "list"]
     listed = subprocess.run(words, env=dict(environ), capture_output=True, text=True, check=False).stdout
     found = re.findall(r"^(global|install|:env:)\.([\w-]+)=(.*)$", listed, re.MULTILINE)
@@ -73,7 +73,7 @@ def pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
     settings = {
         name: named[section, name]
         for section in ("global", "install", ":env:")  # the later ones take precedence
-        for name in OF_PIP
+        for name in PIP_TO_UV
         if (section, name) in named
     }
     settings = {name: value for name, value in settings.items() if value}
@@ -92,9 +92,9 @@ def for_pip(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[str
 
 def for_uv(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment in which uv has these settings too; what is set for uv itself takes precedence."""
-    env = {name: value for name, value in environ.items() if not name.startswith("UV_") or name.startswith(OF_UV)}
+    env = {name: value for name, value in environ.items() if not name.startswith("UV_") or name.startswith(UV_SETTINGS)}
     for name, value in dict(_translated(settings)).items():
-        if name.startswith("UV_") and (env.get(name) or env.get(SAME.get(name, ""))):
+        if name.startswith("UV_") and (env.get(name) or env.get(OLDER_NAMES.get(name, ""))):
             continue
         env[name] = value
     if "extra-index-url" in settings:  # pip takes the pinned version from whichever index has it
@@ -113,16 +113,16 @@ def _translated(settings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             address = value if "://" in value else f"http://{value}"
             yield from ((each, address) for each in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"))
         elif name == "find-links":  # pip ignores a folder that does not exist, uv does not
-            yield OF_PIP[name], ",".join(each for each in words if "://" in each or Path(each).exists())
+            yield PIP_TO_UV[name], ",".join(each for each in words if "://" in each or Path(each).exists())
         elif name == "keyring-provider":
             if value in {"import", "subprocess"}:
                 yield "UV_KEYRING_PROVIDER", "subprocess"  # the only one that uv has
-        elif OF_PIP[name]:
-            yield OF_PIP[name], " ".join(words)
+        elif PIP_TO_UV[name]:
+            yield PIP_TO_UV[name], " ".join(words)
 
 
 def _system_has_certificates() -> bool:
-    """Whether the system has certificates; uv refuses to take them from a system without."""
+    """Return whether the system has certificates; without any, uv refuses to use the system's."""
     paths = ssl.get_default_verify_paths()
     return bool(paths.cafile or (paths.capath and any(Path(paths.capath).iterdir())))
 

@@ -1,4 +1,4 @@
-"""The run that readers see, as the database says. Used by `up` and `status`."""
+"""The published run, according to the database. Used by `up` and `status`."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ PUBLISHED = """SELECT run_id, source, (SELECT count(*) > 0 AND bool_and(syntheti
 
 @dataclass(frozen=True)
 class Published:
-    """`source` is as people are shown it; `sample` says whether all of it is the built-in sample."""
+    """`source` is for display; `sample` says whether all of it is the built-in sample."""
 
     run_id: str
     source: str
@@ -24,7 +24,7 @@ class Published:
 
 
 def published(database_url: str) -> Published | None:
-    """Return the published run; None when there is none, or the database is away."""
+    """Return the published run; None if there is none, or the database does not answer."""
     try:
         with closing(postgres.connect(database_url)) as connection, connection.cursor() as cursor:
             cursor.execute(PUBLISHED)

@@ -1,4 +1,4 @@
-"""The pictures in docs/architecture.md, made from the imports of the code. Called by cog."""
+"""Generate the pictures of docs/architecture.md from the imports of the code. Called by cog."""
 
 from itertools import permutations
 

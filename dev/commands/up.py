@@ -1,4 +1,4 @@
-"""`make up`: the steps in their order, one line of progress for each. Called by `python -m dev up`."""
+"""`make up`: its steps in order, with a line of progress for each."""
 
 import threading
 import time
@@ -7,17 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
 
-from dev import s3
-from dev.airflow import Client
-from dev.memory import DATABASE
+from dev.commands.published import published
+from dev.commands.status import addresses, answers
+from dev.modules import run_module
 from dev.processes import StackError, until
-from dev.published import published
-from dev.report import addresses, answers
-from dev.stack import DAG, STOP_ORDER, Stack, command, module
+from dev.services import s3
+from dev.services.airflow_client import Client
+from dev.stack.memory import DATABASE
+from dev.stack.stack import DAG, STOP_ORDER, Stack
 from shared import environment
 
 RUN_SECONDS = 3600
-BACK_TO_SAMPLE = "make up VOUCHER_SOURCE=sample"  # on record as the reason why invented data replaced a history
+BACK_TO_SAMPLE = "make up VOUCHER_SOURCE=sample"  # recorded as the reason why invented data replaced a history
 ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
 _printing = threading.Lock()
 
@@ -35,46 +36,42 @@ def step(text: str) -> Iterator[None]:
 
 
 def up(stack: Stack) -> None:
-    """Start what does not run, have the rules applied when they or their source changed, and show an answer."""
+    """Start what is not running, run the DAG if the rules or their source changed, and show an answer."""
     began = time.monotonic()
-    _tell_settings(stack)
-    list(stack.stop([name for name in chain(*STOP_ORDER) if not stack.processes.running(name)]))  # what dead ones left
+    _show_settings(stack)
+    list(stack.stop([name for name in chain(*STOP_ORDER) if not stack.processes.running(name)]))  # orphaned children
     stack.check_ports()
     outdated = stack.outdated()
     if outdated or not (stack.has_run and stack.processes.running("airflow-scheduler")):
-        _look(stack)
+        _check_source(stack)
     if outdated:
         with step(f"settings have changed: {', '.join(outdated)} stopped"):
             list(stack.stop(outdated))
     stack.write_env()
-    with ThreadPoolExecutor() as pool:  # the three know nothing of each other until Airflow starts
-        database, source = pool.submit(_database, stack), pool.submit(_source, stack)
-        airflow, logs = pool.submit(_airflow_database, stack), pool.submit(stack.rotate_logs)
-        for each in (database, source, airflow, logs):
-            each.result()
-        for each in (pool.submit(_airflow, stack), pool.submit(_api, stack)):
-            each.result()
+    with ThreadPoolExecutor() as pool:  # they are independent until Airflow starts
+        for together in ((_database, _source, _airflow_database, Stack.rotate_logs), (_airflow, _api)):
+            list(pool.map(lambda start: start(stack), together))
     try:
         _run(stack)
     except StackError as error:
-        way_out = f"The source is {stack.memory.told_source}."
-        raise StackError(f"{error}\n\n{answers(stack, still=True)}\n{way_out}\n{addresses(stack)}") from None
+        source = f"The source is {stack.memory.source_text}."
+        raise StackError(f"{error}\n\n{answers(stack, still=True)}\n{source}\n{addresses(stack)}") from None
     say("up", time.monotonic() - began)
     _answer(stack)
 
 
-def _tell_settings(stack: Stack) -> None:
-    """Say what is in force though the caller did not give it, and what the caller gave in vain."""
+def _show_settings(stack: Stack) -> None:
+    """Show the settings that are remembered, and warn about those that have no effect."""
     for warning in environment.warnings(stack.given):
         say(f"  warning: {warning}")
     stack.memory.check_keys()
-    say(f"  source: {stack.memory.told_source}")
-    if others := stack.memory.told_others:
-        say(f"  remembered as well: {others}; one that is given empty is forgotten: make up NAME=")
+    say(f"  source: {stack.memory.source_text}")
+    if others := stack.memory.remembered_names:
+        say(f"  also remembered: {others}; to forget one: make up NAME=")
 
 
-def _look(stack: Stack) -> None:
-    """Find the history before anything is stopped. Raises StackError when a run needs it."""
+def _check_source(stack: Stack) -> None:
+    """Check the history before anything is stopped. Raise StackError if a run needs it."""
     if stack.own_s3:
         return
     try:
@@ -82,7 +79,7 @@ def _look(stack: Stack) -> None:
     except StackError as error:
         if not stack.has_run:
             raise
-        say(f"  warning: {error} What was published from it still answers.")
+        say(f"  warning: {error} The API still answers from what was published.")
 
 
 def _database(stack: Stack) -> None:
@@ -90,7 +87,7 @@ def _database(stack: Stack) -> None:
         with step(f"Postgres on 127.0.0.1:{stack.postgres.port}"):
             stack.postgres.start()
     with step(f"tables in {'its database' if stack.own_postgres else 'the database of DATABASE_URL'}"):
-        command(module("pipeline", "migrate"), stack.environment)
+        run_module(stack.environment, "pipeline", "migrate")
 
 
 def _source(stack: Stack) -> None:
@@ -121,7 +118,7 @@ def _api(stack: Stack) -> None:
 
 
 def _run(stack: Stack) -> None:
-    """Have the DAG switched on, and one run of it succeed with what is in force now."""
+    """Switch the DAG on, and run it unless the last run had the same settings."""
     wanted, answering = stack.rules_fingerprint(), published(stack.settings[DATABASE])
     client = Client(stack.airflow.url, DAG)
     with step(f"{DAG} is known to Airflow and switched on"):
@@ -138,30 +135,30 @@ def _run(stack: Stack) -> None:
     )
     with step(f"{DAG} ran: {run_id}"):
         _wait(stack, client, run_id)
-    stack.note_run(wanted)
+    stack.record_run(wanted)
 
 
 def _switched_on(client: Client, earlier: set[str]) -> str | None:
-    """The run that switching on has started; None when the day's has been already."""
-    fresh: list[str] = []
+    """Return the run that switching the DAG on has started; None if today's run exists already."""
+    new: list[str] = []
 
     def appeared() -> bool:
-        fresh.extend(run["dag_run_id"] for run in client.runs() if run["dag_run_id"] not in earlier)
-        return bool(fresh)
+        new.extend(run["dag_run_id"] for run in client.runs() if run["dag_run_id"] not in earlier)
+        return bool(new)
 
-    return fresh[0] if until(appeared, 15, every=0.5) else None
+    return new[0] if until(appeared, 15, every=0.5) else None
 
 
 def _wait(stack: Stack, client: Client, run_id: str) -> None:
-    """Say how each task ended; raise StackError with the end of its log when one failed for good."""
-    said: dict[str, str] = {}
+    """Show how each task ends. Raise StackError with the end of its log if one fails for good."""
+    shown: dict[str, str] = {}
 
     def ended() -> bool:
         for task in client.tasks(run_id):
             name, state = task["task_id"], task["state"]
-            if state != said.get(name) and state in {*ENDED, "up_for_retry"}:
+            if state != shown.get(name) and state in {*ENDED, "up_for_retry"}:
                 say(f"  task {name}: {state}", task["duration"] or 0)
-            said[name] = state
+            shown[name] = state
         return client.run(run_id)["state"] in ENDED
 
     if not until(ended, RUN_SECONDS, every=0.5):

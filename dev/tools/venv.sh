@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the Python environment of the lock file: sh dev/venv.sh FOLDER [PYTHON]. Called by make.
+# Create the Python environment of the lock file: sh dev/tools/venv.sh FOLDER [PYTHON]. Called by make.
 set -eu
 venv=$1
 wanted=${2:-}
@@ -41,4 +41,4 @@ runpy.run_module("venv", run_name="__main__", alter_sys=True)' --clear "$venv"
     printf '  %-76s%6s s\n' "$venv with Python $(version "$python")" "$(($(date +%s) - began)).0"
 fi
 rm -f "$venv/.ready"
-"$venv/bin/python" dev/packages.py
+"$venv/bin/python" dev/tools/packages.py
