@@ -55,14 +55,14 @@ CODE = (
 
 
 def code() -> str:
-    """Changes with any file that a proof depends on, committed or not."""
+    """Return a hash of all files that a proof depends on, committed or not."""
     files = [path for name in CODE for path in (ROOT / name, *(ROOT / name).rglob("*")) if path.is_file()]
     found = {str(path.relative_to(ROOT)): path.read_bytes() for path in files if "__pycache__" not in path.parts}
     return sha256(b"".join(name.encode() + sha256(found[name]).digest() for name in sorted(found))).hexdigest()[:12]
 
 
 def recorded(proof: Any, path: Path, made_with: str) -> Iterator[Any]:
-    """The results of this very code."""
+    """Yield the results recorded for this code."""
     for line in path.read_text().splitlines():
         record = json.loads(line)
         if record["code"] == made_with:
@@ -70,7 +70,7 @@ def recorded(proof: Any, path: Path, made_with: str) -> Iterator[Any]:
 
 
 def prove(name: str, file: TextIO, **size: float) -> int:
-    """Run the trials that are not on record; 0 when nothing was wrong in any. `size` is the proof's own affair."""
+    """Run the trials that are not recorded. Return 0 if none has a fault. `size` is passed to the proof's `keys`."""
     proof, made_with = PROOFS[name], code()
     results = list(recorded(proof, Path(file.name), made_with))
     print(f"code {made_with}: {len(results)} trials on record in {file.name}", flush=True)

@@ -1,7 +1,7 @@
 """Ctrl-C at any moment of a first `make up`, in a fresh copy of the checkout: the next `make up` answers.
 
-The moments are spread over the length of one that nobody interrupts: environment, packages, servers, run. Every other
-time Ctrl-C is pressed twice.
+The moments are spread over the duration of an uninterrupted one: environment, packages, servers, run. Every second
+time, Ctrl-C is pressed twice.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ AGAIN = 0.3  # seconds until an impatient person presses Ctrl-C again
 
 
 def at_a_terminal(words: Sequence[str], folder: Path, environ: dict[str, str]) -> subprocess.Popen[str]:
-    """Start a command as a process group that hears Ctrl-C, even where whoever started the tests does not."""
+    """Start a command as a process group that gets Ctrl-C, even if the tests ignore it."""
     return subprocess.Popen(
         words, cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
@@ -39,7 +39,7 @@ def at_a_terminal(words: Sequence[str], folder: Path, environ: dict[str, str]) -
 
 @dataclass(frozen=True)
 class Newcomer:
-    """Somebody at a terminal in a fresh copy of the checkout."""
+    """A user at a terminal in a fresh copy of the checkout."""
 
     folder: Path
     environ: dict[str, str]
@@ -62,8 +62,9 @@ class Newcomer:
         return at_a_terminal(["make", target], self.folder, self.environ)
 
     def interrupted(self, seconds: float, times: int) -> tuple[str, float] | None:
-        """What `make up` says when Ctrl-C is pressed after so long, and how many seconds later it has ended; None when
-        it was over by then.
+        """Press Ctrl-C after so many seconds of `make up`. Return its output, and how many seconds later it ended.
+
+        Return None if it had ended before.
         """
         process, pressed = self.make("up"), time.monotonic()
         for wait in (seconds, *[AGAIN] * (times - 1)):
@@ -78,7 +79,7 @@ class Newcomer:
         return process.communicate()[0], time.monotonic() - pressed
 
     def left(self) -> list[psutil.Process]:
-        """The processes that run in the folder, or with a file of it."""
+        """Return the processes that run in the folder, or with a file in it."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -125,12 +126,12 @@ def fixtures(folder: Path) -> Iterator[Fixtures]:
 
 
 def keys(fixtures: Fixtures) -> list[tuple[int]]:
-    """Far apart, so that some of them tell of the whole length."""
+    """Return the moments in an order that covers the whole duration early."""
     return [(number * 17 % fixtures.moments,) for number in range(fixtures.moments)]
 
 
 def trial(fixtures: Fixtures, number: int) -> Result:
-    """Interrupt a first `make up`, have the next one answer, and stop: nothing may run on after that."""
+    """Interrupt a first `make up`, run the next one, and stop the stack: no process may remain."""
     seconds, times = fixtures.length * (number + 0.5) / fixtures.moments, 1 + number % 2
     while True:
         with Newcomer.arrives(fixtures.folder / str(number)) as newcomer:

@@ -25,8 +25,8 @@ ASKS = ("POST /segmentation-voucher/", "POST /voucher", "POST /vouchers", "POST 
 
 @dataclass(frozen=True)
 class Result:
-    """access: whether the service wants a key, which schemathesis has, or is open; the others as in Verdicts, the
-    number behind each.
+    """access: "keyed" if the service needs a key, which schemathesis sends, else "open". The others are as in Verdicts,
+    with the number at the end of each.
     """
 
     access: str
@@ -53,7 +53,7 @@ def keys(fixtures: RunningStack) -> list[tuple[str, int]]:
 
 
 def trial(fixtures: RunningStack, access: str, seed: int, examples: int = EXAMPLES) -> Result:
-    """One run of schemathesis."""
+    """Run schemathesis once."""
     key = KEY if access == "keyed" else ""
     fixtures.serve(**({"VOUCHER_API_KEYS": key} if key else {}))
     paths = requests.get(f"{fixtures.address}/openapi.json", timeout=10).json()["paths"]
@@ -96,7 +96,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def short(results: Sequence[Result], cases: int = CASES) -> list[str]:
-    """So many cases; of each way to ask, some are told a voucher and some are refused; and every kind of segment."""
+    """Return what is missing: cases, vouchers or refusals of a way to ask, and kinds of segments."""
     lacks = [f"{_cases(results):,} cases, not {cases:,}"] if _cases(results) < cases else []
     told = _sums(results, "told")
     refused = {operation for operation, status in _sums(results, "answered") if 400 <= status < 500}
@@ -111,7 +111,7 @@ def _rows(counts: Mapping[tuple[Any, ...], int]) -> tuple[Any, ...]:
 
 
 def _sums(results: Sequence[Result], name: str) -> Counter[tuple[Any, ...]]:
-    """Of all trials."""
+    """Add up the counts of all trials."""
     counts = Counter[tuple[Any, ...]]()
     for each in results:
         for *key, times in getattr(each, name):

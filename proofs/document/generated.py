@@ -1,7 +1,6 @@
-"""Clients that four generators make of the OpenAPI document: made without a warning, they call every operation and get
-what the service answers.
+"""Clients that four generators make from the OpenAPI document: no warning, every operation called, answers as sent.
 
-The service wants a key and stands behind a proxy that strips a prefix; the document is fetched through it. The programs
+The service needs a key and is behind a proxy that strips a prefix; the document is fetched through it. The programs
 that call are in tests/clients/. The generators come from PyPI and npm, in the versions pinned there.
 """
 
@@ -25,7 +24,7 @@ PYTHON, NODE = ("openapi-python-client", "openapi-generator"), ("orval", "openap
 
 @dataclass(frozen=True)
 class Result:
-    """calls: how many, each compared with what plain HTTP gets."""
+    """calls: their number; each is compared with the same call over plain HTTP."""
 
     generator: str
     calls: int
@@ -59,7 +58,7 @@ def keys(fixtures: Fixtures) -> list[tuple[str]]:
 
 
 def trial(fixtures: Fixtures, generator: str) -> Result:
-    """Install, generate, call. Raises ToolMissingError."""
+    """Install the generator, generate a client and let it call. Raise ToolMissingError if that is not possible here."""
     given = plain_http.given(fixtures.public, fixtures.run, KEY)
     folder = fixtures.folder / "generated" / generator
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Install a generator of clients, let it generate one, and call the service with that."""
+"""Install a generator of clients, generate a client, and call the service with it."""
 
 import json
 import os
@@ -21,11 +21,11 @@ MINIMAL = {  # what a generator says of this, it says of every document
 
 
 class ToolMissingError(Exception):
-    """A program or a registry can't be reached."""
+    """A program is not installed, or a registry can't be reached."""
 
 
 def run_python(generator: str, folder: Path, document: str) -> tuple[str, subprocess.CompletedProcess[str]]:
-    """What the generator says, and the calling program once it has ended."""
+    """Return the output of the generator, and the completed calling program."""
     _install(sys.executable, "-m", "uv", "venv", "--python", sys.executable, "venv", cwd=folder)
     python = str(folder / "venv" / "bin" / "python")
     pins = str(CLIENTS / f"{generator}.txt")
@@ -60,7 +60,7 @@ def _openapi_generator(document: str, output: str, folder: Path) -> str:
 
 
 def run_node(generator: str, folder: Path, document: str) -> tuple[str, subprocess.CompletedProcess[str]]:
-    """As `_python`; the calling program is compiled, so that its types are checked too."""
+    """Do the same as `run_python`. Compiling the calling program checks its types, too."""
     if not shutil.which("npm"):
         raise ToolMissingError("there is no npm")
     if not (folder.parent / "node_modules").exists():
@@ -78,14 +78,14 @@ def run_node(generator: str, folder: Path, document: str) -> tuple[str, subproce
 
 
 def _install(*command: str, cwd: Path) -> None:
-    """Raises ToolMissingError where it fails: the registry can't be reached, say."""
+    """Run a command. Raise ToolMissingError if it fails, for example because the registry can't be reached."""
     ended = _call(command, cwd)
     if ended.returncode:
         raise ToolMissingError(f"{' '.join(command)}: {ended.stdout[-500:]}{ended.stderr[-500:]}")
 
 
 def _generate(*command: str, cwd: Path) -> str:
-    """What the generator says; where it fails, that is an error."""
+    """Return the output of the generator, with a line "error: …" if it fails."""
     ended = _call(command, cwd)
     return ended.stdout + ended.stderr + (f"error: it ended with {ended.returncode}\n" if ended.returncode else "")
 

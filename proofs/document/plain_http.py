@@ -1,4 +1,4 @@
-"""The same calls over plain HTTP: what a generated client has to get."""
+"""The calls of the generated clients over plain HTTP, to compare with."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from proofs.publishing.histories import CUSTOMERS
 
 
 def given(public: str, run: str, key: str) -> dict[str, Any]:
-    """What the calling programs read: where to ask, with which key, and about whom."""
+    """Return the input of the calling programs: address, key and customers."""
     frequent, recency = (
         next(json.loads(each.request) for each in CUSTOMERS if each.kind == kind.name)
         for kind in SegmentBook.load().kinds
@@ -30,7 +30,7 @@ def given(public: str, run: str, key: str) -> dict[str, Any]:
 
 
 def expected(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What plain HTTP gets, by the names that the calling programs give."""
+    """Return the answers over plain HTTP, by the names that the calling programs use."""
 
     def ask(path: str, body: Any = None, **query: Any) -> Any:
         lines = path.endswith(".ndjson")
@@ -73,7 +73,7 @@ def expected(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def normalize(value: Any) -> Any:
-    """Without what changes from one call to the next, and with times in one form."""
+    """Remove what differs between calls, and convert times to one form."""
     if isinstance(value, dict):
         return {name: normalize(each) for name, each in value.items() if name != "data_age_days"}
     if isinstance(value, list):

@@ -17,7 +17,7 @@ class Quiet(WSGIRequestHandler):
 
 @contextmanager
 def under_prefix(address: str) -> Iterator[str]:
-    """The address of a proxy to it that takes /select/ from the path."""
+    """Start a proxy to `address` that removes /select/ from the path. Yield its address."""
     app = ProxyMiddleware(NotFound(), {"/select/": {"target": f"{address}/", "remove_prefix": True}})
     proxy = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
     thread = threading.Thread(target=proxy.serve_forever)

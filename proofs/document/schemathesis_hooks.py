@@ -1,5 +1,6 @@
-"""What the service accepts beyond its OpenAPI document, and NDJSON, which the document can't describe. Loaded by
-schemathesis in the proof `fuzz`, which would take what is accepted for a fault.
+"""What the service accepts beyond its OpenAPI document, and NDJSON, which the document can't describe.
+
+schemathesis loads it in the proof `fuzz`; without it, it would report these requests as errors.
 """
 
 import json
@@ -15,7 +16,7 @@ EXPLAIN = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|1|0)$"
 
 @schemathesis.hook
 def before_load_schema(context: schemathesis.HookContext, raw_schema: dict[str, Any]) -> None:
-    """Each of many customers may be anything, as each has its own answer; lines are like the elements of the array."""
+    """Allow anything as one of many customers, as each gets its own answer. A line is like an element of the array."""
     paths = raw_schema["paths"]
     array, separate = paths["/vouchers"]["post"], paths["/vouchers.ndjson"]["post"]
     customers = array["requestBody"]["content"]["application/json"]["schema"]
@@ -32,7 +33,7 @@ def before_load_schema(context: schemathesis.HookContext, raw_schema: dict[str, 
 
 @schemathesis.serializer(*NDJSON)
 def lines(context: schemathesis.SerializationContext, value: Any) -> bytes:
-    """A list is one value a line; a text, such as the document's example, is sent as it stands."""
+    """Write each value of a list on a line. A text, such as the document's example, is sent unchanged."""
     if isinstance(value, str | bytes):
         return value.encode(errors="surrogatepass") if isinstance(value, str) else value
     values = value if isinstance(value, list) else [value]
@@ -46,5 +47,5 @@ def values(context: schemathesis.DeserializationContext, response: schemathesis.
 
 @schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: schemathesis.Case[Any]) -> bool:
-    """A parameter that the document doesn't name is ignored, and no fault of the request."""
+    """Drop cases with an unknown parameter: the service ignores it."""
     return UNKNOWN not in (case.query or {})

@@ -26,7 +26,7 @@ PROBLEM = "application/problem+json"
 
 @dataclass
 class Verdicts:
-    """Of one run.
+    """What a run of schemathesis found.
 
     answered: by operation and status; told: vouchers, by operation and the answer's kind of segment, if it names one;
     checks: by operation, name and outcome; cases: a fingerprint of each request, so that a repeated one counts once.
@@ -87,7 +87,7 @@ def _body(encoded: dict[str, str] | None) -> bytes:
 
 
 def run_schemathesis(address: str, operations: Collection[str], seed: int, examples: int, key: str = "") -> Verdicts:
-    """All its phases and all its checks but EXCEPT; `examples` is the most that it draws of each operation."""
+    """Run all phases and all checks except EXCEPT. `examples` limits the cases for each operation."""
     verdicts = Verdicts(operations)
     with TemporaryDirectory() as folder:  # where it leaves a cache, which the next run must not find
         report = Path(folder) / "report.ndjson"

@@ -1,4 +1,4 @@
-"""What the tables of a database hold, as text that can be compared with another database's."""
+"""Digests of the tables of a database, to compare with another database."""
 
 from collections.abc import Collection, Mapping
 from contextlib import closing
@@ -40,8 +40,8 @@ def query(database: str, statement: str, *values: object) -> list[tuple[Any, ...
 
 
 def held(database: str, lines: Mapping[str, str] = TABLES) -> dict[str, str]:
-    """How many rows each table holds, and sums that tell which. With ANSWERS, of what the published run gives, however
-    it came about.
+    """Return the number of rows and a checksum of each table. With ANSWERS, only of what the published run gives, so
+    that runs with a different past can be compared.
     """
     with closing(psycopg2.connect(database, options="-c timezone=UTC")) as connection, connection.cursor() as cursor:
         found = {}
@@ -52,7 +52,7 @@ def held(database: str, lines: Mapping[str, str] = TABLES) -> dict[str, str]:
 
 
 def differing(one: Mapping[str, str], other: Mapping[str, str], without: Collection[str] = ()) -> list[str]:
-    """A fault for each table that doesn't hold the same."""
+    """Return a fault for each table with a different digest."""
     return [
         f"{name} holds {one[name]}; it should be {other[name]}"
         for name in other

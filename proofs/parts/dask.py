@@ -1,5 +1,4 @@
-"""A history loaded by a Dask cluster, also when a worker is killed in mid-part, gives the very tables that one process
-gives.
+"""A history loaded by a Dask cluster gives the same tables as one process, even if a worker is killed meanwhile.
 
 Scheduler and two workers are processes of their own. The database's address and the keys of S3 are in the workers'
 environment alone.
@@ -34,7 +33,7 @@ REAL, SYNTHETIC = "real", "synthetic"
 
 @dataclass(frozen=True)
 class History:
-    """In S3."""
+    """A history in S3."""
 
     source: str
     parts: int
@@ -49,7 +48,7 @@ class Fixtures:
 
 @dataclass(frozen=True)
 class Result:
-    """killed_at: how many parts were loaded when a worker was killed at another; tables: what each holds."""
+    """killed_at: the number of loaded parts when a worker was killed; tables: the digest of each."""
 
     history: str
     way: str
@@ -97,7 +96,7 @@ def keys(fixtures: Fixtures) -> list[tuple[str, str]]:
 
 
 def trial(fixtures: Fixtures, history: str, way: str) -> Result:
-    """A run in a database of its own."""
+    """Run the pipeline in its own database."""
     servers, found = fixtures.servers, fixtures.histories[history]()
     killed: list[int] = []
 
@@ -123,7 +122,7 @@ def trial(fixtures: Fixtures, history: str, way: str) -> Result:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A scheduler, and workers with a nanny each, which starts a worker anew."""
+    """A scheduler, and workers that their nannies restart."""
 
     processes: Processes
     address: str
@@ -132,7 +131,7 @@ class Cluster:
     @classmethod
     @contextmanager
     def open(cls, folder: Path, environ: Mapping[str, str], workers: int = 2) -> Iterator["Cluster"]:
-        """`environ` is what the workers know beyond the scheduler."""
+        """Start the cluster. `environ` is only for the workers."""
         port, names = free_port(), [f"worker-{number}" for number in range(workers)]
         cluster = cls(Processes(folder), f"tcp://127.0.0.1:{port}", names)
         bare = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT)}
@@ -155,7 +154,7 @@ class Cluster:
         self.processes.start(name, command, environ)
 
     def worker(self, port: int) -> psutil.Process:
-        """The worker that has a connection from this port of its own."""
+        """Return the worker whose connection has this local port."""
         records = [self.processes.record(name) for name in self.workers]
         there = [process for record in records if record for process in record.members()]
         (found,) = [each for each in there if any(end.laddr[1:] == (port,) for end in each.net_connections("tcp"))]
@@ -177,7 +176,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def unlike(results: Sequence[Result]) -> list[str]:
-    """A fault for each table that isn't the one process's."""
+    """Return a fault for each table that differs from that of one process."""
     wanted = {each.history: dict(each.tables) for each in results if each.way == ONE}
     return [
         f"{_name(each)}: {fault}"
@@ -192,6 +191,6 @@ def _name(result: Result) -> str:
 
 
 def short(results: Sequence[Result]) -> list[str]:
-    """All ways give the same tables, and a worker was killed between the first part and the last."""
+    """Return differing tables, and trials in which no worker was killed between the first and the last part."""
     unstruck = [each for each in results if each.way == KILLED and not 0 < (each.killed_at or 0) < each.parts]
     return unlike(results) + [f"{_name(each)}: no worker was killed in mid-run" for each in unstruck]

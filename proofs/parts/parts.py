@@ -1,7 +1,7 @@
-"""A history of many parts: each is read once, whatever becomes of the others.
+"""A history of many parts: each is read once, even if others change or fail.
 
-After a part came, was replaced or went, and after a run that was cut off, the answers are those of a run that reads
-all; parts that can't be read are named, all of them, and nothing is published; cleaned rows may lie in S3.
+If a part is added, replaced or removed, or a run is interrupted, the next run has the same answers as one that reads
+all parts. If parts can't be read, all of them are named and nothing is published. Cleaned rows may go to S3.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ def keys(_: Fixtures) -> list[tuple[str]]:
 
 
 def few() -> list[tuple[str]]:
-    """All but the changes that another makes together."""
+    """Return all trials except the single changes that CHANGED combines."""
     return [(what,) for what in TRIALS if what not in {ADDED, REPLACED, REMOVED}]
 
 
@@ -41,7 +41,7 @@ def trial(fixtures: Fixtures, what: str) -> Result:
 
 
 def mixed(paths: Sequence[Path], folder: Path) -> list[Path]:
-    """The first hundred rows of each, of all editions in turn."""
+    """Write the first hundred rows of each part, in all editions in turn."""
     made = [folder / path.name for path in paths]
     for place, (path, to) in enumerate(zip(paths, made, strict=True)):
         few = pq.read_table(path).slice(0, 100)

@@ -1,4 +1,4 @@
-"""What happens to a history of many parts in the trials of the proof `parts`."""
+"""The trials of the proof `parts`: what happens to a history of many parts."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ CHANGED = "added, replaced, removed"
 
 
 def changed(fixtures: Fixtures, what: str) -> Result:
-    """A day's run, and the next day's."""
+    """Run the pipeline, change parts, and run it again."""
     this, servers, days = Trial(fixtures, what), fixtures.servers, fixtures.days[:-1]
     new = []
     with servers.database() as database:
@@ -47,7 +47,7 @@ def changed(fixtures: Fixtures, what: str) -> Result:
 
 
 def _reversed(path: Path) -> bytes:
-    """Half the rows of a part, in the opposite order: other bytes, and other answers."""
+    """Return half the rows of a part in reverse order: other bytes, and other answers."""
     rows = pq.read_table(path)
     return _parquet(rows.take(list(range(rows.num_rows - 1, rows.num_rows // 2, -1))))
 
@@ -59,7 +59,7 @@ def _parquet(table: Any) -> bytes:
 
 
 def broken(fixtures: Fixtures, what: str) -> Result:
-    """Three parts that no run can plan with, then one that a run finds broken when it loads it."""
+    """Run with three unusable parts, which `plan` finds, then with a damaged one, which `load` finds."""
     this, servers, mixed = Trial(fixtures, what), fixtures.servers, fixtures.mixed
     cut, page, column, damaged = (mixed[len(mixed) * place // 5] for place in range(1, 5))
     spoilt = {
@@ -95,7 +95,7 @@ def broken(fixtures: Fixtures, what: str) -> Result:
 
 
 def rows_in_s3(fixtures: Fixtures, what: str) -> Result:
-    """The same answers and the same rows as in Postgres; files go with the last run that needs them."""
+    """Write cleaned rows to S3: answers and rows are those of Postgres, and files are deleted with their last run."""
     this, servers, days = Trial(fixtures, what), fixtures.servers, fixtures.days
     half = len(days) // 2
     prefix, strangers = (
@@ -107,7 +107,7 @@ def rows_in_s3(fixtures: Fixtures, what: str) -> Result:
     settings = {"VOUCHER_ROWS": f"s3://{servers.bucket}/{prefix}", "VOUCHER_KEEP_RUNS": "1"}
 
     def files() -> dict[str, str]:
-        """The run that wrote each."""
+        """Return the run that wrote each file."""
         found = query(database, "SELECT rows_uri, loaded_by FROM voucher.loaded_part")
         return {uri.removeprefix(f"s3://{servers.bucket}/"): run for uri, run in found}
 
@@ -149,7 +149,7 @@ def _rows(servers: Servers, keys: Mapping[str, str]) -> Iterator[tuple[Any, ...]
 
 
 def cut_off(fixtures: Fixtures, what: str) -> Result:
-    """Killed when some parts are loaded, with the rows of another written; the next run reads only what is left."""
+    """Kill a run while it writes a part; the next run reads only the parts that are not loaded."""
     this, servers, days = Trial(fixtures, what), fixtures.servers, fixtures.days[:CUT_OFF]
     loaded: list[tuple[str]] = []
 

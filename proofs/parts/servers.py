@@ -28,7 +28,7 @@ POLL = 0.01
 
 @dataclass(frozen=True)
 class Ended:
-    """exitcode: negative for a signal; said: its output; reads: the keys of the objects that it read, each time."""
+    """A completed run. exitcode: negative for a signal; said: its output; reads: the key of each object read."""
 
     exitcode: int | None
     said: str
@@ -36,7 +36,7 @@ class Ended:
     reads: tuple[str, ...]
 
     def faults(self, exitcode: int = 0, *saying: str) -> list[str]:
-        """What is wrong, if it had to end so and say so."""
+        """Return what differs from this exit code and these parts of the output."""
         if self.exitcode != exitcode:
             return [f"a run ended with {self.exitcode}, not {exitcode}: {self.said[-500:]}"]
         missing = [words for words in saying if words not in self.said]
@@ -45,7 +45,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Servers:
-    """Both run; `template` names a migrated database; what is stored lies in `bucket`."""
+    """Running servers. `template` is a migrated database; objects are stored in `bucket`."""
 
     folder: Path
     postgres: Postgres
@@ -56,7 +56,7 @@ class Servers:
     @classmethod
     @contextmanager
     def open(cls, folder: Path) -> Iterator["Servers"]:
-        """Start them, and leave nothing behind; what earlier ones left in the folder is stopped and deleted."""
+        """Start the servers, and delete everything at the end. First remove what an earlier one left in the folder."""
         scrub()
         words = secrets.token_hex(8), secrets.token_hex(8)
         servers = cls(folder, Postgres(folder, free_port(), *words, durable=False), S3(folder, free_port()))
@@ -80,7 +80,7 @@ class Servers:
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """The owner's URL of one that is migrated and empty, while the context lasts."""
+        """Yield the owner's URL of a migrated, empty database, which is dropped at the end."""
         name = f"proof_{secrets.token_hex(6)}"
         self.postgres.create(name, self.template)
         try:
@@ -89,7 +89,7 @@ class Servers:
             self.postgres.execute("DROP DATABASE {} WITH (FORCE)", name)
 
     def environ(self, database: str) -> dict[str, str]:
-        """What the pipeline, or a worker of its, needs to know."""
+        """Return the settings of the pipeline and its workers."""
         return {
             **self.s3.environment,
             "PIPELINE_DATABASE_URL": as_role(database, PIPELINE),
@@ -99,7 +99,7 @@ class Servers:
     def pipeline(
         self, database: str, source: str, *, meanwhile: Callable[[Any], None] | None = None, **settings: str
     ) -> Ended:
-        """`python -m pipeline run`, to its end; `meanwhile` is called while it is at work, with its process."""
+        """Run `python -m pipeline run` to its end. `meanwhile` is called with its process while it runs."""
         said, read, began = self.folder / "said", len(self._reads()), monotonic()
         process = FORKS.Process(
             target=_main, args=(["run", "--source", source], self.environ(database) | settings, said)
@@ -116,16 +116,16 @@ class Servers:
         return Ended(exitcode, said.read_text(), monotonic() - began, tuple(self._reads()[read:]))
 
     def _reads(self) -> list[str]:
-        """The keys of all objects that were read so far."""
+        """Return the keys of all objects read so far."""
         requests = (line.partition(f'"GET /{self.bucket}/')[2] for line in self.s3.processes.log("s3").open())
         return [key for key in (request.partition(" ")[0] for request in requests) if key and "?" not in key]
 
     def put(self, key: str, content: Path | bytes) -> str:
-        """Store an object; its address."""
+        """Store an object. Return its address."""
         return self.s3.put(self.bucket, key, content)
 
     def store(self, folder: str, paths: Iterable[Path]) -> str:
-        """Store files under their names; the address of all of them."""
+        """Store files under their names. Return the address of the folder."""
         client = self.s3.client()
         for path in paths:
             client.upload_file(str(path), self.bucket, f"{folder}/{path.name}")
@@ -135,18 +135,19 @@ class Servers:
         self.s3.client().delete_object(Bucket=self.bucket, Key=key)
 
     def keys(self, prefix: str) -> set[str]:
-        """Of the objects there are."""
+        """Return the keys of the stored objects."""
         pages = self.s3.client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         return {each["Key"] for page in pages for each in page.get("Contents", [])}
 
     def admin(self, database: str) -> Any:
-        """A connection to it that sees what others do there."""
+        """Return a connection that can see what other sessions do."""
         return closing(psycopg2.connect(self.postgres.admin_url(database.rpartition("/")[2])))
 
     @contextmanager
     def held_up(self, database: str, parts: int, process: Any) -> Iterator[tuple[int, int]]:
-        """Once `process` has loaded so many parts, or its workers, and is at another whose rows it has written, keep
-        it waiting there: the parts that are loaded, and the client's port of a connection that waits.
+        """Block a run when it, or its workers, has loaded so many parts and written the rows of another.
+
+        Yield the number of loaded parts, and the client port of a connection that waits.
         """
         with self.admin(database) as connection, connection.cursor() as cursor:
 

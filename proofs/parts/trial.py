@@ -14,7 +14,7 @@ from proofs.parts.servers import Ended, Servers
 
 @dataclass(frozen=True)
 class Fixtures:
-    """days: parts of a history, in order; mixed: small parts of all editions in turn."""
+    """days: the parts of a history, in order; mixed: small parts of all editions in turn."""
 
     servers: Servers
     days: Sequence[Path]
@@ -23,7 +23,7 @@ class Fixtures:
 
 @dataclass(frozen=True)
 class Result:
-    """first, then: seconds of a run, and of the run after what the trial is about; read: parts that the latter read."""
+    """first, then: seconds of the first run, and of the run after the change; read: parts that the latter read."""
 
     what: str
     parts: int
@@ -40,7 +40,7 @@ class Result:
 
 @dataclass
 class Trial:
-    """What came of its runs, the first and the next; a run is held against one that reads all."""
+    """Collects the faults of a trial's runs."""
 
     fixtures: Fixtures
     what: str
@@ -67,7 +67,7 @@ class Trial:
             self.faults.append(f"{what}: {str(found)[:500]}, not {str(wanted)[:500]}")
 
     def as_anew(self, database: str, source: str) -> None:
-        """The answers have to be those of a run that reads all parts."""
+        """Compare the answers with those of a run that reads all parts."""
         with self.fixtures.servers.database() as other:
             self.run(other, source)
             self.faults += differing(held(database, ANSWERS), held(other, ANSWERS))

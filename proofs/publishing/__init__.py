@@ -1,1 +1,1 @@
-"""Proofs about publishing: killed at any point, rolled back, and read meanwhile, readers see one whole run."""
+"""Proofs about publishing: readers see one complete run, even if it is killed at any point or rolled back."""

@@ -1,4 +1,4 @@
-"""Readers of the API, each a process of its own, that judge every answer they get."""
+"""Readers of the API, each in its own process, that check every answer."""
 
 import http.client
 import signal
@@ -19,10 +19,10 @@ HEADERS = {"Content-Type": "application/json"}
 
 @dataclass
 class Report:
-    """What was answered since the last one.
+    """The answers since the last report.
 
-    seen: how often a run's name came with a history's amount; errors: all but answers; mixed: answers that are not for
-    the customer who asked; switches: for each connection, when it first named another run than before.
+    seen: how often a run was named with an amount of a history; errors: requests without an answer; mixed: answers for
+    another customer; switches: for each connection, when its answers named another run for the first time.
     """
 
     seen: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -35,11 +35,11 @@ class Report:
         return self.seen.total() + len(self.errors) + len(self.mixed)
 
     def of(self, history: int) -> int:
-        """How many answers were made from this history."""
+        """Return the number of answers from this history."""
         return sum(times for (_, number), times in self.seen.items() if number == history)
 
     def judged(self, histories: dict[str, int]) -> "Report":
-        """With those among the mixed whose amount is not of the run that they name."""
+        """Return the report with answers whose amount is not of the named run among the mixed."""
         wrong = Counter({key: times for key, times in self.seen.items() if histories.get(key[0]) != key[1]})
         mixed = [f"run {run} was named beside an amount of history {number}" for run, number in wrong.elements()]
         return Report(self.seen - wrong, self.errors, self.mixed + mixed, self.switches)
@@ -54,9 +54,9 @@ class Report:
 
 
 def ask(connection: http.client.HTTPConnection, customer: Customer) -> tuple[str, int]:
-    """The run that the answer names, and the history that its amount is of.
+    """Return the run that the answer names, and the history of its amount.
 
-    Raises ConnectionError when there is no answer, ValueError when it is for somebody else.
+    Raise ConnectionError if there is no answer, ValueError if it is for another customer.
     """
     try:
         connection.request("POST", "/voucher", customer.request, HEADERS)
@@ -71,7 +71,7 @@ def ask(connection: http.client.HTTPConnection, customer: Customer) -> tuple[str
 
 
 def answer(connection: http.client.HTTPConnection, customer: Customer) -> tuple[str, int]:
-    """The same; instead of an error, what it says, and 0."""
+    """Do the same, but return the text of an error, and 0."""
     try:
         return ask(connection, customer)
     except (ConnectionError, ValueError) as error:
@@ -79,7 +79,7 @@ def answer(connection: http.client.HTTPConnection, customer: Customer) -> tuple[
 
 
 def connections(port: int, server: int, each: int = 1) -> dict[int, list[http.client.HTTPConnection]]:
-    """Keep-alive connections, so many to each worker process of the server."""
+    """Open `each` keep-alive connections to every worker process of the server."""
     workers: dict[int, list[http.client.HTTPConnection]]
     workers = {process.pid: [] for process in psutil.Process(server).children(recursive=True)}
     for _ in range(200):
@@ -97,7 +97,7 @@ def connections(port: int, server: int, each: int = 1) -> dict[int, list[http.cl
 
 
 class Readers:
-    """Processes that ask for all customers again and again; `pause` seconds after each round."""
+    """Processes that ask for all customers repeatedly, with a pause after each round."""
 
     def __init__(self, port: int, server: int, processes: int = 1, pause: float = 0) -> None:
         self._pipes, self._processes = [], []
@@ -110,7 +110,7 @@ class Readers:
             self._processes.append(process)
 
     def report(self) -> Report:
-        """Each has been through all customers once more since this was called."""
+        """Return the report after each process has asked for all customers once more."""
         for pipe in self._pipes:
             pipe.send("report")
         return sum((pipe.recv() for pipe in self._pipes), Report())

@@ -1,7 +1,7 @@
 """Crash safety: at each step from first write to after commit, kill -9 of the pipeline, and kill -9 of Postgres.
 
-Every time the API's answers are wholly the old or wholly the new run's, the next run succeeds without a human, and no
-orphan partition remains after it.
+After each kill, all answers of the API are from the old run or all from the new one, the next run succeeds without
+help, and leaves no orphaned partition.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ class Fixtures:
 
     @property
     def turn(self) -> int:
-        """The first point at which readers have to see the new run: publish's commit is done."""
+        """The first point at which readers have to see the new run: after the commit of publish."""
         return self.points.index("publish: after COMMIT")
 
 
@@ -71,7 +71,7 @@ def few(fixtures: Fixtures) -> list[tuple[str, str, int]]:
 
 
 def trial(fixtures: Fixtures, point: str, victim: str, number: int) -> Result:
-    """Publish a history, kill on the way, look, and let the next run come: of the same history, or of another one."""
+    """Kill a run, check the answers, and run again, with the same history or another one."""
     stack, place = fixtures.stack, fixtures.points.index(point)
     old, source = stack.current(), stack.new_history()
     ended = stack.pipeline(
@@ -116,7 +116,7 @@ def trial(fixtures: Fixtures, point: str, victim: str, number: int) -> Result:
 
 
 def _end(fixtures: Fixtures, ended: Ended, victim: str, place: int) -> Iterator[str]:
-    """What is wrong with how the run ended. Without Postgres it has to say so, unless all is done."""
+    """Yield what is wrong with the end of the run. If Postgres is killed, the run has to say so, unless it was done."""
     if fixtures.points[place] not in ended.points:
         yield f"the run never came to this point: {ended.last_words}"
     elif victim == "pipeline":
@@ -157,7 +157,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def short(results: Sequence[Result]) -> list[str]:
-    """At each point, of which each step has some, both were killed as often as they have to be."""
+    """Return steps without a point, and points at which one of the two was not killed often enough."""
     kills = Counter((each.point, each.victim) for each in results)
     missing = [step for step in STEPS if not any(point.startswith(f"{step}:") for point, _ in kills)]
     return [

@@ -1,5 +1,6 @@
-"""Numbered histories with the same `data_to`, whose every answer differs from every other: an amount names the history
-and the customer that it is meant for.
+"""Numbered histories in which no two answers are equal: an amount says which history and customer it is for.
+
+All have the same `data_to`.
 """
 
 import json
@@ -22,7 +23,7 @@ ANSWER = re.compile(rb'\{"voucher_amount":(\d+)\}\n')
 
 @dataclass(frozen=True)
 class Customer:
-    """One for each segment of each country; `place` is its own among all."""
+    """A customer for each segment of each country; `place` is its number among all."""
 
     place: int
     country: str
@@ -41,13 +42,13 @@ class Customer:
         return json.dumps({"country_code": self.country, "segment_name": self.kind} | self.fields).encode()
 
     def rows(self, number: int) -> list[dict[str, Any]]:
-        """The history that makes its answer. Those without a last order outvote the others, which have orders too."""
+        """Return the rows that make its answer. Without a last order there is one row more, to outvote the others."""
         fields = self.fields | {"timestamp": TODAY.isoformat(), "country_code": self.country}
         row = fields | {"first_order_ts": fields["last_order_ts"], "voucher_amount": float(number * 100 + self.place)}
         return [row] * (ROWS + (self.measure == "total_orders"))
 
     def number(self, body: bytes) -> int:
-        """The history that a body was made from. Raises ValueError when it is not an answer for this customer."""
+        """Return the history that an answer is from. Raise ValueError if it is not for this customer."""
         found = ANSWER.fullmatch(body)
         number, place = divmod(int(found[1]), 100) if found else (0, -1)
         if place != self.place:
@@ -74,7 +75,7 @@ TYPES = {
 
 
 def write(folder: Path, number: int) -> Path:
-    """The history as Parquet."""
+    """Write the history as Parquet."""
     path = folder / f"history-{number}.parquet"
     rows = [row for customer in CUSTOMERS for row in customer.rows(number)]
     pq.write_table(pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in TYPES.items()}), path)

@@ -1,7 +1,7 @@
 """Readers during publishes that alternate between two histories whose answers all differ: no error, no mixed answer.
 
-Every body is compared with what the run named beside it has to answer this customer, and every connection has to see
-each publish as one switch from one run to the other.
+Every answer is compared with that of the named run for this customer. Every connection has to see each publish as one
+switch from one run to the other.
 """
 
 import time
@@ -43,7 +43,7 @@ def keys(fixtures: Watched) -> list[tuple[int]]:
 
 
 def trial(fixtures: Watched, number: int, publishes: int = PUBLISHES, requests: int = REQUESTS) -> Result:
-    """Publish the one and the other, so often, and read on until so many requests were answered."""
+    """Publish the two histories in turn, so many times, and read until so many requests are answered."""
     stack, began, report, moves = fixtures.stack, time.monotonic(), Report(), []
     for _ in range(publishes):
         other = stack.history(3 - stack.histories()[stack.current()])
@@ -79,7 +79,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def short(results: Sequence[Result]) -> list[str]:
-    """So many publishes and requests, and answers of both."""
+    """Return whether publishes, requests or answers of one history are missing."""
     publishes, requests = sum(each.publishes for each in results), sum(each.requests for each in results)
     lacks = []
     if publishes < TRIALS * PUBLISHES or requests < TRIALS * REQUESTS:

@@ -1,6 +1,4 @@
-"""Rollback, and forward again, under load: no request fails, and every worker serves the run within a second of the
-commit.
-"""
+"""Rollback under load, and forward again: no request fails, and all workers serve the run a second after the commit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ LAST = """SELECT publication.run_id, run.status, previous_run_id, previous.statu
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds until the last connection was answered by the run: from the commit, and from the command's start."""
+    """Seconds until the last connection was answered from the run, since the commit and since the command's start."""
 
     number: int
     back: tuple[float, float]
@@ -41,7 +39,7 @@ def keys(fixtures: Watched) -> list[tuple[int]]:
 
 
 def trial(fixtures: Watched, number: int) -> Result:
-    """`python -m pipeline rollback` to the run before, and to the one it left."""
+    """Roll back to the previous run, and forward again."""
     new = fixtures.stack.current()
     (old,) = (run for run in fixtures.stack.histories() if run != new)
     reason = f"proof {number}"
@@ -72,7 +70,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def short(results: Sequence[Result]) -> list[str]:
-    """Within a second of the commit."""
+    """Return the moves that took longer than a second."""
     return [
         f"trial {each.number}: {seconds:.2f} s until every worker served it"
         for each in results

@@ -1,6 +1,4 @@
-"""What the proofs share: a Postgres that can be killed, the API with two workers, and the pipeline, on numbered
-histories.
-"""
+"""A Postgres that can be killed, the API with two workers, and the pipeline, on numbered histories."""
 
 import http.client
 import json
@@ -41,7 +39,7 @@ LOSSES = f"""SELECT format('run %%s is %%s, finished at %%s, and has %%s rows of
 
 
 class RunningStack:
-    """Histories 1 and 2 are published, in this order. Use `RunningStack.open`."""
+    """A running stack on which histories 1 and 2 were published, in this order. Use `RunningStack.open`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -53,7 +51,7 @@ class RunningStack:
     @classmethod
     @contextmanager
     def open(cls, folder: Path) -> Iterator["RunningStack"]:
-        """Start it, and leave nothing behind; what an earlier one left in the folder is stopped and deleted."""
+        """Start the stack, and delete everything at the end. First remove what an earlier one left in the folder."""
         stack = cls(folder)
         scrub()
         try:
@@ -75,14 +73,14 @@ class RunningStack:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def serve(self, **settings: str) -> None:
-        """Start the API, or start it anew, with these settings beside its database."""
+        """Start or restart the API, with these settings."""
         Processes(self._folder).stop("api")
         self._service.start(os.environ | {"API_DATABASE_URL": self._url(API)} | settings, "")
         self._workers = [each for (each,) in connections(self._service.port, self._server("api")).values()]
 
     @property
     def address(self) -> str:
-        """Of the API."""
+        """The address of the API."""
         return self._service.url
 
     def _url(self, role: str) -> str:
@@ -90,7 +88,7 @@ class RunningStack:
 
     @property
     def environ(self) -> dict[str, str]:
-        """Of the pipeline's commands."""
+        """The environment of the pipeline's commands."""
         return {
             "PIPELINE_DATABASE_URL": self._url(PIPELINE),
             "TODAY": histories.TODAY.isoformat(),
@@ -129,7 +127,7 @@ class RunningStack:
         return ended
 
     def command(self, *arguments: str) -> None:
-        """`python -m pipeline …` as a person calls it, from a cold start."""
+        """Run `python -m pipeline …` as a person does, in a new process."""
         called, environ = [sys.executable, "-m", "pipeline", *arguments], os.environ | self.environ
         ended = subprocess.run(called, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
         assert ended.returncode == 0, ended.stderr
@@ -144,16 +142,16 @@ class RunningStack:
         return str(run_id)
 
     def histories(self) -> dict[str, int]:
-        """The number of the history that each run on record was made from."""
+        """Return the history of each recorded run."""
         return {
             run: histories.number_of(source) for run, source in self.query("SELECT run_id, source FROM voucher.run")
         }
 
     def settle(self) -> set[tuple[str, int]]:
-        """Wait until every worker has found Postgres again and answers from the run that it points to.
+        """Wait until every worker is connected to Postgres and answers from its current run.
 
-        What all workers then answer to all customers: the runs they name, each with the history its amount is of; or,
-        with a 0, what was wrong.
+        Return what all workers then answer to all customers: the runs that they name, each with the history of the
+        amount, or the text of an error with 0.
         """
         current = self.current()
 
@@ -167,9 +165,9 @@ class RunningStack:
         return answers | ({("not every worker found Postgres and its run within 20 s", 0)} if late else set())
 
     def orphans(self) -> set[str]:
-        """The runs of partitions that no kept run refers to."""
+        """Return the runs of partitions that no kept run needs."""
         return {run for (run,) in self.query(PARTITIONS)} - {run for (run,) in self.query(NEEDED, KEEP_RUNS)}
 
     def losses(self) -> list[str]:
-        """What is wrong with the runs whose rows are kept."""
+        """Return what is wrong with the kept runs."""
         return [fault for (fault,) in self.query(LOSSES, KEEP_RUNS)]

@@ -12,8 +12,8 @@ from proofs.publishing.running_stack import RunningStack
 
 @dataclass(frozen=True)
 class Move:
-    """A publish, as the readers saw it: seconds until the last connection was answered by the run, from the commit
-    and from the command's start.
+    """A publish as the readers saw it: seconds until the last connection was answered from the run, since the commit
+    and since the command's start.
     """
 
     from_commit: float
@@ -41,7 +41,7 @@ class Watched:
         return self.readers.report().judged(self.stack.histories())
 
     def move(self, command: Callable[..., object], *arguments: object) -> Move:
-        """Run a command that publishes; every connection has to see it as one switch, to its run."""
+        """Run a command that publishes. Every connection has to see it as one switch to the new run."""
         started = time.time()
         command(*arguments)
         answers, histories = self.stack.settle(), self.stack.histories()

@@ -1,4 +1,4 @@
-"""Addresses with a secret in them, well-formed and not, and all that a person may see of what comes of them."""
+"""Addresses that contain a secret, well-formed and malformed."""
 
 import random
 import string
@@ -45,7 +45,7 @@ TABLES = ("run", "part", "publication", "audit_outcome")
 
 @dataclass(frozen=True)
 class Case:
-    """An address that a variable has, with the secret in its `where`; `day` makes each run another."""
+    """A variable with an address that has the secret at `where`; with another `day`, a run gets another id."""
 
     variable: str
     where: str
@@ -63,7 +63,7 @@ def _secret(seed: int, special: str) -> str:
 
 @st.composite
 def cases(draw: st.DrawFn, targets: Targets, variables: tuple[str, ...] = (*DATABASES, *SOURCES)) -> Case:
-    """One case of one of the variables."""
+    """Draw a case for one of the variables."""
     variable = draw(st.sampled_from(variables))
     secret = _secret(draw(st.integers(0, 2**32)), draw(st.sampled_from(SPECIAL)))
     where, address = draw(

@@ -1,4 +1,4 @@
-"""Everything that reads an address, and all that a person may see of what comes of it."""
+"""Run everything that reads an address, and record all that a person may see of it."""
 
 import io
 import logging
@@ -30,14 +30,14 @@ TABLES = ("run", "part", "publication", "audit_outcome")
 
 @dataclass
 class Seen:
-    """What people saw, in whatever way, the exit codes of the commands, and what went wrong otherwise."""
+    """All visible text, the exit codes of the commands, and other faults."""
 
     text: str = ""
     codes: list[int] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     def leaks(self, secret: str) -> list[str]:
-        """The pieces of the secret that can be found, as they are, percent-encoded or reversed."""
+        """Return the pieces of the secret that are visible: as they are, percent-encoded or reversed."""
         shown = {self.text, unquote(self.text), self.text.replace("\\", "")}
         spelled = {secret, quote(secret, safe=""), secret[::-1]}
         pieces = {text[at : at + PIECE] for text in spelled for at in range(len(text) - PIECE + 1)}
@@ -45,12 +45,12 @@ class Seen:
 
 
 def _tells(piece: str) -> bool:
-    """Whether it is of the secret: not what addresses have anyway."""
+    """Return whether the piece is typical of the secret, and not part of any address."""
     return sum(char in string.ascii_letters + string.digits for char in piece) >= PIECE - 1 and "127" not in piece
 
 
 def environment(targets: Targets, case: Case) -> dict[str, str]:
-    """What is set beside the case's own variable, so that nothing else is in the way."""
+    """Return the variable of the case, with valid values for the others."""
     others = {
         "VOUCHER_SOURCE": str(targets.history),
         "TODAY": case.day.isoformat(),
@@ -68,7 +68,7 @@ def environment(targets: Targets, case: Case) -> dict[str, str]:
 
 
 def exercise(targets: Targets, case: Case) -> Seen:
-    """All that reads the variable, and what is seen of it: output, log, errors with their causes, answers, tables."""
+    """Run all that reads the variable. Return the output, log, errors with their causes, answers and tables."""
     seen = Seen()
     with _environ(environment(targets, case)), _recorded(seen):
         commands = ["migrate"] if case.variable in DATABASES else []
@@ -105,7 +105,7 @@ def _ask(environ: Mapping[str, str]) -> None:
 
 
 def _watched(seen: Seen, step: Callable[[], object]) -> None:
-    """Errors of ours are told as Airflow's log would, with what led to them; any other is a fault."""
+    """Run a step. Record our own errors with their causes, as Airflow's log does; any other error is a fault."""
     try:
         step()
     except (PipelineError, SettingsError) as error:
@@ -128,7 +128,7 @@ def _environ(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _recorded(seen: Seen) -> Iterator[None]:
-    """Add what is printed, logged, or written to the file descriptors of output and errors."""
+    """Record what is printed, logged, or written to the file descriptors 1 and 2."""
     printed, root = io.StringIO(), logging.getLogger()
     handler, level = logging.StreamHandler(printed), root.level
     with ExitStack() as stack, tempfile.TemporaryFile() as file:

@@ -1,7 +1,7 @@
-"""2,000 addresses with a secret in them, of every variable that has one: none is seen anywhere, in Airflow neither.
+"""2,000 addresses that contain a secret, for every variable with an address: no secret is shown, not even in Airflow.
 
-Each case goes through `plan` or `run`, `migrate`, `runs`, the service with its pages, and the tables; some through the
-DAG's tasks, in Airflow's own process.
+Each case runs `plan` or `run`, `migrate`, `runs`, the service with its pages, and reads the tables. Some run the tasks
+of the DAG in an Airflow process.
 """
 
 import json
@@ -38,7 +38,7 @@ for environ in json.loads(sys.stdin.read()):
 
 @dataclass(frozen=True)
 class Result:
-    """counted: by variable and by where the secret stood, the cases; by outcome, the commands or DAG runs."""
+    """counted: the cases by variable and place of the secret; outcomes: the commands or DAG runs by outcome."""
 
     what: str
     number: int
@@ -72,7 +72,7 @@ def keys(fixtures: Fixtures) -> list[tuple[str, int]]:
 
 
 def trial(fixtures: Fixtures, what: str, number: int, size: int = CASES) -> Result:
-    """Some cases that no other trial has."""
+    """Try cases that no other trial has."""
     drawn: list[Case] = []
 
     @seed(number)
@@ -115,7 +115,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def short(results: Sequence[Result]) -> list[str]:
-    """Enough of each, and both outcomes."""
+    """Return whether cases or an outcome are missing."""
     cases_ = sum(number for each in results for _, number in each.counted)
     ends = {(each.what, word) for each in results for word, _ in each.outcomes}
     faults = [] if cases_ >= ALL else [f"only {cases_} cases"]
@@ -124,7 +124,7 @@ def short(results: Sequence[Result]) -> list[str]:
 
 
 def _airflow(home: Path) -> dict[str, str]:
-    """The environment of an Airflow with a metadata database of its own."""
+    """Return the environment of an Airflow with its own metadata database."""
     home.mkdir(parents=True)
     environ = {
         "AIRFLOW_HOME": str(home),
@@ -140,7 +140,7 @@ def _airflow(home: Path) -> dict[str, str]:
 
 
 def _tasks(fixtures: Fixtures, drawn: Sequence[Case]) -> tuple[str, Counter[str]]:
-    """What all tasks of a DAG run for each case say, and how the runs ended."""
+    """Return the output of a DAG run for each case, and how the runs ended."""
     ended = subprocess.run(
         [sys.executable, "-c", DAG],
         input=json.dumps([environment(fixtures.targets, case) for case in drawn]),

@@ -1,4 +1,4 @@
-"""What the addresses lead to: a migrated database, an S3 stand-in, a web server, and a history on each."""
+"""What the addresses refer to: a migrated database, an S3 stand-in, a web server, and a history."""
 
 import gc
 import http.server
@@ -31,10 +31,10 @@ HISTORY = {
 
 @dataclass(frozen=True)
 class Targets:
-    """A migrated database, a file, an S3 stand-in, and a web server that gives the same file at every address."""
+    """A migrated database, a file, an S3 stand-in, and a web server that serves the file at every path."""
 
     owner: str
-    roles: str  # what the names of its own roles begin with: migrations change their passwords
+    roles: str  # the prefix of its own roles, as migrations change their passwords
     history: Path
     bucket: str
     s3: Mapping[str, str]
@@ -49,12 +49,12 @@ class Targets:
         return as_role(self.owner, f"{self.roles}_api")
 
     def migrate(self) -> None:
-        """Give both roles their passwords."""
+        """Set the passwords of both roles."""
         migrate(self.owner, self.pipeline, self.api)
 
 
 class _Anything(http.server.BaseHTTPRequestHandler):
-    """The same file at each address."""
+    """Serves the same file at every path."""
 
     def __init__(self, content: bytes, *others: Any) -> None:
         self.content = content
@@ -75,7 +75,7 @@ class _Anything(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def open_targets(owner: str, folder: Path, s3: S3, bucket: str) -> Iterator[Targets]:
-    """A targets on a migrated database and a bucket; its file lies in the folder."""
+    """Open the targets on a migrated database and a bucket. The file is written to `folder`."""
     history_file = folder / "history.parquet"
     pq.write_table(pa.table({name: [value] * ROWS for name, value in HISTORY.items()}), history_file)
     s3.put(bucket, "h.parquet", history_file)

@@ -1,1 +1,1 @@
-"""Proofs about the running service: no request is lost, whatever happens to it and whatever it is sent."""
+"""Proofs about the running service: no request is lost when processes are killed or clients misbehave."""

@@ -1,4 +1,4 @@
-"""The service when its log or disk is full, and beside callers that send badly. Used by the proof `service`."""
+"""The service with a full log or disk, and with clients that misbehave. Used by the proof `service`."""
 
 import contextlib
 import socket
@@ -31,13 +31,13 @@ def _load(url: str, rate: int = 200) -> Load:
 
 
 def full(running: RunningService, seconds: float) -> tuple[Report, list[str], str]:
-    """No space for a line of the log, nor for a page of the counts."""
+    """Serve with no space for the log or the metrics."""
     with running.on_a_full_disk() as url:
         return _beside(url, seconds, ["log", "metrics"])
 
 
 def deaf(running: RunningService, seconds: float) -> tuple[Report, list[str], str]:
-    """The log is a pipe that nobody reads."""
+    """Serve while nobody reads the pipe of the log."""
     with running.with_a_deaf_log() as url:
         return _beside(url, seconds, ["log"])
 
@@ -50,7 +50,7 @@ def _beside(url: str, seconds: float, wanted: list[str]) -> tuple[Report, list[s
 
 
 def refused(running: RunningService, seconds: float) -> tuple[Report, list[str], str]:
-    """Bodies that are refused before they are read, through two proxies, each before two servers."""
+    """Send bodies that are refused unread, through two proxies, each with two servers behind it."""
     total, faults, answers = Report(), [], Counter[int]()
     with contextlib.ExitStack() as servers:
         urls = [servers.enter_context(running.another()) for _ in range(2)]
@@ -67,7 +67,7 @@ def refused(running: RunningService, seconds: float) -> tuple[Report, list[str],
 
 
 def dripping(running: RunningService, seconds: float) -> tuple[Report, list[str], str]:
-    """Senders of a body, a byte at a time."""
+    """Send bodies a byte at a time."""
 
     def drip(senders: list[socket.socket]) -> None:
         for sender in senders:
@@ -78,7 +78,7 @@ def dripping(running: RunningService, seconds: float) -> tuple[Report, list[str]
 
 
 def half_closed(running: RunningService, seconds: float) -> tuple[Report, list[str], str]:
-    """Senders that close their half in the midst of a body."""
+    """Close the sending half of connections in the middle of a body."""
 
     def close(senders: list[socket.socket]) -> None:
         for sender in senders:
@@ -109,7 +109,7 @@ def _senders(
 
 
 def bulk(running: RunningService, seconds: float) -> tuple[Report, list[str], str]:
-    """As many bulk calls at once as would have taken 2.3 GB."""
+    """Send bulk calls at the same time that together would need 2.3 GB."""
     peak, ended, answers = [0], threading.Event(), Counter[int]()
 
     def watch() -> None:

@@ -1,6 +1,6 @@
-"""The service in its container, reloaded, stopped, and with what else the proof `service` does to it. Needs Docker.
+"""The service in its container while it is reloaded, stopped, and as in the proof `service`. Needs Docker.
 
-It has what docker-compose.yml gives it: an ordinary user, no capability, nothing to write to but /tmp, a gigabyte.
+It runs as in docker-compose.yml: an ordinary user, no capabilities, only /tmp is writable, a gigabyte of memory.
 """
 
 import os
@@ -34,7 +34,7 @@ DEAF = f"mkfifo /tmp/log; sleep infinity < /tmp/log & exec 2> /tmp/log {SERVE}"
 
 
 class ContainerService(RunningService):
-    """Its processes are seen and signalled from outside, in the network of the machine: so root proves it."""
+    """Its processes are inspected and signalled from outside, in the host's network, so the proof needs root."""
 
     name = "voucher-select-proof"
 
@@ -69,7 +69,7 @@ class ContainerService(RunningService):
             yield url
 
     def _run(self, name: str, script: str, port: int, *options: str) -> str:
-        """The address of a new container, which replaces an old one of that name."""
+        """Start a container, which replaces an old one of that name. Return its address."""
         _docker("rm", "--force", name)
         names = ("--detach", f"--name={name}", "--network=host", "--env=API_DATABASE_URL")
         command = ("sh", "-c", f"{script}{port}")

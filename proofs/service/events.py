@@ -1,4 +1,4 @@
-"""The events of the proof `service`: each happens under load, and is judged by what became of the requests."""
+"""The events of the proof `service`: each happens under load, and what became of the requests is checked."""
 
 import contextlib
 import http.client
@@ -30,7 +30,7 @@ class Outcome:
 
 
 def postgres(running: RunningService, load: Load, seconds: float) -> Outcome:
-    """Kill -9 of all its processes; it is back some seconds later."""
+    """Kill -9 all processes of Postgres, and start it again some seconds later."""
     load.report()
     workers = [connection for (connection,) in connections(running.service.port, running.server.pid).values()]
     Strike("", running.postmaster).hit()
@@ -49,7 +49,7 @@ def _until_all(workers: Sequence[http.client.HTTPConnection], wanted: str) -> fl
 
 
 def worker(running: RunningService, load: Load, seconds: float) -> Outcome:
-    """Kill -9 of one: what it had been sent is lost, at most a request of each client, and nothing else."""
+    """Kill -9 one worker: at most one request of each of its clients is lost, and nothing else."""
     victim, *others = running.workers()
     load.report()
     hers = {each.raddr.port for each in victim.net_connections("tcp") if each.raddr}
@@ -83,7 +83,7 @@ def _listening(running: RunningService) -> list[psutil.Process]:
 
 
 def reload(running: RunningService, load: Load, seconds: float) -> Outcome:
-    """SIGHUP: each worker is replaced by a new one."""
+    """Send SIGHUP: each worker is replaced by a new one."""
     load.report()
     old, began = {each.pid: start_time(each.pid) for each in running.workers()}, time.monotonic()
     os.kill(running.server.pid, signal.SIGHUP)
@@ -98,7 +98,7 @@ def reload(running: RunningService, load: Load, seconds: float) -> Outcome:
 
 
 def stop(running: RunningService, load: Load, seconds: float) -> Outcome:
-    """SIGTERM: whoever is let in is answered; from some time on, nobody is let in."""
+    """Send SIGTERM: every accepted request is answered; after some time, none is accepted."""
     load.report()
     server, began = psutil.Process(running.server.pid), time.monotonic()
     workers = running.workers()
@@ -112,12 +112,12 @@ def stop(running: RunningService, load: Load, seconds: float) -> Outcome:
 
 
 def downloads(running: RunningService, load: Load, seconds: float) -> Outcome:
-    """Stalled ones cost the others nothing."""
+    """Stall downloads: other clients don't notice."""
     return _beside(running, load, seconds, lambda: readers(running.service.port))
 
 
 def uploads(running: RunningService, load: Load, seconds: float) -> Outcome:
-    """Nor do stalled ones."""
+    """Stall uploads: other clients don't notice."""
     return _beside(running, load, seconds, lambda: senders(running.service.port))
 
 
@@ -139,7 +139,7 @@ def _beside(
 
 
 def cutoff(running: RunningService, load: Load, seconds: float) -> Outcome:
-    """Who stalls is cut off in the end, and nobody else."""
+    """Stall uploads until they are disconnected; nobody else is."""
     load.report()
     began = time.monotonic()
     with senders(running.service.port) as stalled:

@@ -16,7 +16,7 @@ HTML = "<script>alert(1)</script>"
 
 @dataclass(frozen=True)
 class Odd:
-    """What is odd about it, what is sent, and the status of the answer."""
+    """A request: what is odd about it, its content, and the status of the answer."""
 
     what: str
     body: bytes

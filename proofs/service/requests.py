@@ -1,4 +1,4 @@
-"""Requests as they should not come, sent to the running service: what each is answered.
+"""Odd and malformed requests, sent to the running service: what each is answered.
 
 They are listed in odd_requests.py.
 """

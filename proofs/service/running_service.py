@@ -1,4 +1,4 @@
-"""The service as it runs for its users, with a Postgres of its own, two published runs and cleaned rows to download."""
+"""The service as in production, with its own Postgres, two published runs, and cleaned rows to download."""
 
 import http.client
 import json
@@ -39,7 +39,7 @@ ASSIGNMENTS = """
 
 
 class RunningService:
-    """Use `RunningService.open`."""
+    """A running service and its database. Use `RunningService.open`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -50,7 +50,7 @@ class RunningService:
     @classmethod
     @contextmanager
     def open(cls, folder: Path) -> Iterator["RunningService"]:
-        """Start it, and leave nothing behind; what an earlier one left in the folder is stopped and deleted."""
+        """Start the service, and delete everything at the end. First remove what an earlier one left in the folder."""
         running = cls(folder)
         scrub()
         try:
@@ -85,13 +85,13 @@ class RunningService:
 
     @contextmanager
     def another(self) -> Iterator[str]:
-        """The address of one more service, with one worker."""
+        """Start another service with one worker. Yield its address."""
         with served(self.postgres.url()) as url:
             yield url
 
     @contextmanager
     def on_a_full_disk(self) -> Iterator[str]:
-        """Of one that has no space for its log, nor for its counts."""
+        """Start another service that has no space for its log and metrics. Yield its address."""
         with tempfile.TemporaryDirectory() as counts, open("/dev/full", "wb") as log:  # noqa: PTH123
             environ = {"PROMETHEUS_MULTIPROC_DIR": counts, "VOUCHER_WORKERS": "2"}
             with served(self.postgres.url(), prefix=full_disk(counts), stderr=log, **environ) as url:
@@ -99,7 +99,7 @@ class RunningService:
 
     @contextmanager
     def with_a_deaf_log(self) -> Iterator[str]:
-        """Of one whose log is a pipe that nobody reads."""
+        """Start another service whose log is a pipe that nobody reads. Yield its address."""
         reading, writing = os.pipe()
         with (
             os.fdopen(reading),
@@ -112,7 +112,7 @@ class RunningService:
         return Load(self.service.port, RUNS, rate)
 
     def postgres_rests(self) -> bool:
-        """Whether the processes that serve connections have all but nothing to do, over half a second."""
+        """Return whether the processes that serve connections are almost idle during half a second."""
         before = self._seconds_of_postgres()
         time.sleep(0.5)
         return self._seconds_of_postgres() - before < 0.05
@@ -123,7 +123,7 @@ class RunningService:
 
     @property
     def server(self) -> Process:
-        """Granian's first process."""
+        """The main process of Granian."""
         running = Processes(self._folder).running("api")
         assert running, f"the service does not run. {Processes(self._folder).tail('api')}"
         return running
@@ -140,6 +140,6 @@ class RunningService:
 
 
 def status(connection: http.client.HTTPConnection) -> str:
-    """Of the worker that the connection leads to: ok, degraded or failing."""
+    """Return the status of the worker behind the connection: ok, degraded or failing."""
     connection.request("GET", "/readyz")
     return str(json.load(connection.getresponse())["status"])

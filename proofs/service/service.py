@@ -1,7 +1,6 @@
-"""The service under load while Postgres is killed, a worker is killed, disk and log are full, callers send badly or
-stall, and while it is reloaded and stopped.
+"""The service under load: Postgres or a worker killed, disk and log full, clients that misbehave, reload and stop.
 
-No request is lost, but for those that a killed worker had been sent.
+No request is lost, except those that a killed worker was answering.
 """
 
 import contextlib
@@ -22,7 +21,7 @@ STEADY = 1.25  # how many times the p99 may be what it is without them, as a med
 
 @dataclass(frozen=True)
 class Result:
-    """took: what is timed, in seconds or, for those who stall, as the ratio of p99s; said: what is counted."""
+    """took: what is timed, in seconds, or the ratio of p99s for stalled clients; said: what is counted."""
 
     event: str
     number: int
@@ -50,7 +49,7 @@ def keys(fixtures: RunningService, trials: int = TRIALS) -> list[tuple[str, int]
 
 
 def trial(fixtures: RunningService, event: str, number: int, seconds: float = 3) -> Result:
-    """Let it happen under load, after and before so many seconds without an event."""
+    """Let the event happen under load, with so many seconds without an event before and after it."""
     with fixtures.load() as load:
         before = load.during(seconds)
         outcome = EVENTS[event](fixtures, load, seconds)
@@ -77,7 +76,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def short(results: Sequence[Result], events: Collection[str] = EVENTS) -> list[str]:
-    """`/readyz` is in time, and those who stall cost the others nothing that can be measured."""
+    """Return where `/readyz` was late, stalled clients slowed others down, or a trial is missing."""
     lacks = [
         f"postgres {each.number}: {what} after {seconds:.1f} s"
         for each in results

@@ -32,7 +32,7 @@ class Fixtures:
 
 @dataclass(frozen=True)
 class Result:
-    """memory: resident bytes by process, whose names tell one start of the service from another."""
+    """memory: resident bytes by process; the name includes the start of the service."""
 
     number: int
     run: str
@@ -60,7 +60,7 @@ def keys(fixtures: Fixtures, minutes: float = MINUTES) -> list[tuple[int, ...]]:
 
 
 def trial(fixtures: Fixtures, number: int, seconds: float = SAMPLE) -> Result:
-    """Move the pointer, go on for a sample's time, and look at the answers and the memory."""
+    """Move the pointer, continue the load, and check answers and memory."""
     run, began = list(RUNS)[number % 2 - 1], time.monotonic()
     fixtures.load.report()
     fixtures.running.tables.point_to(run)
@@ -97,7 +97,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def short(results: Sequence[Result]) -> list[str]:
-    """All samples in one go, each at its rate and from its own run within a second, and no process that grows."""
+    """Return whether answers were late, the rate was missed, a process grew, or the service was restarted."""
     lacks = [f"sample {each.number}: {each.late} answers came late" for each in results if each.late]
     slow = [each.number for each in results if each.requests < 0.95 * RATE * SAMPLE]
     if slow:
@@ -111,7 +111,7 @@ def short(results: Sequence[Result]) -> list[str]:
 
 
 def figure(results: Sequence[Result], path: Path) -> None:
-    """Resident memory of each process over time."""
+    """Draw the resident memory of each process over time."""
     drawn = Figure(figsize=(9, 4), layout="constrained")
     axes = drawn.subplots()
     for name, series in _series(results).items():

@@ -1,4 +1,4 @@
-"""Clients that get so far and no further: readers of a download, senders of a customer. Used by the proof `service`."""
+"""Clients that stall: readers of a download, senders of a customer. Used by the proof `service`."""
 
 import select
 import socket
@@ -13,7 +13,7 @@ READERS, SENDERS = 20, 100
 
 @dataclass
 class Stalled:
-    """Clients that have got this far and go no further."""
+    """Clients that have stalled."""
 
     sockets: list[socket.socket]
     said: str
@@ -27,12 +27,12 @@ class Stalled:
             each.close()
 
     def cut_off(self) -> bool:
-        """Whether the service has ended them all."""
+        """Return whether the service has closed all connections."""
         return len(select.select(self.sockets, [], [], 0)[0]) == len(self.sockets)
 
 
 def readers(port: int) -> Stalled:
-    """Of the cleaned rows: some have a place, the others are told when to come again."""
+    """Stall downloads of the cleaned rows: some are served, the others get 503."""
     stalled, answers = Stalled([], "", []), Counter[str]()
     for _ in range(READERS):
         reader = socket.socket()
@@ -52,7 +52,7 @@ def readers(port: int) -> Stalled:
 
 
 def senders(port: int) -> Stalled:
-    """Of customers that come to no end."""
+    """Stall requests in the middle of the body."""
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(SENDERS)]
     for sender in sockets:
         sender.sendall(REQUEST % (b"close", len(CUSTOMER) + 1))

@@ -1,1 +1,1 @@
-"""What several proofs, and the tests, share: a clean environment, servers, clients, the pipeline killed at a point."""
+"""Helpers of several proofs and of the tests: a clean environment, servers, clients, killing the pipeline."""

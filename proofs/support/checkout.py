@@ -1,4 +1,4 @@
-"""A copy of the checkout, for tests that start what it starts, or write where it writes."""
+"""A copy of the checkout, for tests and proofs that start the stack or write files there."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from proofs.support.environment import ROOT
 
 
 def copy_checkout(folder: Path) -> None:
-    """What git knows, or would take: no settings of a developer's, no sample, no cache."""
+    """Copy all files that git tracks or would add: no local settings, no sample, no cache."""
     words = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for path in filter(None, listed.split("\0")):

@@ -1,4 +1,4 @@
-"""The pipeline's command line in a process of its own, which ends itself, or Postgres, at a named point.
+"""The pipeline's command line in its own process, which kills itself, or Postgres, at a named point.
 
 The points are the boundaries of what it sends to Postgres: after each statement that writes, before and after each
 commit of what was written, and in the middle of the rows. The product has no hook for it: the drivers are wrapped,
@@ -36,7 +36,7 @@ WRITE = re.compile(
 
 @dataclass(frozen=True)
 class Strike:
-    """Where, and whom to kill: the pipeline itself, or the server whose first process is `postmaster`."""
+    """The point, and what to kill: the pipeline itself, or the server with the main process `postmaster`."""
 
     point: str
     postmaster: int | None = None
@@ -55,7 +55,7 @@ class Strike:
 
 @dataclass(frozen=True)
 class Ended:
-    """exitcode: negative for a signal, None when it had to be ended; said: its output; points: those it passed."""
+    """exitcode: negative for a signal, None after a timeout; said: its output; points: those it passed."""
 
     exitcode: int | None
     said: str
@@ -73,7 +73,7 @@ def pipeline(
     strike: Strike | None = None,
     seconds: float = 60,
 ) -> Ended:
-    """Run `python -m pipeline …` to its end, by itself or by a strike."""
+    """Run `python -m pipeline …` until it ends or is killed."""
     said, passed = folder / "said", folder / "passed"
     for path in (said, passed):
         path.write_text("")
@@ -178,7 +178,7 @@ class _Trace:
 
 
 class _Halves:
-    """What a stream gives, and in the middle of it a call."""
+    """A stream that makes a call in the middle."""
 
     def __init__(self, file: Any, between: Callable[[], None]) -> None:
         content = file.read()

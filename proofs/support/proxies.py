@@ -1,4 +1,4 @@
-"""The proxies that people put in front of the service, with their defaults, each on a port of its own."""
+"""Common reverse proxies for the service, with their defaults, each on its own port."""
 
 import os
 import re
@@ -21,7 +21,7 @@ PATH = f"{os.environ['PATH']}:/usr/sbin"  # where Debian has some of them
 
 @dataclass(frozen=True)
 class Proxy:
-    """A program, its arguments, its configuration, what stands there for each server behind it, and its address."""
+    """A program, its arguments and configuration, the line for each server behind it, and its address."""
 
     name: str
     arguments: tuple[str, ...]
@@ -31,7 +31,7 @@ class Proxy:
 
     @contextmanager
     def before(self, folder: Path, ports: Sequence[int]) -> Iterator[str]:
-        """Its address while it stands before the servers on these ports. Skips the test if it is not installed."""
+        """Start the proxy for the servers on these ports. Yield its address. Skip the test if it is not installed."""
         if not (program := shutil.which(self.name, path=PATH)):
             pytest.skip(f"{self.name} is not installed")
         port = free_port()

@@ -1,7 +1,7 @@
-"""Clients of the service, in a process of their own, that tell a lost request from one that nobody took.
+"""Clients of the service in their own process, which tell a lost request from one that nobody accepted.
 
-`kept` clients reuse a connection as long as the service lets them; `fresh` ones connect for each request. None asks
-twice: what one got is what counts.
+KEPT clients reuse a connection for as long as the service allows; the others connect for each request. No client
+repeats a request.
 """
 
 import threading
@@ -20,7 +20,7 @@ KEPT, CLIENTS = 8, 12  # clients that reuse a connection, and all
 
 @dataclass
 class Report:
-    """What came of the requests since the last one.
+    """The results of the requests since the last report.
 
     answered: the right answers, by run; refused: nobody listened; wrong: not the answer of the run; lost: sent over an
     established connection and not answered, as (time, the client's port, what happened); seconds: of the answers.

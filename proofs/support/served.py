@@ -1,4 +1,4 @@
-"""The service as a process, on a full disk if asked for, and what its readiness says."""
+"""The service as a process, also on a full disk, and its readiness."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ NAMESPACE = ("unshare", "--map-root-user", "--mount")  # in which an ordinary us
 
 
 def full_disk(folder: Path | str) -> tuple[str, ...]:
-    """What, put before a command, runs it where this folder is a file system of 256 kB that has no space left."""
+    """Return a command prefix for running a command with `folder` on a full file system of 256 kB."""
     fill = 'mount -t tmpfs -o size=256k tmpfs "$0"; head -c 300000 /dev/zero > "$0/rest"; exec "$@"'
     return (*NAMESPACE, "sh", "-c", fill, str(folder))
 
@@ -31,7 +31,7 @@ def served(
     stderr: int | IO[bytes] | None = None,
     **environ: str,
 ) -> Iterator[str]:
-    """The address of the service as it is started, with one worker; `prefix` is the command that runs it."""
+    """Start the service with one worker. Yield its address. `prefix` goes before the command."""
     url = f"http://127.0.0.1:{free_port()}"
     command = [*prefix, sys.executable, "-m", "app", "--port", url.rpartition(":")[2]]
     env = os.environ | {"API_DATABASE_URL": as_role(database, API), "VOUCHER_WORKERS": "1"} | environ
@@ -44,7 +44,7 @@ def served(
 
 
 def answers(url: str) -> bool:
-    """Whether the service at this address is ready."""
+    """Return whether the service at this address is ready."""
     try:
         return requests.get(f"{url}/readyz", timeout=5).status_code == 200
     except requests.ConnectionError:
@@ -52,5 +52,5 @@ def answers(url: str) -> bool:
 
 
 def failing(url: str) -> list[str]:
-    """What fails, according to the service's readiness."""
+    """Return what is failing, according to the service's readiness."""
     return list(requests.get(f"{url}/readyz", timeout=5).json()["failing"])

@@ -13,7 +13,7 @@ SECONDS = 10  # until a client gives up
 
 
 class NobodyThere(ConnectionError):
-    """There was no connection: nothing was sent."""
+    """No connection could be made; nothing was sent."""
 
 
 class Client:
@@ -23,7 +23,7 @@ class Client:
         self._socket: socket.socket | None = None
 
     def ask(self) -> tuple[str, int | str]:
-        """Run and amount. Raises NobodyThere, or another OSError when the request is lost."""
+        """Return run and amount. Raise NobodyThere, or another OSError if the request is lost."""
         try:
             if self._socket is None:
                 self._socket = self._connect()
