@@ -22,7 +22,7 @@ SOME = 20_000  # rows: 4 pages
 def replica(own_postgres: Postgres, tmp_path: Path) -> Iterator[Postgres]:
     """A copy of a server of the test's own, which follows it."""
     server = replace(own_postgres, folder=tmp_path / "replica", port=free_port())
-    home = server._home()
+    home = postgres_files.prepare_home(server.folder)
     programs = postgres_files.programs(home)
     subprocess.run(
         [
