@@ -155,9 +155,9 @@ def _watched(fixtures: Fixtures, there: WorkerProcess) -> Iterator[dict[str, flo
     """All start alike, after a checkpoint. Once the context has ended, what it gives holds the memory, in MiB."""
     most: dict[str, float] = {}
     fixtures.postgres.execute("CHECKPOINT")
-    with memory.Watch(fixtures.postgres_pid) as postgres, memory.Watch(there.call(getpid), itself=False) as begotten:
+    with memory.Watch(fixtures.postgres_pid) as postgres, memory.Watch(there.call(getpid), itself=False) as children:
         yield most
-    most |= {"Postgres": postgres.peak, "process": there.call(memory.peak) + begotten.peak}
+    most |= {"Postgres": postgres.peak, "process": there.call(memory.peak) + children.peak}
 
 
 def _by_step(settings: Settings) -> dict[str, float]:
