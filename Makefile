@@ -47,7 +47,7 @@ PROOF := $(if $(filter prove,$(firstword $(MAKECMDGOALS))),$(wordlist 2,9,$(MAKE
 $(if $(PROOF),$(eval .PHONY: $(PROOF))$(eval $(PROOF): ; @:))
 
 prove: $(READY)  ## Prove at full size, resumable; alone, it lists them; ARGS=--fresh starts anew
-	@$(BIN)/python -m tests.proofs $(or $(PROOF),$(NAME)) $(ARGS)
+	@$(BIN)/python -m proofs $(or $(PROOF),$(NAME)) $(ARGS)
 
 bench: $(READY)  ## Measure service and pipeline beside references, in seven minutes; ARGS="service --quick" to see it work
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -84,7 +84,7 @@ distclean: clean  ## The same, and delete the Python environments and what npm b
 	@rm -rf .venv .venv-* tests/browser/node_modules
 
 $(READY): requirements.lock setup.cfg
-	@sh dev/venv.sh $(VENV) $(PYTHON)
+	@sh dev/tools/venv.sh $(VENV) $(PYTHON)
 	@touch $@
 
 $(BIN)/python:

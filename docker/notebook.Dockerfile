@@ -5,7 +5,7 @@ RUN python -m venv --without-pip /venv \
     && pip --python /venv/bin/python install --no-cache-dir --no-deps --only-binary=:all: --require-hashes -r /notebook.lock
 WORKDIR /opt/voucher
 COPY docker/notebook.sh /
-COPY dev dev
+COPY sample sample
 COPY shared shared
 COPY pipeline pipeline
 COPY notebooks notebooks

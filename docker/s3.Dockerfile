@@ -6,9 +6,9 @@ RUN python -m venv --without-pip /venv \
 WORKDIR /opt/voucher
 COPY shared shared
 COPY pipeline pipeline
-COPY dev dev
+COPY sample sample
 # What makes and writes the sample is not needed to serve it.
-RUN /venv/bin/python -m dev.sample /history.parquet \
+RUN /venv/bin/python -m sample /history.parquet \
     && pip --python /venv/bin/python uninstall --yes numpy pyarrow
 
 FROM python:3.12-slim

@@ -4,7 +4,6 @@ Nothing here reads the environment of a running stack: `scrub` takes it away bef
 """
 
 import os
-import re
 import secrets
 import subprocess
 import sys
@@ -16,45 +15,13 @@ from typing import Any
 import pytest
 
 from dev.ports import free_port
-from dev.postgres import Postgres
-from dev.s3 import S3
+from dev.services.postgres import Postgres
+from dev.services.s3 import S3
+from proofs.support.environment import API, PIPELINE, ROLES_PASSWORD, ROOT, as_role, migrate, scrub
 
-ROOT = Path(__file__).parent.parent
-KEPT = {"VOUCHER_REAL_DATA"}
-PIPELINE, API = "voucher_pipeline", "voucher_api"
-ROLES_PASSWORD = secrets.token_hex(8)
-LIVE = (
-    "VOUCHER_",
-    "PROMETHEUS_",
-    "AIRFLOW",
-    "AWS_",
-    "TODAY",
-    "DATABASE_URL",
-    "PIPELINE_DATABASE_URL",
-    "API_DATABASE_URL",
-)
-
-
-def scrub() -> None:
-    for name in [name for name in os.environ if name.startswith(LIVE) and name not in KEPT]:
-        del os.environ[name]
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
-
+__all__ = ["API", "PIPELINE", "ROLES_PASSWORD", "ROOT", "as_role", "migrate"]
 
 scrub()
-
-
-def as_role(database: str, role: str, password: str = ROLES_PASSWORD) -> str:
-    """The database's URL for another role than its owner."""
-    return re.sub("//.*@", f"//{role}:{password}@", database)
-
-
-def migrate(database: str) -> None:
-    """Make the tables, and the roles of the pipeline and the API."""
-    from pipeline import migrations
-
-    migrations.migrate(database, pipeline_url=as_role(database, PIPELINE), api_url=as_role(database, API))
 
 
 @pytest.fixture(scope="session")
@@ -144,5 +111,5 @@ def real_data() -> Path:
 def sample_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthetic history, written once a session."""
     path = tmp_path_factory.mktemp("sample") / "history.parquet"
-    subprocess.run([sys.executable, "-m", "dev.sample", path], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "sample", path], cwd=ROOT, check=True)
     return path

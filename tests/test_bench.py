@@ -10,10 +10,10 @@ import pytest
 
 from app.server.workers import command
 from benchmarks import __main__ as command_line
-from benchmarks import load, pace
-from benchmarks.published import Published
-from benchmarks.servers import BARE, OURS, Server
-from benchmarks.timed import Loaded, Timed, compare
+from benchmarks.pipeline.timed_runs import Loaded, Timed, compare
+from benchmarks.service import latency, throughput
+from benchmarks.service.published import Published
+from benchmarks.service.servers import BARE, OURS, Server
 from dev.ports import free_port
 from dev.processes import Processes, StackError, until
 from tests.conftest import ROOT
@@ -33,7 +33,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Server:
 
     def answers() -> bool:
         try:
-            load.Caller(f"{server.url}/voucher").post(b"{}")
+            throughput.Caller(f"{server.url}/voucher").post(b"{}")
         except StackError:
             return False
         return True
@@ -126,8 +126,8 @@ def test_a_wrong_answer_ends_the_benchmark(bare: Server) -> None:
     with pytest.raises(StackError, match="Latvia"):
         bare.check(CUSTOMERS, known.newest)
     with pytest.raises(StackError, match="2640"):
-        pace.asked(bare.url, known, rate=100, seconds=0.1)
-    assert pace.asked(bare.url, known, rate=100, seconds=0.1, constant=2640).p50 > 0
+        latency.asked(bare.url, known, rate=100, seconds=0.1)
+    assert latency.asked(bare.url, known, rate=100, seconds=0.1, constant=2640).p50 > 0
 
 
 @pytest.mark.parametrize("tool", ["wrk", "python"])
@@ -136,14 +136,14 @@ def test_either_client_counts_answers_and_fails_on_a_refusal(
 ) -> None:
     """With wrk and without it."""
     if tool == "python":
-        monkeypatch.setattr(load, "WRK", None)
-    elif not load.WRK:
+        monkeypatch.setattr(throughput, "WRK", None)
+    elif not throughput.WRK:
         pytest.skip("there is no wrk here")
     bodies = tmp_path / "bodies.jsonl"
     bodies.write_text('{"a": 1}\n{"a": 2}\n')
-    assert load.rate(f"{bare.url}/voucher", bodies, 1, connections=2) > 0
+    assert throughput.rate(f"{bare.url}/voucher", bodies, 1, connections=2) > 0
     with pytest.raises(StackError):
-        load.rate(f"{bare.url}/nowhere", bodies, 1, connections=2)
+        throughput.rate(f"{bare.url}/nowhere", bodies, 1, connections=2)
 
 
 def test_an_unknown_name_is_told_the_known_ones() -> None:

@@ -11,7 +11,7 @@ import yaml
 from app.settings import FIRST_LOOK as APP_MARK
 from app.settings import Settings as AppSettings
 from app.settings import SettingsError as AppSettingsError
-from dev.airflow import Airflow
+from dev.services.airflow import Airflow
 from docker import airflow_setup, check_settings, s3
 from pipeline.migrations.default_logins import DEFAULTS
 from pipeline.settings import FIRST_LOOK, SettingsError, refuse_first_look
@@ -78,7 +78,7 @@ def test_the_airflow_image_is_the_locked_airflow() -> None:
 
 
 def test_airflow_is_set_as_without_docker(tmp_path: Path) -> None:
-    """Each of dev/airflow.py's settings, with its value, and no other; where Airflow's defaults do, none."""
+    """Each of dev/services/airflow.py's settings, with its value, and no other; where Airflow's defaults do, none."""
     prefix = "AIRFLOW__"
     dev = Airflow(tmp_path, 8080, ROOT / "pipeline" / "dags", "secret").environment
     wanted = {name.removeprefix(prefix): value for name, value in dev.items() if name.startswith(prefix)}

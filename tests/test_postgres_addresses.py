@@ -12,7 +12,7 @@ from flask import Flask
 from app import create_app
 from app.settings import Settings as AppSettings
 from dev.ports import free_port
-from dev.postgres import Postgres
+from dev.services.postgres import Postgres
 from pipeline.migrations import MigrationError, migrate
 from pipeline.migrations.roles import RoleError
 from pipeline.publish.database import Database, DatabaseError, DatabaseUnavailable

@@ -10,11 +10,12 @@ import psycopg2
 import pyarrow.parquet as pq
 import pytest
 
-from dev.airflow import Airflow, Client
 from dev.ports import free_port
-from dev.postgres import Postgres
 from dev.processes import until
-from dev.s3 import S3
+from dev.services.airflow import Airflow
+from dev.services.airflow_client import Client
+from dev.services.postgres import Postgres
+from dev.services.s3 import S3
 from pipeline.publish.database import Database
 from pipeline.publish.publication import roll_back
 from tests.conftest import PIPELINE, ROOT, as_role

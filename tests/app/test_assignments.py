@@ -17,8 +17,8 @@ from werkzeug.test import TestResponse
 from app.published.database import DatabaseAwayError
 from app.reports.downloads import RowsGoneError
 from app.web.streams import TooSlowError
-from dev.postgres import Postgres
 from dev.processes import until
+from dev.services.postgres import Postgres
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import RUN, Tables, start, stop
 

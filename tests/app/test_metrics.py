@@ -7,8 +7,8 @@ import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from dev.postgres import Postgres
 from dev.processes import until
+from dev.services.postgres import Postgres
 from tests.app.conftest import DATA_TO, Tables, start, stop
 
 Publish = Callable[..., None]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from dev.postgres import Postgres
 from dev.processes import until
+from dev.services.postgres import Postgres
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import KINDS, RUN, Ask, Tables, start, stop
 

@@ -16,8 +16,8 @@ from flask.testing import FlaskClient
 from app import create_app
 from app.settings import Settings, database_url
 from dev.ports import free_port
-from dev.postgres import Postgres
 from dev.processes import until
+from dev.services.postgres import Postgres
 from tests.app.conftest import Ask, Tables, start, stop
 from tests.conftest import API, as_role, migrate
 

@@ -14,7 +14,7 @@ import requests
 
 from dev.ports import free_port
 from dev.processes import Processes, until
-from dev.service import Service
+from dev.services.api import Service
 from tests.app.conftest import Tables
 from tests.conftest import API, ROOT, as_role
 

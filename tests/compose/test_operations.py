@@ -8,9 +8,9 @@ import pytest
 import requests
 
 from dev.processes import until
+from proofs.support.request_load import Load
 from tests.compose.project import ALWAYS, Project
 from tests.conftest import ROOT
-from tests.proofs.clients import Load
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 BLOCKS = {

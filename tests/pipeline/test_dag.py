@@ -15,9 +15,9 @@ from pipeline import run
 from pipeline.publish.database import Database
 from pipeline.publish.publication import roll_back
 from pipeline.settings import Settings
+from proofs.secrets.secrets import DAG
 from tests.conftest import ROOT, Bucket
 from tests.pipeline.conftest import history
-from tests.proofs.secrets import DAG
 
 TEST = """
 import json, sys

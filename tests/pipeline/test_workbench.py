@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dev.parts import EDITIONS, edition
 from pipeline import SAMPLE_MARK, run
 from pipeline.rules.rulebook import RuleBook, RuleError
 from pipeline.settings import Settings
 from pipeline.source.s3 import SourceError
 from pipeline.workbench import ALL, Workbench, changed
+from sample.parts import EDITIONS, edition
 from tests.conftest import Bucket
 from tests.pipeline.conftest import history
 

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from dev.postgres import Postgres
+from dev.services.postgres import Postgres
 from pipeline import __main__ as command_line
 from pipeline import run
 from pipeline.migrations import MigrationError, migrate
