@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from shared import environment
-from shared.addresses import shown
+from shared.addresses import redact
 from shared.environment import FIRST_LOOK, SettingsError, is_production
 from shared.postgres import Address
 
@@ -107,7 +107,7 @@ def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
             raise SettingsError(f"{name}=* would let whatever page a colleague opens ask. Name each origin.")
         if not ORIGIN.fullmatch(origin):
             raise SettingsError(
-                f"{name}: {shown(origin)} is no origin like https://shop.example, in small letters, no path."
+                f"{name}: {redact(origin)} is no origin like https://shop.example, in small letters, no path."
             )
     return origins
 
@@ -116,7 +116,7 @@ def _hosts(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
     hosts = tuple(host.lower() for host in _list(environ, name))
     for host in hosts:
         if not HOST.fullmatch(host):
-            raise SettingsError(f"{name}: {shown(host)} is not a host's name like vouchers.example, without a port.")
+            raise SettingsError(f"{name}: {redact(host)} is not a host's name like vouchers.example, without a port.")
     return hosts
 
 

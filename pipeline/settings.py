@@ -10,7 +10,7 @@ from datetime import date
 
 from pipeline import PipelineError
 from shared import environment
-from shared.addresses import shown
+from shared.addresses import redact
 from shared.environment import FIRST_LOOK, is_production
 from shared.postgres import Address
 
@@ -145,7 +145,7 @@ def _day(text: str) -> date | None:
 
 
 def _dask(text: str) -> str:
-    if text and not (text.startswith(("tcp://", "tls://")) and shown(text) == text.rstrip("/")):
+    if text and not (text.startswith(("tcp://", "tls://")) and redact(text) == text.rstrip("/")):
         raise SettingsError(
             f"VOUCHER_DASK{_is(text, PLAIN_HOST)} not the address of a scheduler like tcp://scheduler:8786"
         )
@@ -153,7 +153,7 @@ def _dask(text: str) -> str:
 
 
 def _rows(text: str) -> str:
-    if text and not (re.fullmatch(r"s3://[^/]+/.+", text) and shown(text) == text):
+    if text and not (re.fullmatch(r"s3://[^/]+/.+", text) and redact(text) == text):
         raise SettingsError(
             f"VOUCHER_ROWS{_is(text, PLAIN_PLACE)} not s3://bucket/prefix/; unset it to keep rows in Postgres"
         )

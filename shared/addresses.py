@@ -1,6 +1,6 @@
 """How an address is shown to people: without anything in it that may be a secret.
 
-Every address in a log, an error, a table, a page or an answer has passed through `shown`; nothing else prints one.
+Every address in a log, an error, a table, a page or an answer has passed through `redact`; nothing else prints one.
 Database addresses are not shown at all: `postgres` names the variable that holds them.
 """
 
@@ -18,7 +18,7 @@ LONGEST = 500
 HIDDEN_PATH = re.compile(rf"/{re.escape(HIDDEN)}[0-9a-f]{{8}}")  # one that was shown before stays as it is
 
 
-def shown(address: str) -> str:
+def redact(address: str) -> str:
     """Return the address without user names, passwords, queries, and, of a web address, its path.
 
     A secret may be in any of them: a signature in the query, a token in the path, a password that has a "/" in it.

@@ -18,7 +18,7 @@ from app.published.refresher import Published
 from app.published.snapshot import Snapshot, UnknownCountryError
 from app.settings import Settings
 from app.web.health import Health, check_health
-from shared.addresses import shown
+from shared.addresses import redact
 
 # Scripts, styles, images and forms from here alone, and none of them inline.
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -91,7 +91,7 @@ def here(section: str = "", **changed: str) -> str:
     return url_for("pages.index", _anchor=section or None, **(place | changed))
 
 
-blueprint.add_app_template_filter(shown)
+blueprint.add_app_template_filter(redact)
 
 
 @blueprint.app_template_filter()
