@@ -9,7 +9,7 @@ import structlog
 
 from shared import environment
 from shared.addresses import redact
-from shared.environment import FIRST_LOOK, SettingsError, is_production
+from shared.environment import DEFAULT_SECRET, SettingsError, is_production
 from shared.postgres import Address
 
 log = structlog.get_logger()
@@ -71,12 +71,11 @@ def _database_url(environ: Mapping[str, str]) -> Address:
             raise SettingsError(f"Neither {name} nor DATABASE_URL is set. {WAY_OUT}")
         log.warning(f"{name} is not set: using DATABASE_URL, the role of the owner")
         name = "DATABASE_URL"
-    if FIRST_LOOK in environ[name]:
+    if DEFAULT_SECRET in environ[name]:
+        public = f"{name} contains a default password from this repository"
         if is_production(environ):
-            raise SettingsError(
-                f"{name} has the first look's password, which VOUCHER_ENV=production refuses. Set your own."
-            )
-        log.warning(f"{name} has the first look's password: set your own before others can reach this")
+            raise SettingsError(f"{public}, which VOUCHER_ENV=production does not allow. Set your own.")
+        log.warning(f"{public}; set your own before others can reach this installation")
     return Address.read(environ[name], name)
 
 

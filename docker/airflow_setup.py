@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from shared.environment import FIRST_LOOK, is_production
+from shared.environment import DEFAULT_SECRET, is_production
 
 SET_AS = {
     "AIRFLOW__API__SECRET_KEY": "AIRFLOW_SECRET",
@@ -35,8 +35,8 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
 
 def public(environ: Mapping[str, str]) -> list[str]:
     """Return the variables whose value stands in this repository, or is the user's name."""
-    found = {SET_AS[name] for name in SET_AS if FIRST_LOOK in environ.get(name, "")}
-    if FIRST_LOOK in environ["AIRFLOW_PASSWORD"] or environ["AIRFLOW_PASSWORD"] == environ["AIRFLOW_USER"]:
+    found = {SET_AS[name] for name in SET_AS if DEFAULT_SECRET in environ.get(name, "")}
+    if DEFAULT_SECRET in environ["AIRFLOW_PASSWORD"] or environ["AIRFLOW_PASSWORD"] == environ["AIRFLOW_USER"]:
         found.add("AIRFLOW_PASSWORD")
     return sorted(found)
 

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from shared.environment import FIRST_LOOK, YES, is_production, text
+from shared.environment import DEFAULT_SECRET, YES, is_production, text
 
 INITIAL = ("POSTGRES_PASSWORD", "VOUCHER_OWNER_PASSWORD", "AIRFLOW_DATABASE_PASSWORD")  # read by docker/initdb.sh
 ALWAYS = ("AIRFLOW_PASSWORD", "AIRFLOW_SECRET")
@@ -35,8 +35,8 @@ def refusals(environ: Mapping[str, str]) -> list[str]:
     found = []
     if names := _public(environ):
         found.append(
-            f"these have passwords of this repository, which anyone can read: {', '.join(names)}. Set each in .env. "
-            "docs/operations.md, Settings, has a command that generates them."
+            f"these are unset or contain a default password from this repository: {', '.join(names)}. Set each in "
+            ".env. docs/operations.md, Settings, has a command that generates them."
         )
     if not text(environ, "WITH_S3"):
         found.append(
@@ -54,7 +54,7 @@ def _public(environ: Mapping[str, str]) -> list[str]:
     needed = {*ALWAYS, *(password for password, address in IN_ADDRESSES.items() if not text(environ, address))}
     if text(environ, "WITH_POSTGRES") != "0":
         needed |= {*INITIAL}
-    return sorted(name for name in needed if not text(environ, name) or FIRST_LOOK in environ[name])
+    return sorted(name for name in needed if not text(environ, name) or DEFAULT_SECRET in environ[name])
 
 
 def _of_the_stand_in(environ: Mapping[str, str]) -> list[str]:

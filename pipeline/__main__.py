@@ -15,7 +15,7 @@ from tabulate import tabulate
 from pipeline import PipelineError
 from pipeline.publish import publication, runs
 from pipeline.publish.database import Database
-from pipeline.settings import Settings, address, database_url, owner_url, refuse_first_look, warn
+from pipeline.settings import Settings, address, database_url, owner_url, reject_default_secrets, warn
 from shared.addresses import redact
 from shared.environment import is_production
 
@@ -162,7 +162,7 @@ def _rollback(options: Any) -> None:
 def _migrate(_: Any) -> None:
     from pipeline.migrations import default_logins, migrate  # noqa: PLC0415  (alembic takes a second to import)
 
-    refuse_first_look(os.environ)
+    reject_default_secrets(os.environ)
     owner = owner_url(os.environ)
     migrate(
         owner,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-FIRST_LOOK = "first-look"  # a part of every password and secret that docker-compose.yml comes with
+DEFAULT_SECRET = "first-look"  # noqa: S105  (part of every default password and secret in docker-compose.yml)
 YES, NO = {"1", "true", "yes", "y", "on"}, {"0", "false", "no", "n", "off"}
 SHOWN = 40  # characters of a value that a message repeats
 # Kubernetes describes each service of a namespace to its containers: VOUCHER_API_PORT_8000_TCP for voucher-api.
@@ -69,7 +69,7 @@ VARIABLES = (
         "URL of Airflow, for the links on the page", "no links; `make up` sets its own"),
     Variable("VOUCHER_WORKERS", ("api",), "number of processes that answer requests", "2"),
     Variable("VOUCHER_ENV", ("pipeline", "api", "notebook"),
-        "`production`: require every database address, refuse default passwords", "first look"),
+        "`production`: require every database address, refuse default passwords", "warnings instead"),
     Variable("VOUCHER_OWNER_PASSWORD", ("compose",)),
     Variable("VOUCHER_PIPELINE_PASSWORD", ("compose",)),
     Variable("VOUCHER_API_PASSWORD", ("compose",)),
@@ -126,7 +126,7 @@ def hours(environ: Mapping[str, str], name: str, default: float) -> float:
 
 
 def is_production(environ: Mapping[str, str]) -> bool:
-    """Return whether VOUCHER_ENV says that nothing of a first look may be used."""
+    """Return whether VOUCHER_ENV is `production`, in which default secrets and fallbacks are not allowed."""
     return text(environ, "VOUCHER_ENV").lower() == "production"
 
 
