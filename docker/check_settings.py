@@ -1,8 +1,8 @@
-"""Refuse settings that production must not start with. Run by docker-compose.yml before any other container.
+"""Reject settings that are not allowed in production. Run by docker-compose.yml before all other containers.
 
-All of them are named at once, as they are written in .env. Of most variables docker-compose.yml says only whether they
-are set: this container learns no secret that it does not need, and Compose does not recreate it, and with it all that
-depend on it, when a secret changes. Values are checked by the containers that use them.
+All of them are reported at once, with their names in .env. For most variables, docker-compose.yml only passes whether
+they are set. So this container gets no secret that it does not need, and Compose does not recreate it, and all
+containers that depend on it, when a secret changes. The containers that use a value check it.
 """
 
 import os
@@ -23,7 +23,7 @@ OF_THE_STAND_IN = ("AWS_ENDPOINT_URL_S3", "AWS_SECRET_ACCESS_KEY")
 
 
 def main(environ: Mapping[str, str] = os.environ) -> int:
-    """Return 1 after a line for each refusal; otherwise 0."""
+    """Print a line for each problem. Return 1 if there are any, otherwise 0."""
     found = list(refusals(environ)) if is_production(environ) else []
     for refusal in found:
         print(f"error: VOUCHER_ENV=production: {refusal}", file=sys.stderr)  # noqa: T201
@@ -31,7 +31,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def refusals(environ: Mapping[str, str]) -> list[str]:
-    """Return what must not be used in production, and what to do about each."""
+    """Return what is not allowed in production, and what to do about each."""
     found = []
     if names := _public(environ):
         found.append(
@@ -58,7 +58,7 @@ def _public(environ: Mapping[str, str]) -> list[str]:
 
 
 def _of_the_stand_in(environ: Mapping[str, str]) -> list[str]:
-    """Return variables that are not set; an empty one is, as a role of the machine may take the place of keys."""
+    """Return variables that are not set. An empty one counts as set, because a role of the machine may replace keys."""
     signed = text(environ, "VOUCHER_S3_ANONYMOUS").lower() not in YES
     return [name for name in OF_THE_STAND_IN if not text(environ, name) and (signed or "KEY" not in name)]
 
