@@ -1,6 +1,6 @@
-"""Environment variables, read alike by the pipeline, the service and `dev`: what unset, yes and a number are.
+"""Read environment variables in the same way in the pipeline, the service and `dev`.
 
-`VARIABLES` lists every variable of the product; `warnings` names those that look like one and are none.
+`VARIABLES` lists all variables of the product. `warnings` reports those that look like one but are not.
 """
 
 import math
@@ -11,20 +11,22 @@ from difflib import get_close_matches
 
 DEFAULT_SECRET = "first-look"  # noqa: S105  (part of every default password and secret in docker-compose.yml)
 YES, NO = {"1", "true", "yes", "y", "on"}, {"0", "false", "no", "n", "off"}
-SHOWN = 40  # characters of a value that a message repeats
-# Kubernetes describes each service of a namespace to its containers: VOUCHER_API_PORT_8000_TCP for voucher-api.
+MAX_ECHO = 40  # characters of a value that a message repeats
+# Kubernetes sets variables for each service of a namespace: VOUCHER_API_PORT_8000_TCP for voucher-api.
 OF_KUBERNETES = re.compile(r".+_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
 
 
 class SettingsError(ValueError):
-    """A variable is missing or cannot be read; the message names it and what to do, and shows no secret."""
+    """A variable is missing or invalid. The message names it and says what to do, but shows no secret."""
 
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable of the environment and who reads it: pipeline, api, notebook; or only compose, or the tests.
+    """An environment variable and its readers: pipeline, api, notebook, compose, tests, or the page's curl command
+    (client).
 
-    `meaning` and `default` are Markdown for the table in docs/settings.md, which lists what pipeline and API read.
+    `meaning` and `default` are Markdown for the table in docs/settings.md, which lists the variables of pipeline and
+    API.
     """
 
     name: str
@@ -82,7 +84,7 @@ SETTINGS = [each.name for each in VARIABLES if not {"tests", "client"} & {*each.
 
 
 def text(environ: Mapping[str, str], name: str) -> str:
-    """Return the value without outer white space and without the quotes of an env file; '' when it is unset."""
+    """Return the value without surrounding white space and without the quotes of an env file; "" if it is unset."""
     value = environ.get(name, "").strip()
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         value = value[1:-1].strip()
@@ -90,22 +92,22 @@ def text(environ: Mapping[str, str], name: str) -> str:
 
 
 def yes_no(environ: Mapping[str, str], name: str) -> bool:
-    """Return whether the variable says yes; unset says no. Raises SettingsError."""
+    """Return whether the value means yes; False if it is unset. Raises SettingsError."""
     value = text(environ, name)
     if value and value.lower() not in YES | NO:
-        raise SettingsError(f"{name} is {_shown(value)}, but must be 1 or 0 (or true, false, yes, no, on, off).")
+        raise SettingsError(f"{name} is {_echo(value)}, but must be 1 or 0 (or true, false, yes, no, on, off).")
     return value.lower() in YES
 
 
 def whole(environ: Mapping[str, str], name: str, default: int, least: int, most: int | None = None) -> int:
-    """Return a whole number from `least` to `most`, both included. Raises SettingsError."""
+    """Return a whole number from `least` to `most`, both inclusive. Raises SettingsError."""
     value = text(environ, name)
     if not value:
         return default
     number = int(value) if re.fullmatch(r"[0-9]{1,18}", value) else -1
     if number < least or (most is not None and number > most):
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise SettingsError(f"{name} is {_shown(value)}, but must be a whole number {bounds}; unset, it is {default}.")
+        raise SettingsError(f"{name} is {_echo(value)}, but must be a whole number {bounds}; unset, it is {default}.")
     return number
 
 
@@ -119,9 +121,7 @@ def hours(environ: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise SettingsError(
-            f"{name} is {_shown(value)}, but must be a number of hours above 0; unset, it is {default}."
-        )
+        raise SettingsError(f"{name} is {_echo(value)}, but must be a number of hours above 0; unset, it is {default}.")
     return number
 
 
@@ -131,17 +131,17 @@ def is_production(environ: Mapping[str, str]) -> bool:
 
 
 def warnings(environ: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each variable that is named or set like a setting, and yet changes nothing."""
+    """Return a sentence for each variable that looks like a setting but has no effect."""
     found = []
     for name in sorted(environ):
         if not name.startswith("VOUCHER_") or name in NAMES or OF_KUBERNETES.fullmatch(name):
             continue
         (nearest,) = get_close_matches(name, SETTINGS, n=1, cutoff=0)
-        found.append(f"{name} is set, but there is no such setting; did you mean {nearest}?")
+        found.append(f"{name} is set, but is not a setting; did you mean {nearest}?")
     if (mode := text(environ, "VOUCHER_ENV")) and not is_production(environ):
-        found.append(f"VOUCHER_ENV is {_shown(mode)}, which changes nothing; only 'production' does")
+        found.append(f"VOUCHER_ENV is {_echo(mode)}, which has no effect; only 'production' has one")
     return found
 
 
-def _shown(value: str) -> str:
-    return repr(value if len(value) <= SHOWN else f"{value[:SHOWN]}…")
+def _echo(value: str) -> str:
+    return repr(value if len(value) <= MAX_ECHO else f"{value[:MAX_ECHO]}…")
