@@ -21,8 +21,9 @@ from app.web.streams import Slots, TooManyCallsError, TooManyDownloadsError
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """Return the app, with its routes and WSGI layers. An unreachable database does not prevent the start. Raises
-    SettingsError.
+    """Return the app, with its routes and WSGI layers. Raises SettingsError.
+
+    An unreachable database does not prevent the start.
     """
     request_log.configure()
     settings = settings or Settings.from_environment(os.environ)

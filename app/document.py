@@ -85,8 +85,9 @@ def init_app(app: OpenAPI) -> None:
 
 
 def document(app: OpenAPI, snapshot: Snapshot | None) -> dict[str, Any]:
-    """Return the OpenAPI document. It is built on request, because segment kinds and examples come from the published
-    run.
+    """Return the OpenAPI document.
+
+    It is built on request, because segment kinds and examples come from the published run.
     """
     spec: dict[str, Any] = deepcopy(app.api_doc)
     describe(spec, snapshot)

@@ -1,7 +1,7 @@
-"""Check whether a URL responds: `python healthy.py URL`. With a component's name, check whether Airflow reports it
-healthy.
+"""Check whether a URL responds: `python healthy.py URL`.
 
-docker-compose.yml's health checks run it, because the images have no curl and an `airflow` command takes seconds.
+With a component's name, check whether Airflow reports it healthy. docker-compose.yml's health checks run this script,
+because the images have no curl and an `airflow` command takes seconds.
 """
 
 import json

@@ -22,11 +22,10 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Variable:
-    """An environment variable and its readers: pipeline, api, notebook, compose, tests, or the page's curl command
-    (client).
+    """An environment variable and its readers.
 
-    `meaning` and `default` are Markdown for the table in docs/settings.md, which lists the variables of pipeline and
-    API.
+    Readers are pipeline, api, notebook, compose, tests, and client, which is the curl command on the page. `meaning`
+    and `default` are Markdown for the table in docs/settings.md, which lists the variables of pipeline and API.
     """
 
     name: str

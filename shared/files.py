@@ -40,8 +40,9 @@ def _replace(path: Path, text: str, mode: int | None) -> None:
 
 
 def _overwrite(path: Path, text: bytes) -> None:
-    """Write the text, padded with line ends to the old length, in one call, then truncate. So no old text follows the
-    new one.
+    """Overwrite the file in one call, without old text after the new one.
+
+    The text is padded with line ends to the old length. Then the file is truncated.
     """
     descriptor = os.open(path, os.O_RDWR)
     try:

@@ -36,8 +36,9 @@ class Address:
 
     @classmethod
     def read(cls, text: str, variable: str = "the database's address") -> "Address":
-        """Parse a URL or `keyword=value` pairs, as libpq does. Raises SettingsError, whose message shows no part of the
-        text.
+        """Parse a URL or `keyword=value` pairs, as libpq does.
+
+        Raises SettingsError, whose message shows no part of the text.
         """
         text = environment.text({variable: text}, variable)
         parameters, fault = _parameters(text)

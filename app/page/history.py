@@ -54,8 +54,9 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Change:
-    """An answer that differs between two runs. `row` is the newer one; `old` or `new` is None if that run has no such
-    segment.
+    """An answer that differs between two runs.
+
+    `row` is the newer one. `old` or `new` is None if that run does not have the segment.
     """
 
     row: Segment

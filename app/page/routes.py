@@ -56,8 +56,9 @@ def set_policy(response: Response) -> Response:
 
 
 def _state(health: Health, now: datetime) -> str:
-    """Return a hash that changes when the page would. It includes the day: ages are in days, and recency counts to
-    today.
+    """Return a hash that changes when the page would.
+
+    It includes the day, because ages are in days and recency counts to today.
     """
     state = health.run_id, health.published_at, health.checked_at, health.failing, health.version, now.date()
     return sha256(repr(state).encode()).hexdigest()[:16]
@@ -108,8 +109,9 @@ def percent(share: float, digits: int = 0) -> str:
 
 @blueprint.app_template_filter()
 def amount(value: Decimal | float, digits: int = 0) -> str:
-    """Format as in JSON, such as 2640. With decimals it has two digits, as have the others in its list if `digits` says
-    so.
+    """Format as in JSON, such as 2640.
+
+    An amount with decimals has two digits. `digits` sets their number, so that all amounts of a list have the same.
     """
     return f"{value:.{digits or (2 if value % 1 else 0)}f}"
 

@@ -89,9 +89,7 @@ class Segment:
         return round(self.uses / self.rows, 4) if self.rows else None
 
     def holds(self, measured: int) -> bool:
-        """Return whether the value is within the bounds. Both are inclusive; without an upper bound, any higher value
-        is.
-        """
+        """Return whether the value is within the bounds. Both are inclusive; None is no upper bound."""
         return self.lower_bound <= measured and (self.upper_bound is None or measured <= self.upper_bound)
 
 
@@ -147,8 +145,9 @@ class Snapshot:
             raise UnknownKindError(segment_name, self.measures) from None
 
     def find(self, country_code: str, segment_name: str, measured: int) -> Segment:
-        """Return the segment for a customer. Raises UnknownCountryError, or NoSegmentError if no segment holds the
-        value.
+        """Return the segment for a customer.
+
+        Raises UnknownCountryError, or NoSegmentError if no segment holds the value.
         """
         kind = self._found.get((country_key(country_code), segment_name))
         if kind is None:

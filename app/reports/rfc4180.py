@@ -14,8 +14,9 @@ FORMULA = re.compile(r"\s*[-+=@\uff0b\uff0d\uff1d\uff20]|[\t\r\n]")
 
 
 def line(values: Iterable[object]) -> str:
-    """Return a line of CSV. None is empty, booleans are lower-case, and text that looks like a formula is prefixed with
-    "'".
+    """Return a line of CSV.
+
+    None is empty, booleans are lower-case, and text that looks like a formula is prefixed with "'".
     """
     written = io.StringIO()
     csv.writer(written).writerow([_cell(value) for value in values])

@@ -82,8 +82,9 @@ def main() -> None:
 
 
 def _new_folder() -> str:
-    """Return a new folder for shared counts; a path that is no folder if the disk is full, which /readyz reports as
-    `metrics`.
+    """Return a new folder for shared counts.
+
+    If the disk is full, return a path that is no folder: /readyz then reports `metrics`.
     """
     try:
         return tempfile.mkdtemp(prefix="voucher-metrics-")

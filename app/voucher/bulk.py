@@ -84,8 +84,9 @@ def _array(sent: bytes) -> list[Any]:
 
 
 def _answers(given: Sequence[Any], read: Callable[[Any], Customer], snapshot: Snapshot, explained: bool) -> list[bytes]:
-    """Return the JSON object for each customer. Only the first unknown country lists the known ones, because they are
-    many.
+    """Return the JSON object for each customer.
+
+    Only the first unknown country lists the known ones, because they are many.
     """
     day = snapshot.reference_day
     left_out: set[str] = set()

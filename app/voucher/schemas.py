@@ -82,8 +82,9 @@ def example(snapshot: Snapshot, segment_name: str) -> dict[str, object]:
 
 
 def ref(*components: str) -> dict[str, Any]:
-    """Return a schema that accepts any of these components. Clients take the first match, so put those with more fields
-    first.
+    """Return a schema that accepts any of these components.
+
+    Clients take the first match, so put those with more fields first.
     """
     refs = [{"$ref": f"{COMPONENTS}/{component}"} for component in components]
     return refs[0] if len(refs) == 1 else {"anyOf": refs}

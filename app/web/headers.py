@@ -52,8 +52,9 @@ class SecurityHeaders:
 
 
 def _preflight(environ: dict[str, Any]) -> Headers:
-    """Return headers that allow what the browser asks for: tracing adds headers, and cookies or passwords are never
-    sent.
+    """Return headers that allow what the browser asks for.
+
+    Tracing adds headers of its own, and cookies or passwords are never sent.
     """
     asked = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
     return [

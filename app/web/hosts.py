@@ -16,8 +16,9 @@ PRIVATE = {"localhost", "test", "local", "internal", "intranet", "private", "cor
 
 
 class Hosts:
-    """WSGI layer that refuses requests with an invalid Host, or with a public name that is not in `names`. None allows
-    all.
+    """WSGI layer that refuses requests with an invalid Host, or with a public name that is not in `names`.
+
+    If `names` is None, all names are allowed.
 
     This prevents DNS rebinding: without keys, any web site could point its own name to 127.0.0.1 and read answers in
     its visitors' browsers. IP addresses and private names cannot be used for this.

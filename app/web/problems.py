@@ -68,8 +68,9 @@ def from_exception(_: Exception) -> Problem:
 
 
 def of_status(status: HTTPStatus, description: str | None = None, most_bytes: int | None = None) -> Problem:
-    """Return the problem for an HTTP status. `description` replaces the default detail, which says what the client can
-    do.
+    """Return the problem for an HTTP status.
+
+    `description` replaces the default detail, which says what the client can do.
     """
     remedies = {
         401: "Send an API key as Authorization: Bearer KEY, or as the password of any user.",

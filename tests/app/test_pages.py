@@ -372,7 +372,7 @@ def test_stale_answers_have_a_banner(publish: Publish, client: FlaskClient) -> N
     banner = words(client.get("/").text)
     assert "These answers may be out of date." in banner
     assert "at 1 Mar 2026, 04:30 UTC, more than 36 hours ago" in banner
-    assert "why Voucher_Select has not run" in banner
+    assert "whether Voucher_Select is switched on" in banner
 
 
 @pytest.mark.parametrize("path", ["/", "/?country=Atlantis"])

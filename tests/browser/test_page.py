@@ -163,7 +163,7 @@ def test_a_publish_appears_by_itself(visit: Visit, stage: Stage) -> None:
     try:
         stage.publish("next")
         expect(page.locator("#segments li").first).to_contain_text("5500", timeout=SECONDS)
-        expect(page.get_by_role("status")).to_have_text("A new run was published. This page shows it now.")
+        expect(page.get_by_role("status")).to_have_text("A new run was published. This page now shows it.")
         expect(page.locator("#total_orders")).to_be_focused()
         expect(page.locator("#total_orders")).to_have_value("4")
         expect(page.locator("#new")).to_have_value(chosen)
@@ -205,7 +205,7 @@ def test_a_banner_tells_that_the_answers_are_of_the_sample(
         assert not violations(page)
         beside.publish("now")
         expect(page.get_by_role("status")).to_have_text(
-            "A new run was published. This page shows it now.", timeout=SECONDS
+            "A new run was published. This page now shows it.", timeout=SECONDS
         )
         expect(page.locator(".banner")).to_have_count(0)
         expect(page.locator(".facts")).to_contain_text(f"{tmp_path}/now.parquet")
@@ -237,7 +237,7 @@ def test_a_banner_tells_that_the_answers_are_stale(visit: Visit, stage: Stage, v
     page = visit()
     try:
         stage.query("UPDATE voucher.current_run SET checked_at = '2020-06-02'")
-        expect(page.locator(".banner")).to_contain_text("since 2 Jun 2020, 00:00 UTC", timeout=SECONDS)
+        expect(page.locator(".banner")).to_contain_text("at 2 Jun 2020, 00:00 UTC", timeout=SECONDS)
         expect(page.locator(".banner").get_by_role("link", name="Airflow")).to_be_visible()
         assert not violations(page)
     finally:
