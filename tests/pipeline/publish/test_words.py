@@ -54,7 +54,7 @@ def test_a_withdrawn_run_is_said_to_stay_so(
     lines = say(command, "--source", str(second))
 
     assert len([line for line in lines if "was rolled back from at" in line]) == 1
-    assert f"run {newer} is not published, because it was rolled back from" in lines[-1]
+    assert f"run {newer} is not published, because it was withdrawn by a rollback" in lines[-1]
     assert not [line for line in lines if "publishes it" in line or "is done" in line]
 
 
