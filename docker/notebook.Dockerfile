@@ -1,4 +1,4 @@
-# Jupyter with the pipeline's own engine; docker-compose.yml mounts notebooks/ and rules.toml of the checkout.
+# Jupyter with the pipeline's engine. docker-compose.yml mounts the checkout's notebooks/ and rules.toml.
 FROM python:3.12-slim
 COPY docker/notebook.lock /
 RUN python -m venv --without-pip /venv \

@@ -1,4 +1,4 @@
-# The S3 stand-in: moto's server and the synthetic sample, which it serves from the first answer on. Not for production.
+# The S3 stand-in: moto's server and the synthetic sample. Not for production.
 FROM python:3.12-slim AS packages
 COPY docker/s3.lock /
 RUN python -m venv --without-pip /venv \
@@ -7,7 +7,7 @@ WORKDIR /opt/voucher
 COPY shared shared
 COPY pipeline pipeline
 COPY sample sample
-# What makes and writes the sample is not needed to serve it.
+# The packages that create the sample are not needed to serve it.
 RUN /venv/bin/python -m sample /history.parquet \
     && pip --python /venv/bin/python uninstall --yes numpy pyarrow
 

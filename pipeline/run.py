@@ -26,7 +26,7 @@ from pipeline.rules.segments import SEGMENTS_FILE, SegmentBook
 from pipeline.settings import Settings
 from pipeline.source.parts import Part, contains, describe, find_parts, warn_of_duplicates
 from pipeline.source.s3 import SourceError
-from shared.addresses import shown
+from shared.addresses import redact
 
 log = logging.getLogger("pipeline")
 
@@ -47,10 +47,10 @@ class Outcome(StrEnum):
 def plan(settings: Settings) -> str:
     """Find and inspect the parts, record the run, and return its run_id. The same input gives the same run_id."""
     rules, segments = RuleBook.load(RULES_FILE), SegmentBook.load(SEGMENTS_FILE)
-    database, named = Database(settings.database_url), shown(settings.source)
+    database, named = Database(settings.database_url), redact(settings.source)
     if settings.rows and contains(settings.source, row_files.address(settings.rows, "", 1)):
         raise SourceError(
-            f"VOUCHER_ROWS, {shown(settings.rows)}, is within VOUCHER_SOURCE, {named}: the next run would read "
+            f"VOUCHER_ROWS, {redact(settings.rows)}, is within VOUCHER_SOURCE, {named}: the next run would read "
             "cleaned rows as history. Set it to another prefix"
         )
     looked_at = runs.database_time(database)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psycopg2
 
 from shared import postgres
-from shared.addresses import shown
+from shared.addresses import redact
 from shared.environment import SettingsError
 
 PUBLISHED = """SELECT run_id, source, (SELECT count(*) > 0 AND bool_and(synthetic) FROM voucher.run_part
@@ -31,4 +31,4 @@ def published(database_url: str) -> Published | None:
             found = cursor.fetchone()
     except (psycopg2.Error, SettingsError):
         return None
-    return Published(found[0], shown(found[1]), found[2]) if found else None
+    return Published(found[0], redact(found[1]), found[2]) if found else None

@@ -10,7 +10,7 @@ from dev.processes import StackError
 from dev.services.airflow_client import Client
 from dev.stack.memory import DATABASE
 from dev.stack.stack import DAG, ROTATION, STOP_ORDER, Stack
-from shared.addresses import shown
+from shared.addresses import redact
 
 LINE = "{:<20}{:<10}{:<8}{:<22}{}"
 SAMPLE_DATA = "SAMPLE DATA: these answers come from the built-in synthetic sample, which is invented"
@@ -21,7 +21,7 @@ def addresses(stack: Stack) -> str:
 Page and API  {stack.api.url}          documentation: {stack.api.url}/redoc/
 Airflow       {stack.airflow.url}          login: airflow / airflow
 Command line  . .local/env
-Source        {"the built-in synthetic sample" if stack.memory.is_sample else shown(stack.memory.source)}"""
+Source        {"the built-in synthetic sample" if stack.memory.is_sample else redact(stack.memory.source)}"""
 
 
 def answers(stack: Stack, still: bool = False) -> str:

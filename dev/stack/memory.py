@@ -15,7 +15,7 @@ from pathlib import Path
 from dev.processes import StackError
 from dev.services import s3
 from shared import environment, files
-from shared.addresses import SCHEME, shown
+from shared.addresses import SCHEME, redact
 
 SOURCE, DATABASE, API = "VOUCHER_SOURCE", "DATABASE_URL", "API_DATABASE_URL"
 DATABASES = (DATABASE, "PIPELINE_DATABASE_URL", API)
@@ -111,7 +111,7 @@ class Memory:
         if self.is_sample:
             return "the built-in synthetic sample; `make up VOUCHER_SOURCE=…` takes your own history"
         remembered = f"remembered from {self.env.parent.name}/{self.env.name}; " if self.remembers_source else ""
-        return f"{shown(self.source)} ({remembered}{BACK})"
+        return f"{redact(self.source)} ({remembered}{BACK})"
 
     @property
     def remembered_names(self) -> str:
@@ -136,7 +136,7 @@ class Memory:
         found = re.search(rf"^{NOT_KEPT}(.*)$", self.env.read_text(), re.MULTILINE) if self.env.exists() else None
         if found and self.remembers_source and not any(name.startswith("AWS_") for name in self.chosen):
             raise StackError(
-                f"{shown(self.source)} was read with {found[1]}, which {self.env} does not keep. Set them again, or "
+                f"{redact(self.source)} was read with {found[1]}, which {self.env} does not keep. Set them again, or "
                 "set AWS_PROFILE, or give VOUCHER_SOURCE again to use the credentials that boto3 finds."
             )
 

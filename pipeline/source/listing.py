@@ -24,7 +24,7 @@ from functools import lru_cache
 
 from fsspec.utils import glob_translate
 
-from shared.addresses import shown
+from shared.addresses import redact
 
 FORMS = "s3://bucket/key, s3://bucket/folder/, https://…, a file or a folder; * and ** stand for any names"
 SLASH = re.compile("/")
@@ -211,6 +211,6 @@ def _sentence(left_out: dict[str, set[str]]) -> str:
 
 
 def _few(names: set[str]) -> str:
-    first = [shown(name) for name in sorted(names)[:NAMED]]
+    first = [redact(name) for name in sorted(names)[:NAMED]]
     more = [f"and {len(names) - NAMED:,} more"] if len(names) > NAMED else []
     return ", ".join([*first, *more])

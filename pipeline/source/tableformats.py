@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from pipeline.source import listing
 from pipeline.source.s3 import SourceError
-from shared.addresses import shown
+from shared.addresses import redact
 
 FORMATS = {  # what such a table is, and a name beside or below which its files lie
     "a Delta table": r"_delta_log/?",
@@ -32,7 +32,7 @@ def table(uri: str, pattern: str, folders: Iterable[str], names: Callable[[str, 
     kind = next(filter(None, (_kind(folder, names) for folder in folders)), "")
     if kind and not listing.names_files(pattern):
         raise SourceError(
-            f"{shown(uri)} is {kind}, or holds one: its log says which of its files count, and rows that were deleted "
+            f"{redact(uri)} is {kind}, or holds one: its log says which of its files count, and rows that were deleted "
             "or replaced are in the others. Export a plain copy, or name the live files: one file, or a pattern that "
             "spells out how their names begin"
         )
@@ -41,7 +41,7 @@ def table(uri: str, pattern: str, folders: Iterable[str], names: Callable[[str, 
 
 def warning(uri: str, kind: str) -> str:
     """Return the warning for parts that a pattern selects from a table."""
-    return f"{shown(uri)} names files of {kind}; its log is not read: each file that fits counts" if kind else ""
+    return f"{redact(uri)} names files of {kind}; its log is not read: each file that fits counts" if kind else ""
 
 
 def _kind(folder: str, names: Callable[[str, str], Iterable[str]]) -> str:

@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app.published.database import DatabaseAwayError
+from app.published.database import DatabaseUnavailableError
 from app.reports.downloads import RowsGoneError
 from app.web.streams import TooSlowError
 from dev.processes import until
@@ -344,7 +344,7 @@ def test_rows_that_lie_elsewhere_are_named(load: Load, client: FlaskClient) -> N
     loaded.execute("UPDATE voucher.run SET rows_uri = 's3://bucket/cleaned/' WHERE run_id = %(run)s")
     response = client.get("/assignments.csv")
     assert (response.status_code, response.json["type"]) == (404, "urn:voucher-select:rows-elsewhere")
-    assert "are Parquet files under s3://bucket/cleaned/" in response.json["detail"]
+    assert "are in Parquet files under s3://bucket/cleaned/" in response.json["detail"]
 
 
 @pytest.fixture
@@ -424,7 +424,7 @@ def test_without_postgres_a_download_fails_and_the_next_is_refused(own_postgres:
         chunks = response.iter_encoded()
         next(chunks), next(chunks)
         own_postgres.kill()
-        with pytest.raises(DatabaseAwayError):
+        with pytest.raises(DatabaseUnavailableError):
             list(chunks)
         response.close()
         for _ in range(2):

@@ -101,7 +101,7 @@ def test_segments_of_an_unknown_country(client_still: FlaskClient, path: str) ->
     assert b"<" not in response.data
     blank = client_still.get(f"{path}?country=%20")
     assert refused(blank) == (422, "bad-value")
-    assert blank.json["detail"] == "country must be text, and not blank."
+    assert blank.json["detail"] == "country must be text and not blank."
 
 
 def table(response: TestResponse) -> list[dict[str, str]]:

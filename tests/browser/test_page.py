@@ -34,10 +34,12 @@ def test_segments(visit: Visit) -> None:
     row = boards.nth(0).get_by_role("listitem").nth(0)
     expect(row).to_contain_text("3520")
     expect(row).to_contain_text("62 %")
-    expect(row).to_contain_text("20 of 32 assignments")
+    expect(row).to_contain_text("20 of 32 vouchers")
     expect(row).to_contain_text("38 points ahead of 2640 (25 %)")
     assert row.locator("svg rect").count() == 3
-    expect(boards.nth(0).get_by_role("listitem").nth(2)).to_contain_text("Tie 3520 as often; the smaller wins")
+    expect(boards.nth(0).get_by_role("listitem").nth(2)).to_contain_text(
+        "Tie 3520 was used as often; the smaller amount wins"
+    )
     expect(boards.nth(1).get_by_text("No history").first).to_be_visible()
 
 
@@ -55,7 +57,7 @@ def test_what_was_dropped(visit: Visit) -> None:
 def test_runs(visit: Visit) -> None:
     """The publications, newest first, and by default what the newest changed, old and new."""
     runs = visit().locator("#runs")
-    expect(runs.locator(".timeline li").first).to_contain_text("Answers now")
+    expect(runs.locator(".timeline li").first).to_contain_text("Live")
     expect(runs.locator(".timeline li").last).to_contain_text("84 rows kept, data up to 1 Jun 2020")
     runs.get_by_role("link", name="What changed").first.click()
     table = runs.get_by_role("table", name=re.compile("Peru"))
@@ -72,7 +74,7 @@ def test_any_two_runs_are_compared(visit: Visit) -> None:
     page.locator("#new").select_option(first)
     page.get_by_role("button", name="Compare").click()
     expect(page).to_have_url(re.compile(f"country=Latvia.*old={first}&new={first}|old={first}&new={first}"))
-    expect(page.locator("#compared")).to_contain_text("Every answer is the same in both runs.")
+    expect(page.locator("#compared")).to_contain_text("Both runs have the same answers.")
     expect(page.locator("#segments h2")).to_have_text("Segments of Latvia")
 
 
@@ -161,7 +163,7 @@ def test_a_publish_appears_by_itself(visit: Visit, stage: Stage) -> None:
     try:
         stage.publish("next")
         expect(page.locator("#segments li").first).to_contain_text("5500", timeout=SECONDS)
-        expect(page.get_by_role("status")).to_have_text("A new run was published. This page shows it now.")
+        expect(page.get_by_role("status")).to_have_text("A new run was published. This page now shows it.")
         expect(page.locator("#total_orders")).to_be_focused()
         expect(page.locator("#total_orders")).to_have_value("4")
         expect(page.locator("#new")).to_have_value(chosen)
@@ -203,7 +205,7 @@ def test_a_banner_tells_that_the_answers_are_of_the_sample(
         assert not violations(page)
         beside.publish("now")
         expect(page.get_by_role("status")).to_have_text(
-            "A new run was published. This page shows it now.", timeout=SECONDS
+            "A new run was published. This page now shows it.", timeout=SECONDS
         )
         expect(page.locator(".banner")).to_have_count(0)
         expect(page.locator(".facts")).to_contain_text(f"{tmp_path}/now.parquet")
@@ -216,9 +218,9 @@ def test_a_banner_tells_that_postgres_is_away_and_goes_with_it(
     page = visit()
     try:
         stage.postgres.kill()
-        expect(page.locator(".banner")).to_contain_text("The database is away.", timeout=SECONDS)
-        expect(page.get_by_role("status")).to_have_text("The database is away.")
-        expect(page.locator("#dropped")).to_contain_text("which is away just now")
+        expect(page.locator(".banner")).to_contain_text("The database is down.", timeout=SECONDS)
+        expect(page.get_by_role("status")).to_have_text("The database is down.")
+        expect(page.locator("#dropped")).to_contain_text("be shown while the database is down")
         expect(page.locator("#segments li").first).to_contain_text("3520")
         page.locator("#total_orders").fill("20")
         page.get_by_role("button", name="Show the voucher").click()
@@ -235,7 +237,7 @@ def test_a_banner_tells_that_the_answers_are_stale(visit: Visit, stage: Stage, v
     page = visit()
     try:
         stage.query("UPDATE voucher.current_run SET checked_at = '2020-06-02'")
-        expect(page.locator(".banner")).to_contain_text("since 2 Jun 2020, 00:00 UTC", timeout=SECONDS)
+        expect(page.locator(".banner")).to_contain_text("at 2 Jun 2020, 00:00 UTC", timeout=SECONDS)
         expect(page.locator(".banner").get_by_role("link", name="Airflow")).to_be_visible()
         assert not violations(page)
     finally:
@@ -312,7 +314,7 @@ def test_it_is_light(visit: Visit) -> None:
     print(f"{sum(sizes.values()):,} bytes in {len(sizes)} requests: {sizes}; first paint after {paint:.0f} ms")
     assert len(sizes) <= 4
     assert sum(sizes.values()) < 150_000
-    assert "20 of 32 assignments" in loaded[0].response().text()
+    assert "20 of 32 vouchers" in loaded[0].response().text()
 
 
 def test_the_documentation_is_a_click_away(visit: Visit) -> None:

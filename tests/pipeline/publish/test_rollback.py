@@ -322,6 +322,6 @@ def test_a_reader_that_holds_on_to_rows_is_not_waited_for_forever(
     monkeypatch.setattr("pipeline.publish.database.LOCK_SECONDS", 1)
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM voucher.assignment")
-        with pytest.raises(DatabaseError, match=r"another session holds on to a table .*lock timeout"):
+        with pytest.raises(DatabaseError, match=r"another session has locked a table .*lock timeout"):
             publication.prune(Database(pipeline_database), 1)
     assert publication.prune(Database(pipeline_database), 1) == [pair[2]]

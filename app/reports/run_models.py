@@ -1,4 +1,4 @@
-"""A run as it is shown: its counts, files, audits and publications. Made by `runs`."""
+"""The response models of `/runs`: a run with its counts, files, audits and publications. Used by `runs`."""
 
 from datetime import UTC, date, datetime
 from typing import Literal
@@ -12,23 +12,23 @@ class Run(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     run_id: str
-    current: bool = Field(description="Whether it is the one that answers.")
+    current: bool = Field(description="Whether this is the published run.")
     status: Literal["loading", "rejected", "published", "withdrawn"]
     source: str
-    sample: bool = Field(description="Whether all of the source is the built-in synthetic sample: invented data.")
-    today: date | None = Field(description="The day that recency counts to, where TODAY pinned it.")
+    sample: bool = Field(description="Whether the source is the built-in synthetic sample, which is invented data.")
+    today: date | None = Field(description="The day that recency counts to, if TODAY pinned it.")
     rows_in: int | None = Field(description="Rows of the source; null while they are being read.")
     rows_kept: int | None
     data_from: datetime | None
-    data_to: datetime | None = Field(description="The last timestamp of the rows kept.")
+    data_to: datetime | None = Field(description="The last timestamp of the kept rows.")
     started_at: datetime
-    finished_at: datetime | None = Field(description="When all of it was loaded.")
-    published_at: datetime | None = Field(description="When it was published last.")
+    finished_at: datetime | None = Field(description="When the run was loaded completely.")
+    published_at: datetime | None = Field(description="When the run was last published.")
 
 
 class Runs(BaseModel):
     runs: list[Run]
-    next: str | None = Field(description="The path of the next runs, which are older; null when there are none.")
+    next: str | None = Field(description="The path of the next page, with older runs; null if there are none.")
 
 
 class Part(BaseModel):
@@ -46,7 +46,7 @@ class Audit(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     audit: str
-    severity: Literal["fail", "warn"] = Field(description="`fail`: not published, if it did not pass.")
+    severity: Literal["fail", "warn"] = Field(description="`fail`: if the audit fails, the run is not published.")
     passed: bool
     expected: str
     seen: str
@@ -54,7 +54,7 @@ class Audit(BaseModel):
 
 
 class Publication(BaseModel):
-    """A move of readers from one run to another; of this run, or from it."""
+    """A change of the published run, to this run or from it."""
 
     model_config = ConfigDict(from_attributes=True)
 
