@@ -12,10 +12,8 @@ from enum import StrEnum
 from hashlib import sha256
 from time import monotonic
 
-from tabulate import tabulate
-
 from pipeline import PipelineError
-from pipeline.audits.runner import run_audits
+from pipeline.audits.runner import audit_run
 from pipeline.load import row_files, steps, tables
 from pipeline.publish import publication, runs
 from pipeline.publish.changes import changes
@@ -29,10 +27,6 @@ from pipeline.source.s3 import SourceError
 from shared.addresses import redact
 
 log = logging.getLogger("pipeline")
-
-
-class RunRejected(PipelineError):
-    """The run failed an audit and is not published. The published run stays as it was."""
 
 
 class Outcome(StrEnum):
@@ -89,7 +83,7 @@ def audit(settings: Settings, run_id: str, force: str | None = None) -> None:
             log.info("audit: run %s is published already", run_id)
         elif not _blocked(database, run_id, force):
             _load(settings, database, run_id)
-            _audit(database, run_id, force)
+            audit_run(database, run_id, force)
 
 
 def publish(settings: Settings, run_id: str, actor: str, force: str | None = None) -> Outcome:
@@ -104,7 +98,7 @@ def publish(settings: Settings, run_id: str, actor: str, force: str | None = Non
         try:
             previous = publication.publish(database, run_id, actor, force)
         except publication.Outdated:
-            _audit(database, run_id, force)
+            audit_run(database, run_id, force)
             previous = publication.publish(database, run_id, actor, force)
         if previous == run_id:
             log.info("publish: run %s was published already", run_id)
@@ -161,28 +155,6 @@ def _load(settings: Settings, database: Database, run_id: str) -> None:
     if (rules.hash, segments.hash) != (planned.rules_hash, planned.segments_hash):
         raise PipelineError(f"the rules or segments changed since run {run_id} was planned; run again")
     steps.load(settings, database, planned, rules, segments)
-
-
-def _audit(database: Database, run_id: str, force: str | None) -> None:
-    published = publication.current(database)
-    outcomes = run_audits(database, run_id, published)
-    log.info("audit: run %s, compared with %s", run_id, published or "nothing")
-    table = [[outcome.audit.name, outcome.word, outcome.seen.removeprefix("skipped: ")] for outcome in outcomes]
-    for line in tabulate(table, ["audit", "outcome", "seen"], maxcolwidths=[None, None, 70]).splitlines():
-        log.info("audit:   %s", line)
-    for warned in (outcome for outcome in outcomes if outcome.word == "warned"):
-        log.warning("audit: %s: expected: %s; seen: %s", warned.audit.name, warned.audit.expected, warned.seen)
-    if not (failed := [outcome for outcome in outcomes if outcome.failed]):
-        return
-    if force:
-        log.warning("audit: published in spite of it, by force: %s", force)
-        return
-    publication.reject(database, run_id)
-    faults = "; ".join(f"{outcome.audit.name}: {outcome.seen}" for outcome in failed)
-    remedies = dict.fromkeys(outcome.audit.remedy for outcome in failed)
-    for remedy in remedies:
-        log.info("audit: what to do: %s", remedy)
-    raise RunRejected(f"run {run_id} is not published: {faults}. {'. '.join(remedies)}")
 
 
 def _blocked(database: Database, run_id: str, force: str | None) -> Outcome | None:

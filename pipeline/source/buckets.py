@@ -30,7 +30,9 @@ def find(uri: str, anonymous: bool) -> Choice:
         chosen = listing.choose(entries, pattern)
         place.refuse_archived(base, chosen.parts)
         names = Names(place, base, pattern, entries).beginning
-        kind = tableformats.table(uri, pattern, listing.folders(base + part.name for part in chosen.parts), names)
+        kind = tableformats.table(
+            uri, pattern, tableformats.folders_of(base + part.name for part in chosen.parts), names
+        )
     parts = (replace(part, name=f"s3://{bucket}/{base}{part.name}") for part in chosen.parts)
     return replace(chosen, parts=tuple(parts), table=kind)
 

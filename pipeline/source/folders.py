@@ -39,7 +39,7 @@ def find(uri: str) -> Choice:
     chosen = listing.choose(_entries(base, pattern), pattern)
     parts = {(real := _real(_join(base, part.name))): replace(part, name=real) for part in chosen.parts}
     places = {_join(base, part.name.rpartition("/")[0]) for part in chosen.parts}
-    holding = filter(None, listing.folders(f"{Path(place).resolve()}/" for place in places))
+    holding = filter(None, tableformats.folders_of(f"{Path(place).resolve()}/" for place in places))
     return replace(chosen, parts=tuple(parts.values()), table=tableformats.table(uri, pattern, holding, _names))
 
 

@@ -10,6 +10,7 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 
 from pipeline import run
+from pipeline.audits.runner import RunRejected
 from pipeline.evaluate import engine
 from pipeline.evaluate.totals import aggregate
 from pipeline.publish import runs
@@ -163,7 +164,7 @@ def test_one_unreadable_row_stops_the_publish(
     """A single value that can't be read keeps the run back, on record as rejected, without its rows; the old answers stay."""
     old = run.run(settings(written(FEW)), "test")
     before = query(ANSWERS)
-    with pytest.raises(run.RunRejected, match=r"matched 1 of 21 rows.* \(4.7619 %\), expected 0 to 0 %"):
+    with pytest.raises(RunRejected, match=r"matched 1 of 21 rows.* \(4.7619 %\), expected 0 to 0 %"):
         run.run(settings(written(history(*[{}] * 19, {"country_code": "Latvia"}, change), "bad.parquet")), "test")
     assert query(ANSWERS) == before
     assert query("SELECT status, rows_in FROM voucher.run WHERE run_id <> %s", old) == [("rejected", 21)]
@@ -177,7 +178,7 @@ def test_a_run_that_has_not_passed_is_never_published(settings: Make, written: W
     unaudited, rejected = run.plan(good), run.plan(bad)
     run.load(good, unaudited)
     run.load(bad, rejected)
-    with pytest.raises(run.RunRejected):
+    with pytest.raises(RunRejected):
         run.audit(bad, rejected)
     for config, run_id in ((good, unaudited), (bad, rejected)):
         with pytest.raises(DatabaseError, match=f"run {run_id} has not passed its audits"):
@@ -190,7 +191,7 @@ def test_a_rejected_run_is_published_once_the_band_is_widened(
 ) -> None:
     """The analyst's way out works: the same data under a wider band is loaded anew and published."""
     config = settings(written(history(*[{}] * 20, {"total_orders": "many"})))
-    with pytest.raises(run.RunRejected):
+    with pytest.raises(RunRejected):
         run.run(config, "test")
     RuleBook(RuleBook.load().rules, unreadable_share=(0, 0.05)).save(tmp_path / "rules.toml")
     monkeypatch.setattr(run, "RULES_FILE", tmp_path / "rules.toml")
@@ -219,9 +220,7 @@ def test_fewer_rules_are_not_published_unasked(
     first = run.run(config, "test")
     RuleBook(RuleBook.load().rules[:left]).save(tmp_path / "rules.toml")
     monkeypatch.setattr(run, "RULES_FILE", tmp_path / "rules.toml")
-    with pytest.raises(
-        run.RunRejected, match=rf"rules_remain: {left} rules, 4 in the published run; gone: .*make rules"
-    ):
+    with pytest.raises(RunRejected, match=rf"rules_remain: {left} rules, 4 in the published run; gone: .*make rules"):
         run.run(config, "test")
     assert query("SELECT run_id FROM voucher.current_run") == [(first,)]
     shorter = run.run(config, "test", force="the others are obsolete")
@@ -235,7 +234,7 @@ def test_no_rules_are_not_published_unasked(
     """Not even when nothing is published yet."""
     (tmp_path / "rules.toml").touch()
     monkeypatch.setattr(run, "RULES_FILE", tmp_path / "rules.toml")
-    with pytest.raises(run.RunRejected, match="rules_remain: there is no rule: every row that can be read is kept"):
+    with pytest.raises(RunRejected, match="rules_remain: there is no rule: every row that can be read is kept"):
         run.run(settings(written(FEW)), "test")
 
 
@@ -330,7 +329,7 @@ def test_a_run_that_is_not_on_record_is_named(pipeline_database: str) -> None:
         ({"VOUCHER_SOURCE": "x"}, "DATABASE_URL is not set"),
         (
             {"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x", "VOUCHER_ENV": "production"},
-            "PIPELINE_DATABASE_URL is not set, which",
+            "PIPELINE_DATABASE_URL is not set, but",
         ),
         ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x", "TODAY": "tomorrow"}, "TODAY is 'tomorrow'"),
         ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x", "VOUCHER_KEEP_RUNS": "0"}, "VOUCHER_KEEP_RUNS is '0'"),

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import run
-from pipeline.audits.runner import AUDITS
+from pipeline.audits.runner import AUDITS, RunRejected
 from pipeline.publish.changes import HASH_JOINS, changes, parameters
 from pipeline.publish.database import Database
 from pipeline.publish.publication import current
@@ -133,7 +133,7 @@ def test_a_file_that_breaks_an_audit_is_not_published(
 ) -> None:
     """The run is rejected with what was wrong, with examples and the way out, its rows dropped; the answers stay."""
     before = query(ANSWERS)
-    with pytest.raises(run.RunRejected, match=message):
+    with pytest.raises(RunRejected, match=message):
         run.run(settings(written(rows, "bad.parquet")), "test")
     ((rejected,),) = query("SELECT run_id FROM voucher.run WHERE status = 'rejected'")
     ((severity, passed, _),) = query(OUTCOME, rejected, name)
@@ -155,7 +155,7 @@ def test_tables_that_are_not_what_was_written_are_not_published(
     run_id = run.plan(config)
     run.load(config, run_id)
     assert query(change, run_id)
-    with pytest.raises(run.RunRejected, match=message):
+    with pytest.raises(RunRejected, match=message):
         run.audit(config, run_id)
     assert query(OUTCOME, run_id, name.partition(",")[0])[0][1] is False
     assert query(ANSWERS) == before
@@ -202,7 +202,7 @@ def test_the_sample_does_not_take_over_from_real_data_unseen(
 ) -> None:
     """The other way round, a forgotten VOUCHER_SOURCE doesn't put invented answers before customers."""
     run.run(settings(written(history({"timestamp": "2001-01-01"}))), "test")
-    with pytest.raises(run.RunRejected, match="sample_stays_out: 1 of 1 files are the built-in sample"):
+    with pytest.raises(RunRejected, match="sample_stays_out: 1 of 1 files are the built-in sample"):
         run.run(settings(sample_file), "test")
 
 
@@ -211,7 +211,7 @@ def test_force_publishes_what_an_audit_refuses_and_says_who_and_why(
 ) -> None:
     """The outcome stays failed, the publication has the reason; the same data is then published without a word."""
     config = settings(written(FILES["countries_remain"][0], "bad.parquet"))
-    with pytest.raises(run.RunRejected):
+    with pytest.raises(RunRejected):
         run.run(config, "test")
     run_id = run.run(config, "ana", force="Latvia is closed")
     assert query("SELECT run_id FROM voucher.current_run") == [(run_id,)]
@@ -237,7 +237,7 @@ def test_a_run_is_audited_again_when_another_was_published_since(
     for step in (run.load, run.audit):
         step(three, overtaker)
     run.publish(three, overtaker, "test")
-    with pytest.raises(run.RunRejected, match="countries_remain: Chile has no answer any more"):
+    with pytest.raises(RunRejected, match="countries_remain: Chile has no answer any more"):
         run.publish(slow, run_id, "test")
     assert current(Database(pipeline_database)) == overtaker
 

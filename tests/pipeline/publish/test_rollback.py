@@ -12,6 +12,7 @@ import pytest
 
 from dev.processes import until
 from pipeline import run
+from pipeline.audits.runner import RunRejected
 from pipeline.publish import publication
 from pipeline.publish.database import Database, DatabaseError
 from pipeline.settings import Settings
@@ -136,7 +137,7 @@ def test_there_is_no_way_to_some_runs(
 ) -> None:
     """What was never published, isn't there or is published already is named, and nothing moves."""
     if which == "rejected":
-        with pytest.raises(run.RunRejected):
+        with pytest.raises(RunRejected):
             run.run(settings(written(history({"total_orders": "many"}), "bad.parquet")), "test")
         ((which,),) = query("SELECT run_id FROM voucher.run WHERE status = 'rejected'")
     elif which == "planned":
