@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import dask
-import kubernetes_validate
 import pytest
 import yaml
 from dask.utils import parse_bytes
@@ -34,7 +33,6 @@ PODS = {
     if document["kind"] == "Deployment"
 }
 CONTAINERS = {name: pod["spec"]["containers"][0] for name, pod in PODS.items()}
-NEWEST = kubernetes_validate.latest_version()
 
 
 def found(kind: str, name: str) -> dict[str, Any]:
@@ -45,29 +43,6 @@ def option(name: str, wanted: str) -> str:
     """What a container's arguments say of an option."""
     (value,) = [arg.partition("=")[2] for arg in CONTAINERS[name]["args"] if arg.startswith(f"--{wanted}=")]
     return str(value)
-
-
-@pytest.mark.parametrize("version", ["1.31", NEWEST])
-@pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
-def test_every_field_is_one_of_kubernetes(document: dict[str, Any], version: str) -> None:
-    """Of the newest version that there is a schema of, and of one that is older than those still maintained."""
-    assert kubernetes_validate.validate(document, version, strict=True) == ".".join(version.split(".")[:2])
-
-
-def test_a_misspelt_field_is_found(tmp_path: Path) -> None:
-    """By the command of `make check`, which names it."""
-    lint = re.search(r"kubernetes-validate (.*)\n", (ROOT / "Makefile").read_text())
-    assert lint
-    program = Path(sys.executable).with_name("kubernetes-validate")
-    for text, expected in (
-        (MANIFEST.read_text(), 0),
-        (MANIFEST.read_text().replace("readOnlyRoot", "readOnlyroot"), 1),
-    ):
-        (tmp_path / "dask.yaml").write_text(text)
-        words = [str(tmp_path / "dask.yaml") if "*" in word else word for word in lint[1].split()]
-        ended = subprocess.run([program, *words], capture_output=True, text=True)
-        assert ended.returncode == expected, ended.stdout + ended.stderr
-        assert ("readOnlyrootFilesystem" in ended.stdout + ended.stderr) == bool(expected)
 
 
 @pytest.mark.parametrize("name", PODS)

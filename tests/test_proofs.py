@@ -1,8 +1,6 @@
 """The long proofs at a small size; `make prove NAME` runs the whole of one."""
 
-import json
 import secrets
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +10,6 @@ from dev.parts import write_parts
 from dev.postgres import Postgres
 from dev.s3 import S3
 from tests.proofs import crash, dask, parts, readers, rollback
-from tests.proofs.__main__ import recorded
 from tests.proofs.servers import Servers
 
 
@@ -71,11 +68,3 @@ def test_each_part_is_read_once(servers: Servers, days: list[Path], tmp_path: Pa
     result = parts.trial(parts.Stage(servers, days, parts.mixed(days[:10], tmp_path / "mixed")), what)
     print(parts.table([result]))
     assert not result.faults
-
-
-def test_trials_of_other_code_are_not_mixed_in(tmp_path: Path) -> None:
-    """What is on record counts for the very code that it was made with."""
-    results = {code: rollback.Result(number, (0.1, 0.2), (0.3, 0.4), 5, 0, 0, ()) for number, code in enumerate("ab")}
-    lines = [json.dumps({"code": code, "result": asdict(result)}) for code, result in results.items()]
-    (tmp_path / "rollback.jsonl").write_text("\n".join(lines))
-    assert list(recorded(rollback, tmp_path / "rollback.jsonl", "b")) == [results["b"]]

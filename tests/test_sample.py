@@ -56,11 +56,6 @@ def test_another_seed_keeps_the_figures_and_changes_the_rows(
     assert left.value.code == 0, capsys.readouterr().out
 
 
-def test_the_same_seed_gives_the_same_rows(history: pa.Table) -> None:
-    """Two samples of one seed are equal."""
-    assert sample().equals(history)
-
-
 def test_columns_have_the_later_editions_types(history: pa.Table) -> None:
     """Times are text but for the first order, orders are text, amounts are numbers."""
     assert dict(zip(history.schema.names, map(str, history.schema.types), strict=True)) == {
@@ -87,12 +82,6 @@ def test_texts_have_the_described_shape(history: pa.Table, column: str, shape: s
     wrong = [text for text in pc.unique(history[column]).to_pylist() if not re.fullmatch(shape, text)]
 
     assert not wrong, f"{len(wrong)} in {column}, such as {wrong[:3]}"
-
-
-def test_only_the_amount_is_ever_null(history: pa.Table) -> None:
-    """No column but voucher_amount has nulls, and no amount is NaN."""
-    assert [name for name in history.column_names if history[name].null_count] == ["voucher_amount"]
-    assert not pc.any(pc.is_nan(history["voucher_amount"])).as_py()
 
 
 def test_amounts_are_missing_in_bursts(history: pa.Table) -> None:
@@ -190,14 +179,3 @@ def test_editions_mean_the_same(history: pa.Table, name: str) -> None:
 
     assert kept(edition(few, name)).equals(kept(few))
     assert 0 < kept(few).num_rows < 5_000
-
-
-def test_the_earlier_edition_has_no_zones(history: pa.Table) -> None:
-    """Its texts are times and days without a zone."""
-    few = edition(history.slice(0, 100), "earlier")
-
-    for column, shape in (
-        ("timestamp", r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}"),
-        ("last_order_ts", r"\d{4}-\d\d-\d\d"),
-    ):
-        assert not [text for text in few[column].to_pylist() if not re.fullmatch(shape, text)]

@@ -14,11 +14,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app.published.database import DatabaseAwayError
 from app.reports.downloads import RowsGoneError
 from app.web.streams import TooSlowError
 from dev.postgres import Postgres
-from dev.processes import until
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import RUN, Tables, start, stop
 
@@ -153,20 +151,6 @@ def test_no_country_breaks_out_of_the_name(load: Load, client: FlaskClient, coun
     assert response.headers["Content-Disposition"] == f"attachment; filename=assignments-{name}{RUN}.csv"
 
 
-@pytest.mark.parametrize("country", ["Peru", " PERU\t", "peru"])
-def test_a_country_is_all_its_spellings(load: Load, client: FlaskClient, country: str) -> None:
-    """Whatever the case and outer white space of row or request; rows keep theirs."""
-    load(of("Peru", 1), of("Latvia", 2), of(" peru ", 3), of("PERU", 4), of("Peruvia", 5))
-    found = rows(client.get("/assignments.csv", query_string={"country": country}))
-    assert [(row[1], row[5]) for row in found] == [("Peru", "1"), (" peru ", "3"), ("PERU", "4")]
-
-
-def test_a_country_matches_as_it_does_in_a_request(load: Load, client: FlaskClient) -> None:
-    """By case folding, which is more than small letters."""
-    load(of("Straße"), of("STRASSE"), of("İstanbul"))
-    assert len(rows(client.get("/assignments.csv?country=strasse"))) == 2
-
-
 def test_no_country_is_every_country(load: Load, client: FlaskClient) -> None:
     """In the order in which the rows were loaded, part after part."""
     load(of("Peru", 1), of("Latvia", 2), of("Peru", 3)).load(of("Chile", 4))
@@ -250,11 +234,6 @@ def test_a_hostile_country_is_unknown_and_nothing_more(still: FlaskClient, count
     assert refused(response) == (404, "unknown-country")
     assert b"<" not in response.data
     assert len(rows(still.get("/assignments.csv"))) == 1
-
-
-def test_an_unknown_parameter_is_ignored(still: FlaskClient) -> None:
-    """As an unknown field of a body is."""
-    assert len(rows(still.get("/assignments.csv?nothing=7"))) == 1
 
 
 def test_an_unknown_run_is_told_where_the_known_ones_stand(load: Load, client: FlaskClient) -> None:
@@ -410,28 +389,5 @@ def test_a_download_has_an_end(database: str, tables: Tables) -> None:
         for _ in range(2):
             with pytest.raises(TooSlowError):
                 app.test_client().get("/assignments.csv")
-    finally:
-        stop(app)
-
-
-def test_without_postgres_a_download_fails_and_the_next_is_refused(own_postgres: Postgres) -> None:
-    """The half that was taken is not taken for the whole; 503 with Retry-After, until Postgres is back."""
-    CleanedRows.published(Tables(own_postgres.url())).generate(SOME)
-    app = start(own_postgres.url(), downloads=1)
-    client = app.test_client()
-    try:
-        response = client.get("/assignments.csv", buffered=False)
-        chunks = response.iter_encoded()
-        next(chunks), next(chunks)
-        own_postgres.kill()
-        with pytest.raises(DatabaseAwayError):
-            list(chunks)
-        response.close()
-        for _ in range(2):
-            refusal = client.get("/assignments.csv")
-            assert refused(refusal) == (503, "database-away")
-            assert refusal.headers["Retry-After"] == "5"
-        own_postgres.start()
-        assert until(lambda: client.get("/assignments.csv?country=peru").status_code == 200, 10)
     finally:
         stop(app)

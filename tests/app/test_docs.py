@@ -227,12 +227,6 @@ def test_a_request_fits_the_schema_of_its_kind_or_is_refused(
     assert client.post("/voucher", json=customer).status_code == (200 if fits else 422)
 
 
-def test_metrics_are_documented_as_text(client: FlaskClient) -> None:
-    """Their answer is text/plain, no JSON."""
-    responses = client.get("/openapi.json").json["paths"]["/metrics"]["get"]["responses"]
-    assert list(responses["200"]["content"]) == ["text/plain"]
-
-
 def test_health_says_what_its_ages_mean(client: FlaskClient) -> None:
     """The document tells the age of the check, which may fail, from the age of the data, which never does."""
     fields = client.get("/openapi.json").json["components"]["schemas"]["Health"]["properties"]

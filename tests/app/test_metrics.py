@@ -7,8 +7,6 @@ import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from dev.postgres import Postgres
-from dev.processes import until
 from tests.app.conftest import DATA_TO, Tables, start, stop
 
 Publish = Callable[..., None]
@@ -71,35 +69,3 @@ def test_metrics_and_readiness_agree(database: str, tables: Tables, minutes: int
 def test_nothing_published_is_not_fresh(client: FlaskClient) -> None:
     """What is not known has no sample, and no 0 that reads as 1970."""
     assert samples(client) == UNPUBLISHED
-
-
-def test_a_run_without_a_row_has_no_end_of_data(publish: Publish, client: FlaskClient) -> None:
-    """It is fresh all the same."""
-    publish(data_to=None)
-    found = samples(client)
-    assert "voucher_data_to_timestamp_seconds" not in found
-    assert found["voucher_fresh"] == 1
-
-
-def test_metrics_tell_of_a_new_run(publish: Publish, client: FlaskClient) -> None:
-    """One run is published, never two."""
-    publish()
-    publish("b" * 16)
-    assert client.get("/metrics").text.count("run_id=") == 1
-    assert f'{{run_id="{"b" * 16}"}}' in client.get("/metrics").text
-
-
-def test_metrics_are_told_from_memory_while_postgres_is_away(own_postgres: Postgres) -> None:
-    """Only the gauge of the database falls: the run is as fresh as it was."""
-    Tables(own_postgres.url()).publish()
-    app = start(own_postgres.url())
-    client = app.test_client()
-    try:
-        assert until(lambda: samples(client)["voucher_database_up"] == 1, 5)
-        before = samples(client)
-        own_postgres.kill()
-        assert until(lambda: samples(client)["voucher_database_up"] == 0, 5)
-        assert samples(client) == before | {"voucher_database_up": 0}
-        assert before["voucher_fresh"] == 1
-    finally:
-        stop(app)

@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from dev.postgres import Postgres
-from dev.processes import until
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import KINDS, RUN, Ask, Tables, start, stop
 
@@ -411,27 +409,6 @@ def test_the_age_of_the_data_is_shown(publish: Publish, client: FlaskClient) -> 
         page = words(client.get("/").text)
         assert said in page
         assert ("old)" in page) == bool(said)
-
-
-def test_while_postgres_is_away_the_rest_still_works(own_postgres: Postgres) -> None:
-    """Segments and a tried customer from memory, a banner, and in place of the rest that it is away; at once."""
-    tables = Tables(own_postgres.url())
-    tables.publish()
-    app = start(own_postgres.url(), poll_seconds=0.05)
-    client = app.test_client()
-    assert "The database is away" not in words(client.get("/").text)
-    own_postgres.kill()
-    assert until(lambda: "The database is away." in words(client.get("/").text), 5)
-    page = client.get("/?country=Peru&segment_name=frequent_segment&total_orders=3")
-    nothing = client.get("/?country=Atlantis")
-    own_postgres.start()
-    assert until(lambda: "The database is away." not in words(client.get("/").text), 10)
-    stop(app)
-    assert (page.status_code, nothing.status_code) == (200, 404)
-    assert "3 orders, so segment 0-4: 1000" in part(page.text, "try")
-    assert "which is away just now" in part(page.text, "dropped")
-    assert "which is away just now" in part(page.text, "runs")
-    assert "/assignments.csv" not in page.text
 
 
 def test_the_state_tells_whether_the_page_would_say_something_else(publish: Publish, client: FlaskClient) -> None:

@@ -37,12 +37,6 @@ def test_a_new_run_is_served_within_a_second(tables: Tables, ask: Ask) -> None:
     assert until(lambda: ask().json == {"voucher_amount": 1000}, 1, every=0.02), ask().text
 
 
-def test_answers_name_their_run(publish: Publish, ask: Ask) -> None:
-    """A header says which run was asked, the body holds the amount alone."""
-    publish()
-    assert ask().headers["Voucher-Run"] == "a" * 16
-
-
 def test_no_snapshot_mixes_two_runs(app: Flask, tables: Tables) -> None:
     """However often the pointer moves, run and segments belong together."""
     published = app.extensions["published"]
@@ -70,30 +64,6 @@ def test_a_run_that_cannot_be_read_does_not_end_the_following(tables: Tables, da
     tables.publish("b" * 16, kinds=FLAT)
     assert until(lambda: ask().json == {"voucher_amount": 7}, 5), ask().text
     assert ask.client.get("/readyz").json["failing"] == []
-
-
-def test_answers_go_on_from_memory_while_postgres_is_away(own_postgres: Postgres) -> None:
-    """Postgres killed: amounts stay, readiness says degraded; Postgres back: a new run is served, without a restart."""
-    tables = Tables(own_postgres.url())
-    tables.publish()
-    app = start(own_postgres.url())
-    ask = Ask(app.test_client())
-
-    def status() -> str:
-        return str(ask.client.get("/readyz").json["status"])
-
-    try:
-        assert until(lambda: status() == "ok", 5)
-        own_postgres.kill()
-        assert until(lambda: status() == "degraded", 5)
-        assert ask.amount() == 1000
-        assert ask.client.get("/readyz").json["failing"] == ["database"]
-        own_postgres.start()
-        tables.publish("b" * 16, kinds=FLAT)
-        assert until(lambda: ask().json == {"voucher_amount": 7}, 5), ask().text
-        assert status() == "ok"
-    finally:
-        stop(app)
 
 
 def test_the_app_starts_without_its_database(tmp_path: Path) -> None:
@@ -177,10 +147,3 @@ def test_errors_come_in_one_order(publish: Publish, client: FlaskClient) -> None
     publish()
     assert status(nowhere.replace("frequent", "other")) == 422
     assert status(nowhere) == 404
-
-
-def test_nothing_published_says_what_to_do(ask: Ask) -> None:
-    """503 names the DAG to switch on, and is no unknown kind or country."""
-    response = ask()
-    assert (response.status_code, response.mimetype) == (503, "application/problem+json")
-    assert "Voucher_Select" in response.json["detail"]

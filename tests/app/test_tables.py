@@ -398,28 +398,6 @@ def test_head_tells_what_get_would(client_still: FlaskClient, path: str) -> None
     assert (head.status_code, head.data, head.headers) == (200, b"", whole.headers)
 
 
-def test_without_postgres_segments_are_still_answered(own_postgres: Postgres) -> None:
-    """From memory; what has to be read is 503 with Retry-After, and is answered again once Postgres is back."""
-    Tables(own_postgres.url()).publish()
-    app = start(own_postgres.url())
-    client = app.test_client()
-    read = ["/rules", "/runs", f"/runs/{RUN}"]
-    try:
-        assert [client.get(path).status_code for path in read] == [200] * 3
-        own_postgres.kill()
-        for path in read:
-            response = client.get(path)
-            assert refused(response) == (503, "database-away")
-            assert response.headers["Retry-After"] == "5"
-        assert until(lambda: not app.extensions["published"].database_answers, 5)
-        assert refused(client.get("/runs")) == (503, "database-away")
-        assert len(client.get("/segments").json["segments"]) == len(table(client.get("/segments.csv"))) == 30
-        own_postgres.start()
-        assert until(lambda: [client.get(path).status_code for path in read] == [200] * 3, 10)
-    finally:
-        stop(app)
-
-
 def test_tables_that_were_never_made_are_no_fault_of_the_request(postgres: Postgres) -> None:
     """A database that nobody has migrated is as good as away."""
     app = start(postgres.url("postgres"))

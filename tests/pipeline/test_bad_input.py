@@ -51,6 +51,7 @@ def refused(result: CompletedProcess[str], message: str) -> None:
     ("content", "message"),
     [
         (b"timestamp,country_code\n", r"bad.parquet is not a Parquet file \(.* upload it again"),
+        (b"", r"bad.parquet is not a Parquet file \(0 bytes"),
         ("cut short", r"bad.parquet is a Parquet file cut short \(.* upload it again"),
         (
             GOOD.drop_columns(["total_orders"]),
