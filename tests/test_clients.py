@@ -6,6 +6,8 @@ import pytest
 
 from tests.proofs import generated
 
+pytestmark = pytest.mark.long
+
 
 def test_a_generated_client_gets_what_plain_http_gets(tmp_path: Path) -> None:
     """Made from the document without a warning, with a key and under a prefix, it calls every operation."""

@@ -9,6 +9,8 @@ from dev.airflow import Airflow, Client
 from dev.ports import free_port
 from dev.processes import until
 
+pytestmark = pytest.mark.long
+
 DAG = """
 import time
 import pendulum

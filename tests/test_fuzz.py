@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.proofs import fuzz
+
+pytestmark = pytest.mark.long
 
 
 def test_whatever_is_made_from_the_document_is_answered_as_the_document_says(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from dev.s3 import S3
 from tests.proofs import crash, dask, parts, readers, rollback
 from tests.proofs.servers import Servers
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:

@@ -158,6 +158,7 @@ def test_the_table_has_every_setting() -> None:
     assert named <= {variable.name for variable in VARIABLES}
 
 
+@pytest.mark.long
 def test_the_customers_are_answered(newcomer: Newcomer) -> None:
     """By both curls; and each of many, with its reason or its problem."""
     first, second = (text for text in BLOCKS if text.startswith("curl "))
@@ -168,6 +169,7 @@ def test_the_customers_are_answered(newcomer: Newcomer) -> None:
     assert problem["status"] == 422
 
 
+@pytest.mark.long
 def test_the_same_without_airflow(newcomer: Newcomer) -> None:
     """The command line finds the stack by .local/env."""
     before = newcomer.published()
@@ -175,6 +177,7 @@ def test_the_same_without_airflow(newcomer: Newcomer) -> None:
     assert newcomer.published() == before
 
 
+@pytest.mark.long
 def test_runs_one_can_trust(newcomer: Newcomer) -> None:
     """Planned, published, published by force, listed, and rolled back from: the run of a pinned day answers again."""
     newcomer.execute(". .local/env\nTODAY=2020-05-31 python -m pipeline run")
@@ -186,6 +189,7 @@ def test_runs_one_can_trust(newcomer: Newcomer) -> None:
     assert until(lambda: newcomer.published() == run_id, 5)
 
 
+@pytest.mark.long
 def test_a_changed_rule_is_run(newcomer: Newcomer) -> None:
     """`make rules` writes what the notebook says, and the next `make up` runs it."""
     notebook = newcomer.folder / "notebooks" / "02_cleaning_rules.ipynb"
@@ -216,6 +220,7 @@ print(notebook.cells[0].outputs[0].text)
 """
 
 
+@pytest.mark.long
 def test_a_history_of_ones_own_stays(newcomer: Newcomer) -> None:
     """Given once, it is what `make rules`, `make notebook` and `make up` use in each new shell, and after `make down`.
 

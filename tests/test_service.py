@@ -8,6 +8,8 @@ import pytest
 from tests.proofs import requests, service, soak
 from tests.proofs.site import Site
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:

@@ -20,6 +20,8 @@ from pipeline.publish.publication import roll_back
 from tests.conftest import PIPELINE, ROOT, as_role
 from tests.pipeline.conftest import history
 
+pytestmark = pytest.mark.long
+
 DAG = "Voucher_Select"
 BUCKET = "switch-on"
 
