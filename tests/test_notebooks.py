@@ -71,6 +71,7 @@ def test_the_notebook_writes_the_committed_rules(copy: Path) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name != DEFINING.name])
 def test_the_other_notebooks_run(copy: Path, name: str) -> None:
     """The notebooks that only look run from top to bottom, and leave the rules as they are."""

@@ -24,7 +24,7 @@ def world(database: str, bucket: Bucket, tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-@pytest.mark.parametrize(("variables", "number"), [(DATABASES, 50), (SOURCES, 30)], ids=["databases", "sources"])
+@pytest.mark.parametrize(("variables", "number"), [(DATABASES, 20), (SOURCES, 15)], ids=["databases", "sources"])
 def test_no_secret_is_seen(world: World, variables: tuple[str, ...], number: int) -> None:
     """Wherever it stands in whichever address, mistyped or not, and whatever reads that; and what is right works."""
     ends: Counter[str] = Counter()
@@ -39,7 +39,7 @@ def test_no_secret_is_seen(world: World, variables: tuple[str, ...], number: int
         ends.update("worked" if code == 0 else "refused" for code in seen.codes)
 
     tried()
-    assert min(ends["worked"], ends["refused"]) >= 5, ends
+    assert min(ends["worked"], ends["refused"]) >= 2, ends
 
 
 def test_what_a_library_logs_of_an_address_is_not_seen(caplog: pytest.LogCaptureFixture) -> None:

@@ -112,7 +112,7 @@ def many(country: str) -> st.SearchStrategy[list[str]]:
     return st.lists(spellings(country), min_size=20, max_size=20)
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[*HealthCheck], phases=[Phase.reuse, Phase.generate])
+@settings(max_examples=2, deadline=None, suppress_health_check=[*HealthCheck], phases=[Phase.reuse, Phase.generate])
 @given(data=st.data())
 def test_a_country_is_one_in_every_spelling(stand: Stand, data: st.DataObject) -> None:
     """File, rule, tables, request, page and CSV take all spellings of a country for one."""

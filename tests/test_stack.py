@@ -463,6 +463,7 @@ def test_a_start_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
         server.remove()
 
 
+@pytest.mark.long
 def test_half_a_schema_of_airflow_is_replaced(tmp_path: Path) -> None:
     """Airflow's own database is made anew when its first migration has not ended, and kept when it has."""
     airflow = Airflow(tmp_path, free_port(), ROOT / "pipeline" / "dags", "s" * 64)

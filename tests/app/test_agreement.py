@@ -42,7 +42,7 @@ CUSTOMERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(customer=CUSTOMERS)
 def test_all_ways_to_ask_agree_with_the_tables(standing: Ask, customer: dict[str, Any]) -> None:
     """Alone, explained, in an array and in a line: the row that SQL finds, column by column."""

@@ -22,7 +22,7 @@ from tests.app.conftest import RUN, Tables, start, stop
 
 HEADER = "timestamp,country_code,first_order_ts,last_order_ts,total_orders,voucher_amount\r\n"
 OTHER = "b" * 16
-MANY, SOME = 300_000, 60_000  # rows: 60 pages, and 12
+MANY, SOME = 100_000, 21_000  # rows: 20 pages, and 4
 
 Load = Callable[..., CleanedRows]
 
@@ -271,7 +271,7 @@ def test_before_the_first_publication_there_are_no_rows(client: FlaskClient) -> 
 
 
 def test_a_download_is_never_held_in_memory(load: Load, client: FlaskClient) -> None:
-    """A page at a time: of 300,000 rows, the Python side holds no tenth."""
+    """A page at a time: of 100,000 rows, the Python side holds no tenth."""
     load(of("Peru")).generate(MANY)
     client.get("/assignments.csv?country=Peru", buffered=False).close()  # what is read once is read by now
     gc.collect()

@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from dev.ports import free_port
+from dev.postgres import Postgres
 from dev.processes import until
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import Tables
@@ -44,8 +45,10 @@ class Server:
         return b" 200 OK" in reader.recv(100)
 
 
-@pytest.fixture
-def server(tables: Tables) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def server(postgres: Postgres, template: str) -> Iterator[Server]:
+    postgres.create("downloads", template)
+    tables = Tables(postgres.url("downloads"))
     rows = CleanedRows.published(tables)
     rows.generate(MANY)
     port = free_port()
@@ -87,6 +90,10 @@ def test_a_download_that_is_cut_off_is_an_error_to_its_reader(server: Server) ->
         server.rows.drop()
         with pytest.raises(http.client.IncompleteRead):
             response.read()
+    server.rows.execute("UPDATE voucher.run SET finished_at = now(); SELECT voucher.open_partition(%(run)s)")
+    server.rows.generate(MANY)
+    Tables(server.rows.database).point_to(server.rows.run_id)
+    assert until(lambda: answers(server), 20)
 
 
 def test_stalled_readers_starve_nobody(server: Server) -> None:
@@ -112,11 +119,8 @@ def test_who_waits_for_an_answer_is_served(server: Server) -> None:
     customers = "[" + ",".join([json.dumps(CUSTOMER)] * 10_000) + "]"
     url = f"http://127.0.0.1:{server.port}/vouchers?explain=1"
 
-    def ask(_: int) -> tuple[int, float]:
-        answer = requests.post(url, customers, headers={"Content-Type": "application/json"}, timeout=120)
-        return answer.status_code, answer.elapsed.total_seconds()
+    def ask(_: int) -> int:
+        return requests.post(url, customers, headers={"Content-Type": "application/json"}, timeout=120).status_code
 
-    with ThreadPoolExecutor(12) as pool:
-        answers = [*pool.map(ask, range(12))]
-    assert [status for status, _ in answers] == [200] * 12
-    assert max(seconds for _, seconds in answers) > 1
+    with ThreadPoolExecutor(6) as pool:
+        assert [*pool.map(ask, range(6))] == [200] * 6

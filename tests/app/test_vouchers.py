@@ -238,7 +238,7 @@ def alone(client: FlaskClient, customer: str) -> Any:
     return response.json
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(customers=st.lists(TEXTS, max_size=8))
 def test_each_customer_is_answered_as_alone(client: FlaskClient, customers: list[str]) -> None:
     """Good or bad, by array or by lines, and whoever else is in the call."""
