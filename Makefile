@@ -37,7 +37,7 @@ $(AXE): tests/browser/package-lock.json
 	-@npm ci --prefix tests/browser --no-audit --no-fund --loglevel=error && touch $@
 
 test: $(READY) $(if $(shell command -v npm),$(AXE))  ## Run the tests but the long ones; ARGS="-m quick" for a minute's worth, "-m long" for the long ones, "-k name" for some
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not long" $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
 test-compose: $(READY)  ## Build the images, start docker-compose.yml under a name and on ports of its own, and test what runs; ARGS="-k name"
 	@TEST_COMPOSE=1 $(BIN)/python -m pytest tests/compose -x -s -p no:cacheprovider $(ARGS)

@@ -3,6 +3,7 @@
 Nothing here reads the environment of a running stack: `scrub` takes it away before any test module is imported.
 """
 
+import fcntl
 import os
 import re
 import secrets
@@ -33,6 +34,33 @@ LIVE = (
     "PIPELINE_DATABASE_URL",
     "API_DATABASE_URL",
 )
+
+
+# A test with one of these fixtures starts a server, or makes the whole sample: it is not quick.
+SLOW = {"postgres", "own_postgres", "server", "s3", "index", "cluster", "browser", "airflow_home", "processes"}
+SLOW |= {"sample_file", "history", "copy"}
+# Each file is one worker's: these take longest, so they come first.
+FIRST = (
+    *(
+        "browser/test_page",
+        "test_readme",
+        "test_proofs",
+        "test_service",
+        "test_switch_on",
+        "test_bench",
+        "pipeline/test_dag",
+    ),
+    *("test_notebooks", "test_stack", "pipeline/audits/test_audit", "pipeline/publish/test_rollback", "test_secrets"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the quick tests, and put the longest files first."""
+    place = {f"tests/{name}.py": number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(place)))
+    for item in items:
+        if not SLOW & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker("long"):
+            item.add_marker("quick")
 
 
 def scrub() -> None:
@@ -141,8 +169,12 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def sample_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The synthetic history, written once a session."""
-    path = tmp_path_factory.mktemp("sample") / "history.parquet"
-    subprocess.run([sys.executable, "-m", "dev.sample", path], cwd=ROOT, check=True)
+def sample_file(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The synthetic history, written once for all workers of the session."""
+    folder = tmp_path_factory.getbasetemp()
+    path = (folder if worker_id == "master" else folder.parent) / "history.parquet"
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            subprocess.run([sys.executable, "-m", "dev.sample", path], cwd=ROOT, check=True)
     return path

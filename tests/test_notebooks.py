@@ -40,17 +40,19 @@ EDITS = [
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what the notebooks need, without the rule file."""
+def copy(tmp_path_factory: pytest.TempPathFactory, sample_file: Path) -> Path:
+    """A copy of what the notebooks need, without the rule file, and the sample."""
     folder = tmp_path_factory.mktemp("copy")
     for name in ("pipeline", "shared", "dev", "notebooks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / RULES).unlink()
+    shutil.copy(sample_file, folder / "history.parquet")
     return folder
 
 
 def environ(copy: Path) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(copy), "JUPYTER_DATA_DIR": str(copy / "jupyter")}
+    own = {"PYTHONPATH": copy, "JUPYTER_DATA_DIR": copy / "jupyter", "VOUCHER_SOURCE": copy / "history.parquet"}
+    return os.environ | {name: str(path) for name, path in own.items()}
 
 
 def execute(copy: Path, name: str) -> None:

@@ -165,6 +165,7 @@ def lock_of_uv(folder: Path) -> str:
     return f"uv=={uv.version} \\\n    --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
+@pytest.mark.long
 def test_an_environment_that_was_broken_off_is_made_anew(tmp_path: Path) -> None:
     """Whatever there is of it, when it is not marked as ready; a cache that cannot be written is no hindrance."""
     home, python = tmp_path / ".venv", Path(sys.executable).resolve()

@@ -442,6 +442,7 @@ def test_a_wrong_source_is_named_before_anything_changes(
     assert not (tmp_path / "processes").exists()
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_start_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
     """What was started and not waited for is waited for: Postgres gets its database, the S3 stand-in answers."""
     server, storage = Postgres(tmp_path, free_port(), "a password", "the admin's"), s3.S3(tmp_path, free_port())

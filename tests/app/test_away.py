@@ -19,6 +19,21 @@ def gauges(client: FlaskClient) -> dict[str, float]:
     return {sample.name: sample.value for family in families if family.type == "gauge" for sample in family.samples}
 
 
+def test_the_app_starts_without_its_database(own_postgres: Postgres) -> None:
+    """Nothing to answer from is a 503, not a process that ends; it recovers by itself."""
+    own_postgres.kill()
+    app = start(own_postgres.url())
+    ask = Ask(app.test_client())
+    try:
+        assert ask().status_code == 503
+        assert ask.client.get("/livez").status_code == 200
+        own_postgres.start()
+        Tables(own_postgres.url()).publish()
+        assert until(lambda: ask().status_code == 200, 5), ask().text
+    finally:
+        stop(app)
+
+
 def test_answers_go_on_from_memory_while_postgres_is_away(own_postgres: Postgres) -> None:
     """Amounts, segments and the page's own stay, in memory; what has to be read is 503 with Retry-After, and half a
     download is an error. Back again, all is answered and a new run is served, without a restart.

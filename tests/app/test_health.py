@@ -58,16 +58,6 @@ def test_fresh_is_younger_than_the_limit(app: Flask, publish: Publish, age: time
     assert check_health(app.extensions["published"], 36, CHECKED + age).failing == failing
 
 
-def test_the_limit_is_a_setting_that_is_shown(database: str, tables: Tables) -> None:
-    """Who reads that freshness fails sees beside it what was asked for."""
-    tables.publish(checked_at=datetime.now(UTC) - timedelta(hours=2))
-    for hours, failing in ((1, ["freshness"]), (3, [])):
-        app = start(database, max_age_hours=hours)
-        health = app.test_client().get("/readyz").json
-        stop(app)
-        assert (health["max_age_hours"], health["failing"]) == (hours, failing)
-
-
 @pytest.mark.parametrize("path", ["/readyz", "/health"])
 def test_the_age_of_the_data_is_shown_and_never_a_failure(publish: Publish, client: FlaskClient, path: str) -> None:
     """A run checked today is fresh, though its history ended years ago."""

@@ -6,7 +6,6 @@ import pty
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -107,34 +106,28 @@ def test_a_log_whose_reader_has_gone_costs_no_answers(database: str, tables: Tab
         assert "log" in failing(url)
 
 
-def unread_pipe(_: Path) -> tuple[int, int]:
+def unread_pipe() -> tuple[int, int]:
     return os.pipe()
 
 
-def unread_named_pipe(folder: Path) -> tuple[int, int]:
-    os.mkfifo(folder / "log")
-    reading = os.open(folder / "log", os.O_RDONLY | os.O_NONBLOCK)
-    return reading, os.open(folder / "log", os.O_WRONLY)
-
-
-def stopped_terminal(_: Path) -> tuple[int, int]:
+def stopped_terminal() -> tuple[int, int]:
     """As by Ctrl-S."""
     return pty.openpty()
 
 
-def unread_socket(_: Path) -> tuple[int, int]:
+def unread_socket() -> tuple[int, int]:
     """Such as systemd gives."""
     reading, writing = socket.socketpair()
     return reading.detach(), writing.detach()
 
 
-@pytest.mark.parametrize("made", [unread_pipe, unread_named_pipe, stopped_terminal, unread_socket])
+@pytest.mark.parametrize("made", [unread_pipe, stopped_terminal, unread_socket])
 def test_a_log_that_nobody_reads_costs_no_answers(
-    database: str, tables: Tables, tmp_path: Path, made: Callable[[Path], tuple[int, int]]
+    database: str, tables: Tables, made: Callable[[], tuple[int, int]]
 ) -> None:
     """Once somebody reads it again, it goes on with whole lines, of which one says how many are missing."""
     tables.publish()
-    reading, writing = made(tmp_path)
+    reading, writing = made()
     with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "wb") as log, served(database, stderr=log) as url:
         assert ask_often(url) == {200: 600}
         assert "log" in failing(url)

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from contextlib import closing
 from html import unescape
-from pathlib import Path
 from threading import enumerate as threads
 from urllib.parse import urlsplit
 
@@ -19,7 +18,7 @@ from dev.ports import free_port
 from dev.postgres import Postgres
 from dev.processes import until
 from tests.app.conftest import Ask, Tables, start, stop
-from tests.conftest import API, as_role, migrate
+from tests.conftest import API, as_role
 
 Publish = Callable[..., None]
 
@@ -64,24 +63,6 @@ def test_a_run_that_cannot_be_read_does_not_end_the_following(tables: Tables, da
     tables.publish("b" * 16, kinds=FLAT)
     assert until(lambda: ask().json == {"voucher_amount": 7}, 5), ask().text
     assert ask.client.get("/readyz").json["failing"] == []
-
-
-def test_the_app_starts_without_its_database(tmp_path: Path) -> None:
-    """Nothing to answer from is a 503, not a process that ends; it recovers by itself."""
-    server = Postgres(tmp_path, free_port(), "secret", "another", durable=False)
-    app = start(server.url())
-    ask = Ask(app.test_client())
-    try:
-        assert ask().status_code == 503
-        assert ask.client.get("/livez").status_code == 200
-        server.start()
-        migrate(server.url())
-        Tables(server.url()).publish()
-        assert until(lambda: ask().status_code == 200, 5), ask().text
-    finally:
-        stop(app)
-        server.stop()
-        server.remove()
 
 
 @pytest.mark.parametrize(

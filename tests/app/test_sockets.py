@@ -28,35 +28,8 @@ def connect(listener: socket.socket, seconds: float = 5) -> socket.socket:
     return socket.create_connection(listener.getsockname()[:2], timeout=seconds)
 
 
-def clients(listener: socket.socket) -> list[tuple[str, int]]:
-    """The addresses of those who are connected to it, as `sockets` finds them."""
-    return clients_of(listener.getsockname()[1])
-
-
 def clients_of(port: int) -> list[tuple[str, int]]:
     return [found.getpeername()[:2] for found in sockets.clients({port})]
-
-
-def test_clients_are_the_connections_that_were_accepted(listener: socket.socket) -> None:
-    """Not the listening socket, nor a connection of this process to somewhere else."""
-    assert clients(listener) == []
-    with connect(listener) as client:
-        accepted, _ = listener.accept()
-        assert clients(listener) == [client.getsockname()[:2]]
-        accepted.close()
-        assert clients(listener) == []
-
-
-def test_to_look_at_a_connection_leaves_it_open(listener: socket.socket) -> None:
-    """What is looked at is a duplicate."""
-    with connect(listener) as client:
-        accepted, _ = listener.accept()
-        with accepted:
-            for _ in range(3):
-                clients(listener)
-                sockets.end_stalled(60, 120)
-            accepted.sendall(b"still here")
-            assert client.recv(100) == b"still here"
 
 
 def test_newcomers_are_refused_and_nobody_else_is(listener: socket.socket) -> None:

@@ -37,8 +37,7 @@ def test_any_two_runs_are_compared(visit: Visit) -> None:
     expect(page.locator("#segments h2")).to_have_text("Segments of Latvia")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("options", [{}, {"java_script_enabled": False}], ids=["script", "no script"])
+@pytest.mark.parametrize(("kind", "options"), zip(KINDS, [{}, {"java_script_enabled": False}], strict=True))
 def test_a_tried_customer_of_each_kind(visit: Visit, stage: Stage, kind: str, options: dict[str, Any]) -> None:
     """Filled in and sent, the form gives the service's answer and sentence, under an address that gives them again."""
     fields, said = KINDS[kind]
@@ -150,14 +149,13 @@ def test_the_first_publish_takes_the_place_of_what_to_do(
         assert page.evaluate("window.kept")
 
 
-@pytest.mark.parametrize("options", [{}, DARK, PHONE], ids=["light", "dark", "phone"])
 def test_a_banner_tells_that_the_answers_are_of_the_sample(
-    visit: Visit, stage: Stage, tmp_path: Path, violations: Violations, options: dict[str, Any]
+    visit: Visit, stage: Stage, tmp_path: Path, violations: Violations
 ) -> None:
     """At the top and in nobody's way, until a history of one's own is published; then the page names that one."""
     with stage.beside(tmp_path) as beside:
         beside.publish("before", sample=True)
-        page = visit("/", at=beside, **options)
+        page = visit("/", at=beside, **PHONE, **DARK)
         expect(page.locator(".banner")).to_contain_text("Sample data.", timeout=SECONDS)
         expect(page.locator(".banner")).to_be_in_viewport()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -13,7 +13,7 @@ import pytest
 from dev.processes import until
 from pipeline import run
 from pipeline.publish import publication
-from pipeline.publish.database import Database, DatabaseError
+from pipeline.publish.database import SETTINGS, Database, DatabaseError
 from pipeline.settings import Settings
 from tests.pipeline.conftest import history
 
@@ -319,7 +319,7 @@ def test_a_reader_that_holds_on_to_rows_is_not_waited_for_forever(
     pair: tuple[Settings, Settings, str, str], database: str, pipeline_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Prune gives up with the reason, so that those who queue behind it go on; the next prune does the work."""
-    monkeypatch.setattr("pipeline.publish.database.LOCK_SECONDS", 1)
+    monkeypatch.setitem(SETTINGS, "lock_timeout", "1s")
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM voucher.assignment")
         with pytest.raises(DatabaseError, match=r"another session holds on to a table .*lock timeout"):
