@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _reason(text: str) -> str:
     if not text.strip():
-        raise argparse.ArgumentTypeError("is empty; say why, for those who read it later")
+        raise argparse.ArgumentTypeError("is empty; give a reason, for those who read it later")
     return _printable(text.strip())
 
 
@@ -114,7 +114,7 @@ def _plan(options: Any) -> None:
     if publication.current(Database(settings.database_url)) != run_id:
         named = options.source if options.source == shown(options.source or "") else "…"
         again = f"run --source {shlex.quote(named)}" if options.source else "run"
-        log.info("nothing is published; `python -m pipeline %s` publishes it", again)
+        log.info("nothing is published; publish it with `python -m pipeline %s`", again)
 
 
 def _runs(options: Any) -> None:
@@ -145,7 +145,7 @@ def _runs(options: Any) -> None:
         for entry in runs.latest_publications(database, options.limit)
     ]
     if not listed:
-        log.info("no run yet; `python -m pipeline run` makes one")
+        log.info("no run yet; `python -m pipeline run` creates one")
         return
     right = ("left", "left", "left", "left", "left", "right", "right", "left", "left")
     log.info("%s", tabulate(listed, headers="keys", disable_numparse=True, colalign=right))

@@ -40,7 +40,7 @@ class Outcome(StrEnum):
 
     PUBLISHED = "is published now"
     CHECKED = "was published already; its source has been checked"
-    WITHDRAWN = "is not published, because it was rolled back from"
+    WITHDRAWN = "is not published, because it was withdrawn by a rollback"
     SUPERSEDED = "is not published, because a newer one is"
 
 
@@ -50,8 +50,8 @@ def plan(settings: Settings) -> str:
     database, named = Database(settings.database_url), shown(settings.source)
     if settings.rows and contains(settings.source, row_files.address(settings.rows, "", 1)):
         raise SourceError(
-            f"VOUCHER_ROWS, {shown(settings.rows)}, is within VOUCHER_SOURCE, {named}: the next run would take "
-            "cleaned rows for history. Set it to another prefix"
+            f"VOUCHER_ROWS, {shown(settings.rows)}, is within VOUCHER_SOURCE, {named}: the next run would read "
+            "cleaned rows as history. Set it to another prefix"
         )
     looked_at = runs.database_time(database)
     found = _find_parts(settings)
@@ -59,7 +59,7 @@ def plan(settings: Settings) -> str:
     known = {part.uri for part in parts}
     parts += steps.inspect_parts(settings, [part for part in found if part.uri not in known])
     if not any(part.rows for part in parts):
-        raise SourceError(f"{named} has no rows; point VOUCHER_SOURCE at a history")
+        raise SourceError(f"{named} has no rows; set VOUCHER_SOURCE to a history with rows")
     warn_of_duplicates(parts)
     run_id = _identity([part.sha256 for part in parts], rules, segments, settings.today)
     planned = Run(run_id, named, rules.hash, segments.hash, settings.today)
@@ -131,7 +131,7 @@ def prune(settings: Settings) -> None:
         if settings.rows:
             dropped = sorted({*dropped, *tables.delete_unused_rows(database, settings.rows)})
         for run_id in dropped:
-            log.info("prune: the rows of run %s are dropped", run_id)
+            log.info("prune: deleted the rows of run %s", run_id)
 
 
 def preview(settings: Settings, run_id: str) -> str:
@@ -175,7 +175,7 @@ def _audit(database: Database, run_id: str, force: str | None) -> None:
     if not (failed := [outcome for outcome in outcomes if outcome.failed]):
         return
     if force:
-        log.warning("audit: published all the same, by force: %s", force)
+        log.warning("audit: published in spite of it, by force: %s", force)
         return
     publication.reject(database, run_id)
     faults = "; ".join(f"{outcome.audit.name}: {outcome.seen}" for outcome in failed)

@@ -76,10 +76,10 @@ def database_url(environ: Mapping[str, str]) -> Address:
         return own
     if is_production(environ):
         raise SettingsError(
-            "PIPELINE_DATABASE_URL is not set, which VOUCHER_ENV=production demands; name the pipeline's role"
+            "PIPELINE_DATABASE_URL is not set, but VOUCHER_ENV=production requires it; set it to the pipeline's role"
         )
     owner = owner_url(environ)
-    log.warning("PIPELINE_DATABASE_URL is not set: the pipeline works as the owner, by DATABASE_URL")
+    log.warning("PIPELINE_DATABASE_URL is not set: the pipeline uses DATABASE_URL, as the owner of the tables")
     return owner
 
 

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 MEND_RULES = (
-    "Mend the data, or, where the data is right, the rule and its share in notebooks/02_cleaning_rules.ipynb; then run "
-    "again"
+    "Correct the data or, if it is right, the rule and its share in notebooks/02_cleaning_rules.ipynb; then run again"
 )
 FORCE = (
-    "If that is as it should be, publish it all the same: `python -m pipeline run --force REASON`, or the DAG's "
+    "If this is intended, publish it in spite of the audit: `python -m pipeline run --force REASON`, or the DAG's "
     "parameter force"
 )
 

@@ -9,11 +9,11 @@ from pipeline.publish.changes import ANSWERS, COUNTRIES
 CHANGED_LIMIT = 0.25  # share of the answers
 
 RULES_REMAIN = (
-    "`make rules` writes pipeline/rules.toml again from the notebook. If the rules are meant to be fewer, publish them "
+    "`make rules` writes pipeline/rules.toml again from the notebook. If there should be fewer rules, publish them "
     "with a reason: `python -m pipeline run --force REASON`, or the DAG's parameter force"
 )
 SAMPLE = (
-    "Set VOUCHER_SOURCE to the history. If the sample is meant to replace it, publish it with a reason: `python -m "
+    "Set VOUCHER_SOURCE to the history. If the sample should replace it, publish it with a reason: `python -m "
     "pipeline run --force REASON`, or the DAG's parameter force"
 )
 

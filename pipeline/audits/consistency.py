@@ -5,7 +5,9 @@ To add one, add it to `AUDITS`: `run_audits` runs it, and `make rules` writes it
 
 from pipeline.audits.audit import MEND_RULES, Audit
 
-REPORT = "The tables don't hold what the software wrote, or it is at fault: run again, and report it if it stays"
+REPORT = (
+    "The tables differ from what the software wrote, or the software has a bug: run again, and report it if it persists"
+)
 
 AUDITS = (
     Audit(

@@ -1,6 +1,7 @@
 """Write cleaned rows in the binary format of Postgres' COPY, column by column. Called by `tables`.
 
-It takes a fifth of the time of a driver that writes row by row, and loading is most of a run's time. The format:
+It takes a fifth of the time of a driver that writes row by row, and loading is most of a run's time. The library pgpq
+(0.12) would save 75 lines, but takes 1.1 to 1.4 times as long and has no wheel for Linux on ARM. The format:
 https://www.postgresql.org/docs/current/sql-copy.html, section "Binary Format"; for numeric values: numeric_recv in
 https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/numeric.c, which drops leading zeros.
 """
@@ -79,9 +80,7 @@ def _chunks(batches: Iterable[pa.RecordBatch], part_id: int, loaded_by: str) -> 
 
 
 def _rows(batch: pa.RecordBatch, part_id: int, loaded_by: str) -> Iterator[bytes]:
-    """Yield groups of rows with the same country and the same nulls: they have the same length, so a table can be
-    filled.
-    """
+    """Yield groups of rows with the same country and nulls: these have the same length, so a table can be filled."""
     countries = batch["country_code"].dictionary_encode()
     alike = countries.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     nullable = [column for column in NULLABLE if batch[column].null_count]
@@ -102,9 +101,7 @@ def _rows(batch: pa.RecordBatch, part_id: int, loaded_by: str) -> Iterator[bytes
 def _values(batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
     """Return values by column as Postgres encodes them: times, orders, and the base-10,000 digits of amounts."""
     found = {column: _buffer(batch[column], np.int64) - EPOCH for column in TIMES}
-    cents = _buffer(batch["voucher_amount"], np.dtype((np.int64, 2)))[
-        :, 0
-    ]  # of 16 bytes those that can be other than 0
+    cents = _buffer(batch["voucher_amount"], np.dtype((np.int64, 2)))[:, 0]  # the low 8 bytes; the others are 0
     digits = [cents // 10**10, cents // 10**6 % 10_000, cents // 100 % 10_000, cents % 100 * 100]
     return found | {
         "total_orders": _buffer(batch["total_orders"], np.int32),

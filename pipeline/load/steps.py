@@ -111,7 +111,7 @@ def load_part_in_worker(job: Job, at_once: int, threads: int, numbered: tuple[in
     """
     if (job.rules.hash, job.segments.hash) != (job.run.rules_hash, job.run.segments_hash):
         raise PipelineError(
-            f"run {job.run.run_id} was planned by another version of the software; let all have the same"
+            f"run {job.run.run_id} was planned by another version of the software; use the same version everywhere"
         )
     limits = engine.Limits((memory() - BASE_MEMORY) // at_once, threads // at_once)
     with engine.open_duckdb(limits) as within:

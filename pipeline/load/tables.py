@@ -140,8 +140,8 @@ def _check_encoding(cursor: Any, countries: Iterable[str]) -> None:
             cursor.execute("SELECT %s", (country,))
         except psycopg2.errors.UntranslatableCharacter:
             raise DatabaseError(
-                f"the database can't hold the country {country!r}, which has a letter that its encoding, {encoding}, "
-                "lacks; create a database with ENCODING 'UTF8', or correct the country in the source"
+                f"the database can't store the country {country!r}, because its encoding, {encoding}, lacks a "
+                "letter; create a database with ENCODING 'UTF8', or correct the country in the source"
             ) from None
 
 

@@ -89,7 +89,7 @@ def _cluster(address: str) -> Iterator[WorkerPool]:
                     f"the Dask scheduler at {address} was lost; run again: loaded parts stay loaded"
                 )
             if isinstance(future.exception(), distributed.KilledWorker):
-                raise ClusterUnavailable(f"{address}: a part ended one worker after another; give them more memory")
+                raise ClusterUnavailable(f"{address}: several workers died at the same part; give them more memory")
             yield futures.pop(future), future
 
     try:

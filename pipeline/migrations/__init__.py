@@ -61,7 +61,7 @@ def migrate(
         if "Can't locate revision" not in str(error):
             raise
         raise MigrationError(
-            "the tables are of a newer version than this software; use the version that migrated them last, or restore "
+            "the tables were migrated by a newer version of the software; use that version, or restore "
             "a backup from before"
         ) from None
     finally:

@@ -85,7 +85,7 @@ def make(cursor: Any, roles: Iterable[Role], owner: Address) -> None:
     others = [role for role in roles if role.name != cursor.connection.info.user]
     if len({role.name for role in others}) < len(others):
         variables = " and ".join(role.variable for role in others)
-        raise RoleError(f"{variables} name the same role, but the pipeline and the API need one each; name two")
+        raise RoleError(f"{variables} name the same role, but the pipeline and the API need one each; use two")
     for role in others:
         _let_log_in(cursor, role, owner)
         _grant(cursor, role)
@@ -100,8 +100,8 @@ def _let_log_in(cursor: Any, role: Role, owner: Address) -> None:
     found = cursor.fetchone()
     if found and found[0]:
         raise RoleError(
-            f"the role of {role.variable} is a superuser, may make roles or databases, or is a member of the owner; "
-            "name a role that may nothing of its own"
+            f"the role of {role.variable} is a superuser, may create roles or databases, or is a member of the owner; "
+            "use a role without privileges of its own"
         )
     if not found:
         _set_password(cursor, role, "CREATE ROLE {} LOGIN NOINHERIT PASSWORD {}", "does not exist")

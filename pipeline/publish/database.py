@@ -34,8 +34,8 @@ WHILE_HELD = (
     "SET lock_timeout = 0; SET statement_timeout = 0; SET idle_session_timeout = 0; SET tcp_keepalives_idle = 60"
 )
 POOLED = (
-    "{variable} leads to a connection pooler in transaction mode, in which no run can lock out another; use the "
-    "pooler's session mode, or Postgres itself"
+    "{variable} leads to a connection pooler in transaction mode, in which runs can't lock each other out; use the "
+    "pooler's session mode, or connect to Postgres directly"
 )
 
 
@@ -101,7 +101,7 @@ class Database:
             pid = self._own_process(connection, cursor)
             cursor.execute(f"{WHILE_HELD}; SELECT pg_try_advisory_lock(%s)", (ONE_RUN,))
             if not cursor.fetchone()[0]:
-                log.info("another run is at work on these tables; waiting until its step ends")
+                log.info("another run is changing these tables; waiting until its step ends")
                 cursor.execute("SELECT pg_advisory_lock(%s)", (ONE_RUN,))
             cursor.execute(postgres.settings(self.address, connection, SETTINGS, "SET"))
             connection.autocommit = False

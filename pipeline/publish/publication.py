@@ -43,7 +43,7 @@ def publish(database: Database, run_id: str, actor: str, force: str | None = Non
             )
             return previous
         if not force and (newer := _newer(cursor, run_id)):
-            raise Superseded(f"run {newer.run_id} was published since run {run_id} was planned; run again")
+            raise Superseded(f"run {newer.run_id} was published after run {run_id} was planned; run again")
         cursor.execute(
             """SELECT status, audited, passed, outdated,
                 finished_at IS NULL OR EXISTS (SELECT FROM voucher.unloaded_part
@@ -58,9 +58,9 @@ def publish(database: Database, run_id: str, actor: str, force: str | None = Non
         run = cursor.fetchone()
         allowed = run and run.audited and (force or (run.passed and run.status not in {"rejected", "withdrawn"}))
         if not allowed:
-            raise DatabaseError(f"run {run_id} has not passed its audits; `python -m pipeline run` makes it anew")
+            raise DatabaseError(f"run {run_id} has not passed its audits; `python -m pipeline run` creates it again")
         if run.unloaded or run.outdated:
-            raise Outdated(f"another run took the place of run {run_id} since it was audited; run again")
+            raise Outdated(f"another run replaced run {run_id} after it was audited; run again")
         _set_status(cursor, run_id, "published")
         at = _record(cursor, run_id, previous, actor=actor, action="force" if force else "publish", reason=force)
         cursor.execute(
@@ -92,10 +92,10 @@ def roll_back(database: Database, run_id: str, actor: str, reason: str) -> str:
         if run is None:
             raise DatabaseError(f"there is no run {run_id!r}; `python -m pipeline runs` lists them")
         if left == run_id:
-            raise DatabaseError(f"run {run_id} is the published one; `python -m pipeline runs` lists the others")
+            raise DatabaseError(f"run {run_id} is already published; `python -m pipeline runs` lists the others")
         if left is None or not run.seen:
             raise DatabaseError(
-                f"run {run_id} ({run.status}) was never published, so there is no way back to it; "
+                f"run {run_id} ({run.status}) was never published, so it can't be rolled back to; "
                 "`python -m pipeline runs` lists those that were"
             )
         if run.status != "withdrawn":

@@ -90,7 +90,7 @@ def get(database: Database, run_id: str) -> Run:
         )
         if row := cursor.fetchone():
             return Run(*row)
-    raise DatabaseError(f"there is no run {run_id!r}; `python -m pipeline run` makes one")
+    raise DatabaseError(f"there is no run {run_id!r}; `python -m pipeline run` creates one")
 
 
 def is_loaded(database: Database, run_id: str) -> bool:

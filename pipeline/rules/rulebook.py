@@ -85,7 +85,7 @@ class RuleBook:
     def __post_init__(self) -> None:
         names = [rule.name for rule in self.all_rules]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise RuleError(f"rule {twice[0]} stands twice; each rule needs a name of its own")
+            raise RuleError(f"there are two rules named {twice[0]}; each needs its own name")
         if len(names) > MAX_RULES:
             most = MAX_RULES - len(UNREADABLE)
             raise RuleError(f"there are {len(self.rules)} rules, but at most {most} are possible; combine some with OR")
@@ -175,7 +175,7 @@ SELECT {", ".join(COLUMNS)}, CAST({bits} AS BIGINT) AS matched,
             file = tomlfile.read(path, _File)
             return cls(file.rule, file.unreadable.share)
         except PipelineError as error:
-            raise RuleError(f"{path}: {error}; `make rules` writes it anew from the notebook") from None
+            raise RuleError(f"{path}: {error}; `make rules` writes it again from the notebook") from None
 
 
 class _Unreadable(tomlfile.Checked):

@@ -129,9 +129,9 @@ class Kind:
                 raise SegmentError(f"kind {self.name}: segment {segment.label} ends before it starts")
             expected = None if segment.upper is None else segment.upper + 1
         if expected is not None:
-            raise SegmentError(f"kind {self.name}: the last segment has an end; leave out its `to`")
+            raise SegmentError(f"kind {self.name}: the last segment has an upper bound; remove its `to`")
         if len({segment.label for segment in self.segments}) < len(self.segments):
-            raise SegmentError(f"kind {self.name}: a label stands twice")
+            raise SegmentError(f"kind {self.name}: two segments have the same label")
 
     def placed(self) -> str:
         """Return SQL for the label of the row's segment; NULL if it has none (no measure, or a negative one)."""

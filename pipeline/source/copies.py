@@ -96,7 +96,7 @@ def _address(part: Part) -> str:
     address = part.address or located(part, os.environ.get("VOUCHER_SOURCE", "").strip()).address
     if not address:
         raise SourceError(
-            f"{part.uri}: its whole address is not known here, as it may hold a secret and is on no record; set "
+            f"{part.uri}: its complete address is unknown here: it may contain a secret, so it is not recorded; set "
             "VOUCHER_SOURCE to it, in each worker too"
         )
     return address
@@ -127,7 +127,7 @@ def _footer(uri: str, path: Path) -> pq.FileMetaData:
         with path.open("rb") as file:
             start, size = file.read(4), path.stat().st_size
         if start == b"PARE":
-            raise SourceError(f"{shown(uri)} is encrypted; write it without encryption of its footer") from None
-        fault = "is a Parquet file cut short" if start == b"PAR1" else "is not a Parquet file"
+            raise SourceError(f"{shown(uri)} is encrypted; write it with a plain footer") from None
+        fault = "is an incomplete Parquet file" if start == b"PAR1" else "is not a Parquet file"
         reason = str(error).splitlines()[0].rstrip(".")
         raise SourceError(f"{shown(uri)} {fault} ({size:,} bytes: {reason}); upload it again") from None

@@ -47,7 +47,7 @@ def _path(uri: str) -> str:
     if FILE_URL.match(uri):
         uri = unquote(FILE_URL.sub("/", uri))
     elif uri.lower().startswith("file:"):
-        raise SourceError(f"{shown(uri)}: a file on another host can't be read; write file:///path, or the path alone")
+        raise SourceError(f"{shown(uri)}: a file on another host can't be read; write file:///path, or only the path")
     return os.path.expanduser(uri)  # noqa: PTH111  (Path's ends in a traceback where there is no such user)
 
 
@@ -103,8 +103,7 @@ def _walk(base: str, folder: str, pattern: str, above: frozenset[tuple[int, int]
             children = sorted(found, key=lambda child: child.name)
     except OSError as error:
         raise SourceError(
-            f"{shown(path)} can't be looked into: {error.strerror}; allow this user to read it, or name the parts "
-            "by a pattern"
+            f"{shown(path)} can't be read: {error.strerror}; allow this user to read it, or name the parts by a pattern"
         ) from None
     for child in children:
         name = f"{folder}{child.name}"
@@ -134,7 +133,7 @@ def _fault(path: str, error: OSError | ValueError) -> str:
     if isinstance(error, FileNotFoundError):
         return f": no such file; set VOUCHER_SOURCE to {FORMS}"
     reason = getattr(error, "strerror", None) or "this can't be the name of a file"
-    return f" can't be looked into: {reason}; correct or remove it"
+    return f" can't be read: {reason}; correct or remove it"
 
 
 def _is_folder(child: os.DirEntry[str]) -> bool:

@@ -101,7 +101,7 @@ def _errors(address: str, away: type[SourceUnavailable] = SourceUnavailable) -> 
     except requests.HTTPError as error:
         raise _refused(address, error.response.status_code) from None
     except TooManyRedirects:
-        raise SourceError(f"{shown(address)} leads from address to address without end; check VOUCHER_SOURCE") from None
+        raise SourceError(f"{shown(address)} redirects too often; check VOUCHER_SOURCE") from None
     except SSLError as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise SourceError(
@@ -109,7 +109,7 @@ def _errors(address: str, away: type[SourceUnavailable] = SourceUnavailable) -> 
             ) from None
         raise away(f"{shown(address)} can't be fetched (SSLError); check the address and the network") from None
     except ValueError:  # what can't be an address; requests.InvalidURL is one too
-        raise SourceError(f"{shown(address)} is no address of a file; check VOUCHER_SOURCE") from None
+        raise SourceError(f"{shown(address)} is not the address of a file; check VOUCHER_SOURCE") from None
     except requests.RequestException as error:
         raise away(
             f"{shown(address)} can't be fetched ({type(error).__name__}); check the address and the network"

@@ -106,4 +106,4 @@ def warn_of_duplicates(parts: Sequence[Part]) -> None:
     first: dict[str, str] = {}
     for part in sorted(parts, key=lambda part: part.uri):
         if (other := first.setdefault(part.sha256, part.uri)) != part.uri and part.rows:
-            log.warning("plan: %s and %s are the same, byte by byte; their rows count twice", other, part.uri)
+            log.warning("plan: %s and %s have the same bytes; their rows count twice", other, part.uri)

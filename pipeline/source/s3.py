@@ -58,7 +58,7 @@ def bucket_and_key(uri: str) -> tuple[str, str]:
         )
     if "@" in bucket or ":" in bucket:
         raise SourceError(
-            f"{shown(uri)}: an address in S3 can't hold credentials; write s3://bucket/key, and set AWS_ACCESS_KEY_ID "
+            f"{shown(uri)}: an S3 address can't contain credentials; write s3://bucket/key, and set AWS_ACCESS_KEY_ID "
             "and AWS_SECRET_ACCESS_KEY"
         )
     if not BUCKET.fullmatch(bucket):
@@ -127,18 +127,18 @@ def errors(uri: str, setting: str = "VOUCHER_SOURCE") -> Iterator[None]:
         raise _answered(error, uri, setting) from None
     except CREDENTIALS:
         raise SourceError(
-            f"{shown(uri)}: there are no AWS credentials, or not all of them; set AWS_ACCESS_KEY_ID and "
+            f"{shown(uri)}: AWS credentials are missing or incomplete; set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or VOUCHER_S3_ANONYMOUS=1 for a public bucket"
         ) from None
     except CUT as error:
         raise SourceInterrupted(
-            f"{shown(uri)}: the bytes from S3 were cut short or damaged ({type(error).__name__}); run again"
+            f"{shown(uri)}: the data from S3 is incomplete or damaged ({type(error).__name__}); run again"
         ) from None
     except (boto.HTTPClientError, boto.ConnectionError) as error:
         raise _unreachable(error, uri) from None
     except (boto.BotoCoreError, ResponseParserError) as error:
         raise SourceError(
-            f"{shown(uri)}: S3 can't be asked, or what answers is not S3 ({type(error).__name__}); check {setting} and "
+            f"{shown(uri)}: S3 can't be reached, or the server is not S3 ({type(error).__name__}); check {setting} and "
             "AWS_ENDPOINT_URL_S3"
         ) from None
 
@@ -155,7 +155,7 @@ def _answered(error: boto.ClientError, uri: str, setting: str) -> SourceError:
 
 def _unreachable(error: boto.BotoCoreError, uri: str) -> SourceError:
     if "Invalid header value" in str(error):
-        return SourceError(f"{shown(uri)}: the AWS credentials hold a line break; set them without it")
+        return SourceError(f"{shown(uri)}: the AWS credentials contain a line break; remove it")
     if "certificate verify failed" in str(error).lower():
         return SourceError(f"{shown(uri)}: the certificate of S3 is not trusted; set AWS_CA_BUNDLE to its authority's")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")

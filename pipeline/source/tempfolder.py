@@ -35,7 +35,7 @@ def create() -> Iterator[Path]:
         path, lock = _locked()
     except OSError as error:
         raise DiskFull(
-            f"no temporary file can be made: {error.strerror}; set TMPDIR to a folder that can be written"
+            f"a temporary folder can't be created: {error.strerror}; set TMPDIR to a writable folder"
         ) from None
     with lock:  # the system lets go of it when this process ends, however it ends
         try:
@@ -43,7 +43,7 @@ def create() -> Iterator[Path]:
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            raise DiskFull(f"no room is left in {path.parent}; set TMPDIR to a folder on a larger disk") from None
+            raise DiskFull(f"the disk of {path.parent} is full; set TMPDIR to a folder on a larger disk") from None
         finally:
             shutil.rmtree(path)
 

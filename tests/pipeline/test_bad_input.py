@@ -53,19 +53,19 @@ def refused(result: CompletedProcess[str], message: str) -> None:
     [
         (b"timestamp,country_code\n", r"bad.parquet is not a Parquet file \(.* upload it again"),
         (b"", r"bad.parquet is not a Parquet file \(0 bytes"),
-        ("cut short", r"bad.parquet is a Parquet file cut short \(.* upload it again"),
+        ("cut short", r"bad.parquet is an incomplete Parquet file \(.* upload it again"),
         (
             GOOD.drop_columns(["total_orders"]),
             r"bad.parquet: column total_orders is missing; it has timestamp, country_code.* Write it with all six",
         ),
-        (GOOD.slice(0, 0), r"bad.parquet has no rows; point VOUCHER_SOURCE at"),
+        (GOOD.slice(0, 0), r"bad.parquet has no rows; set VOUCHER_SOURCE to"),
         (
             history(*[{}] * 20, {"total_orders": "many"}),
-            r"unreadable_total_orders matched 1 of 21 rows \(4.7619 %\).*e\.g\. {.*'total_orders': many, .* Mend the data",
+            r"unreadable_total_orders matched 1 of 21 rows \(4.7619 %\).*e\.g\. {.*'total_orders': many, .* Correct the data",
         ),
         (
             history(*[{}] * 20, {"voucher_amount": -5.0}),
-            r"unreadable_voucher_amount matched 1 of 21 rows \(4.7619 %\).*e\.g\. {.*'voucher_amount': -5.0}.* Mend the data",
+            r"unreadable_voucher_amount matched 1 of 21 rows \(4.7619 %\).*e\.g\. {.*'voucher_amount': -5.0}.* Correct the data",
         ),
         (
             history(*[{}] * 20, *[{"total_orders": None}] * 20),

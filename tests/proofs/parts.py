@@ -168,7 +168,7 @@ def _broken(stage: Stage, what: str) -> Result:
             servers.put(f"{this.folder}/{path.name}", content)
         named = (
             f"error: 3 of {len(mixed):,} parts can't be used:",
-            *(f"{source}{cut.name} is a Parquet file cut short", f"{source}{page.name} is not a Parquet file"),
+            *(f"{source}{cut.name} is an incomplete Parquet file", f"{source}{page.name} is not a Parquet file"),
             f"{source}{column.name}: column total_orders is missing",
         )
         first = this.run(database, source, *named, exitcode=1)

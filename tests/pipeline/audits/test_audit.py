@@ -31,12 +31,12 @@ FILES = {
     "rule_shares": (
         history(*[{}] * 10, *[LATVIA] * 10, {"total_orders": None, "country_code": "Narnia"}, *[{"total_orders": None}] * 4),
         r"missing_total_orders matched 5 of 25 rows \(20 %\), expected 0 to 15 %, "
-        r"e\.g\. {.*'country_code': Narnia, .*'total_orders': NULL.*} and {.*'country_code': Peru.*Mend the data",
+        r"e\.g\. {.*'country_code': Narnia, .*'total_orders': NULL.*} and {.*'country_code': Peru.*Correct the data",
     ),
     "rows_kept": (history(*[{"total_orders": None}] * 3), r"rows_kept: none of 3 rows is kept"),
     "countries_remain": (
         history(*[{}] * 20),
-        r"countries_remain: Latvia has no answer any more\. If that is as it should be, .* --force REASON`",
+        r"countries_remain: Latvia has no answer any more\. If this is intended, .* --force REASON`",
     ),
     "newest_assignment": (
         history(*[{"timestamp": "2020-05-15 18:59:20"}] * 10, *[LATVIA | {"timestamp": "2020-05-14"}] * 10),
@@ -61,7 +61,7 @@ TAMPERED = {
     ),
     "rows_balance": (
         "UPDATE voucher.run SET rows_in = 30 WHERE run_id = %s RETURNING 1",
-        r"rows_balance: 30 rows in, 21 kept, 0 dropped\. The tables don't hold what the software wrote",
+        r"rows_balance: 30 rows in, 21 kept, 0 dropped\. The tables differ from what the software wrote",
     ),
     "rows_balance, by kind": (
         "DELETE FROM voucher.unplaced WHERE run_id = %s AND segment_name = 'recency_segment' RETURNING 1",

@@ -248,7 +248,9 @@ def test_a_schema_that_an_administrator_made(postgres: Postgres) -> None:
 def test_tables_of_a_newer_version(database: str, query: Callable[..., Any]) -> None:
     """An older software does not touch them, and says so in one line."""
     query("UPDATE voucher.alembic_version SET version_num = 'later' RETURNING 1")
-    with pytest.raises(MigrationError, match=r"^the tables are of a newer version than this software; use the version"):
+    with pytest.raises(
+        MigrationError, match=r"^the tables were migrated by a newer version of the software; use that version"
+    ):
         migrate(database)
 
 

@@ -120,8 +120,8 @@ def test_a_rollback_needs_only_the_answers(
     [
         ("ffffffffffffffff", "there is no run 'ffffffffffffffff'; `python -m pipeline runs` lists them"),
         ("no' OR true --", "there is no run "),
-        ("current", "is the published one; `python -m pipeline runs` lists the others"),
-        ("rejected", r"\(rejected\) was never published, so there is no way back to it"),
+        ("current", "is already published; `python -m pipeline runs` lists the others"),
+        ("rejected", r"\(rejected\) was never published, so it can't be rolled back to"),
         ("planned", r"\(loading\) was never published"),
     ],
 )
@@ -173,7 +173,7 @@ def test_runs_and_publications_are_listed(
 
 def test_before_the_first_run_the_next_step_is_named(command: Command) -> None:
     """An empty list says how it is filled."""
-    assert command("runs").stdout.splitlines()[-1] == "no run yet; `python -m pipeline run` makes one"
+    assert command("runs").stdout.splitlines()[-1] == "no run yet; `python -m pipeline run` creates one"
 
 
 def test_plan_shows_what_would_change_and_changes_nothing(
@@ -261,7 +261,7 @@ def test_one_works_and_the_other_waits(
 
                 assert until(waits, 20)
             assert not second.done()
-            assert "another run is at work on these tables; waiting" in caplog.text
+            assert "another run is changing these tables; waiting" in caplog.text
         assert second.result(timeout=60) == publication.current(Database(pipeline_database))
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from pipeline import SAMPLE_MARK, run
 from pipeline.__main__ import main
+from pipeline.publish import publication
+from pipeline.publish.database import Database
 from pipeline.settings import Settings
 from tests.conftest import Bucket
 from tests.pipeline.conftest import history
@@ -39,6 +41,21 @@ def pair(settings: Make, written: Written) -> tuple[Path, Path, str, str]:
         written(history({"voucher_amount": float(amount)}), f"{amount}.parquet") for amount in (2640, 3520)
     )
     return first, second, run.run(settings(first), "test"), run.run(settings(second), "test")
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_withdrawn_run_is_said_to_stay_so(
+    pair: tuple[Path, Path, str, str], pipeline_database: str, say: Say, command: str
+) -> None:
+    """Once, with the way forward; nothing says that the command publishes it, or that anything is done."""
+    _, second, older, newer = pair
+    publication.roll_back(Database(pipeline_database), older, "ana", "wrong amounts")
+
+    lines = say(command, "--source", str(second))
+
+    assert len([line for line in lines if "was rolled back from at" in line]) == 1
+    assert f"run {newer} is not published, because it was withdrawn by a rollback" in lines[-1]
+    assert not [line for line in lines if "publishes it" in line or "is done" in line]
 
 
 def test_plan_says_how_it_is_published(pair: tuple[Path, Path, str, str], written: Written, say: Say) -> None:

@@ -129,7 +129,7 @@ def test_the_hash_follows_what_the_rules_do() -> None:
             "[[rule]]\nname='a'\ndrop_when=1\nbecause='b'\nshare=[0,1]\n",
             "rule.0.drop_when: Input should be a valid string, not 1",
         ),
-        ("[[rule]]\nname='a'\ndrop_when='TRUE'\nbecause='b'\nshare=[0,1]\n" * 2, "rule a stands twice"),
+        ("[[rule]]\nname='a'\ndrop_when='TRUE'\nbecause='b'\nshare=[0,1]\n" * 2, "there are two rules named a"),
         ("rule = 3\n", "rule: Input should be a valid tuple, not 3"),
         ("unreadable = 3\n", "unreadable: Input should be"),
         ("rules = 3\n", "rules: Extra inputs are not permitted"),

@@ -333,7 +333,7 @@ def test_a_folder_that_may_not_be_read_stops_the_run_by_its_name(open_folder: Pa
         (open_folder / name).write_bytes(b"rows")
     (open_folder / "2021").chmod(0o700 if os.getuid() == 0 else 0)
     assert f"{open_folder}/2021" in (said := as_nobody(lambda: list_parts(f"{open_folder}/{address}")))
-    assert "can't be looked into: Permission denied" in said
+    assert "can't be read: Permission denied" in said
     assert not as_nobody(lambda: list_parts(f"{open_folder}/2020/"))
     assert not as_nobody(lambda: list_parts(f"{open_folder}/*0/*.parquet"))
     open_folder.chmod(0o700 if os.getuid() == 0 else 0)
@@ -377,7 +377,7 @@ def test_a_folder_reached_by_a_link_in_a_delta_table_is_refused(tmp_path: Path) 
     ("kind", "message"),
     [
         ("nowhere", r"/x\.parquet is a link to /nowhere, which does not exist; correct or remove it"),
-        ("circle", r"/x\.parquet can't be looked into: Too many levels of symbolic links"),
+        ("circle", r"/x\.parquet can't be read: Too many levels of symbolic links"),
         ("pipe", r"/x\.parquet is a named pipe; a part must be a file"),
         ("socket", r"/x\.parquet is a socket; a part must be a file"),
         ("device", r"/x\.parquet is a device; a part must be a file"),

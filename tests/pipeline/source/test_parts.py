@@ -213,7 +213,7 @@ def test_a_part_may_have_no_rows(
 ) -> None:
     """A day on which nothing happened is no fault, a history in which nothing happened is one."""
     written(history({}).slice(0, 0), "sunday.parquet")
-    with pytest.raises(SourceError, match="has no rows; point VOUCHER_SOURCE at a history"):
+    with pytest.raises(SourceError, match="has no rows; set VOUCHER_SOURCE to a history with rows"):
         run.plan(settings(f"{tmp_path}/"))
     written(history({}), "monday.parquet")
     run.run(settings(f"{tmp_path}/"), "test")
@@ -233,4 +233,4 @@ def test_a_copy_of_a_part_is_warned_of(
     run.plan(settings(f"{tmp_path}/"))
     (warned,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     first, second = tmp_path / "monday.parquet", tmp_path / "wednesday.parquet"
-    assert warned == f"plan: {first} and {second} are the same, byte by byte; their rows count twice"
+    assert warned == f"plan: {first} and {second} have the same bytes; their rows count twice"

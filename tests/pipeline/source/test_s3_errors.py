@@ -173,9 +173,7 @@ def test_a_body_that_is_cut_off_is_fetched_again(
     answering(lambda request: send(request, content, "" if request.command == "HEAD" or next(left) == 0 else cut))
     (part,) = list_parts("s3://bucket/trunc.parquet")
     assert inspect(part).rows == 1
-    with pytest.raises(
-        SourceUnavailable, match=r"s3://bucket/trunc\.parquet: the bytes from S3 were cut short"
-    ) as error:
+    with pytest.raises(SourceUnavailable, match=r"s3://bucket/trunc\.parquet: the data from S3 is incomplete") as error:
         inspect(part)
     assert error.value.retryable
     assert next(left) == 4
@@ -184,7 +182,7 @@ def test_a_body_that_is_cut_off_is_fetched_again(
 def test_bytes_that_arrive_damaged_may_arrive_whole(answering: Callable[..., None]) -> None:
     """The checksum that S3 sends with them tells."""
     answering(lambda request: send(request, b"bytes", x_amz_checksum_crc32="AAAAAA=="))
-    with pytest.raises(SourceUnavailable, match=r"cut short or damaged \(FlexibleChecksumError\); run again"):
+    with pytest.raises(SourceUnavailable, match=r"incomplete or damaged \(FlexibleChecksumError\); run again"):
         inspect(Part("s3://bucket/key.parquet", '"e"', 5))
 
 
@@ -207,7 +205,7 @@ def test_what_is_not_s3_is_named(answering: Callable[..., None]) -> None:
         ({"AWS_ENDPOINT_URL_S3": f"127.0.0.1:{{port}}/{SECRET}"}, "AWS_ENDPOINT_URL_S3 can't be used"),
         ({"AWS_ENDPOINT_URL_S3": f"http://{SECRET}:${{PORT}}"}, "check VOUCHER_SOURCE and AWS_ENDPOINT_URL_S3"),
         ({"HTTP_PROXY": f"http://user:{SECRET}@127.0.0.1:{{port}}", "NO_PROXY": "", "no_proxy": ""}, "does not answer"),
-        ({"AWS_SESSION_TOKEN": f"{SECRET}\nx"}, "the AWS credentials hold a line break"),
+        ({"AWS_SESSION_TOKEN": f"{SECRET}\nx"}, "the AWS credentials contain a line break"),
         ({"AWS_PROFILE": SECRET}, r"the AWS settings \(ProfileNotFound\) can't be used; check .*AWS_PROFILE"),
         ({"AWS_DEFAULT_REGION": f"{SECRET} x"}, r"the AWS settings \(InvalidRegionError\) can't be used"),
     ],
@@ -231,10 +229,10 @@ def test_no_secret_of_the_environment_is_in_an_error(
     [
         (
             f"s3://AKIA:{SECRET}@bucket/key",
-            "can't hold credentials; .* set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            "can't contain credentials; .* set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         ),
-        (f"s3://AKIA:a/{SECRET}@bucket/key", "can't hold credentials"),
-        (f"S3A://AKIA:{SECRET}@bucket/folder/", "can't hold credentials"),
+        (f"s3://AKIA:a/{SECRET}@bucket/key", "can't contain credentials"),
+        (f"S3A://AKIA:{SECRET}@bucket/folder/", "can't contain credentials"),
         ("s3://arn:aws:s3:eu-central-1:123456789012:accesspoint/name/key", "use the alias of the access point"),
         ("s3://buck et/key", "a bucket's name has only letters"),
         ("s3://b%75cket/key", "a bucket's name has only letters"),

@@ -50,7 +50,7 @@ def test_the_folder_of_a_killed_step_is_deleted_by_the_next(temporary: Path) -> 
 
 def test_a_full_disk_is_named_with_the_way_out(temporary: Path) -> None:
     """What was written until then is deleted; another error stays what it is."""
-    with pytest.raises(tempfolder.DiskFull, match=f"no room is left in {temporary}; set TMPDIR"), tempfolder.create():
+    with pytest.raises(tempfolder.DiskFull, match=f"the disk of {temporary} is full; set TMPDIR"), tempfolder.create():
         Path("/dev/full").write_bytes(b"rows")
     with pytest.raises(FileNotFoundError), tempfolder.create() as folder:
         (folder / "none").read_bytes()
@@ -61,7 +61,7 @@ def test_a_folder_of_temporary_files_that_is_not_there_is_named(monkeypatch: pyt
     """With the variable that names it."""
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     with (
-        pytest.raises(tempfolder.DiskFull, match=r"no temporary file can be made: No such file .*; set TMPDIR"),
+        pytest.raises(tempfolder.DiskFull, match=r"a temporary folder can't be created: No such file .*; set TMPDIR"),
         tempfolder.create(),
     ):
         pass
