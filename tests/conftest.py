@@ -25,13 +25,7 @@ KEPT = {"VOUCHER_REAL_DATA"}
 PIPELINE, API = "voucher_pipeline", "voucher_api"
 ROLES_PASSWORD = secrets.token_hex(8)
 LIVE = (
-    "VOUCHER_",
-    "PROMETHEUS_",
-    "AIRFLOW",
-    "AWS_",
-    "TODAY",
-    "DATABASE_URL",
-    "PIPELINE_DATABASE_URL",
+    *("VOUCHER_", "PROMETHEUS_", "AIRFLOW", "AWS_", "TODAY", "DATABASE_URL", "PIPELINE_DATABASE_URL"),
     "API_DATABASE_URL",
 )
 
@@ -41,15 +35,8 @@ SLOW = {"postgres", "own_postgres", "server", "s3", "index", "cluster", "browser
 SLOW |= {"sample_file", "history", "copy"}
 # Each file is one worker's: these take longest, so they come first.
 FIRST = (
-    *(
-        "browser/test_page",
-        "test_readme",
-        "test_proofs",
-        "test_service",
-        "test_switch_on",
-        "test_bench",
-        "pipeline/test_dag",
-    ),
+    *("browser/test_page", "test_readme", "test_proofs", "test_service", "test_switch_on", "test_bench"),
+    "pipeline/test_dag",
     *("test_notebooks", "test_stack", "pipeline/audits/test_audit", "pipeline/publish/test_rollback", "test_secrets"),
 )
 

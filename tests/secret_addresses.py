@@ -41,26 +41,8 @@ DATABASES = ("DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL")
 SOURCES = ("VOUCHER_SOURCE", "VOUCHER_ROWS", "VOUCHER_DASK")
 PIECE = 6  # characters of a secret that must not be seen together
 SPECIAL = (
-    "",
-    "@",
-    "/",
-    ":",
-    "%",
-    "?",
-    "#",
-    "&",
-    "=",
-    "@/",
-    "%4",
-    " ",
-    "é",
-    "'",
-    '"',
-    "\\",
-    "${",
-    "@127.0.0.1/",
-    "%2F",
-    "+",
+    *("", "@", "/", ":", "%", "?", "#", "&", "=", "@/", "%4", " ", "é", "'", '"', "\\", "${", "@127.0.0.1/"),
+    *("%2F", "+"),
 )
 SCHEMES = ("postgresql", "postgres", "POSTGRESQL", "postgresql+psycopg2", "postgresql+asyncpg", "mysql", " postgresql")
 PARAMETERS = (
@@ -155,10 +137,7 @@ def _database(draw: st.DrawFn, world: World, variable: str, secret: str) -> tupl
     text = quote(secret, safe="") if draw(st.booleans()) else secret
     parts[where] = f"?{draw(st.sampled_from((*PARAMETERS, text)))}={text}" if where == "query" else text
     hosts = (
-        "127.0.0.1:1",
-        f"127.0.0.1:{url.port}",
-        f"127.0.0.1:1,127.0.0.1:{url.port}",
-        "[::1]:1",
+        *("127.0.0.1:1", f"127.0.0.1:{url.port}", f"127.0.0.1:1,127.0.0.1:{url.port}", "[::1]:1"),
         "127.0.0.1:${{PORT}}",
     )
     host = draw(st.sampled_from(hosts))

@@ -159,12 +159,7 @@ def test_yes_may_be_said_in_any_case(standing: Ask, yes: str) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "explain=",
-        "explain=yes",
-        "explain=2",
-        "explain=true ",
-        "explain",
-        "explain=true&explain=false",
+        *("explain=", "explain=yes", "explain=2", "explain=true ", "explain", "explain=true&explain=false"),
         "explain=%3Cb%3E",
     ],
 )

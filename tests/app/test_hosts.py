@@ -30,16 +30,8 @@ def clients(database: str, tables: Tables) -> Iterator[dict[str, FlaskClient]]:
 @pytest.mark.parametrize(
     "host",
     [
-        *(
-            "localhost",
-            "LOCALHOST:8000",
-            "127.0.0.1:8000",
-            "[::1]:8000",
-            "10.1.2.3",
-            "api",
-            "api:8000",
-            "printer.local",
-        ),
+        *("localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000", "10.1.2.3", "api", "api:8000"),
+        "printer.local",
         *("vouchers.default.svc", "vouchers.default.svc.cluster.local:8000", "shop.internal", "localhost."),
     ],
 )

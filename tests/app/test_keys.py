@@ -101,16 +101,8 @@ def test_no_spelling_of_a_path_gets_around_the_keys(client: FlaskClient, path: s
 @pytest.mark.parametrize(
     "path",
     [
-        *(
-            "/LIVEZ",
-            "/livez/",
-            "//livez",
-            "/livez/voucher",
-            "/readyz.json",
-            "/metrics/",
-            "/livez\x00",
-            "/livez/..;/voucher",
-        ),
+        *("/LIVEZ", "/livez/", "//livez", "/livez/voucher", "/readyz.json", "/metrics/", "/livez\x00"),
+        "/livez/..;/voucher",
         *("/%2e%2e/voucher", "/livez%2f..%2fvoucher", "/%6civez%00", "/v%6fucher", "/redoc/%2e%2e/voucher"),
         *("/swagger/..%2fvoucher", "/redoc/..", "/redoc/.", "http://x/voucher", "/static/page.css", ""),
     ],

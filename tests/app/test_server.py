@@ -54,13 +54,8 @@ def test_it_keeps_its_doors_shut_whatever_a_path_looks_like(service: Service) ->
     for path in (
         *("/voucher", "//voucher", "/voucher/", "/./voucher", "/livez/../voucher", "/livez/%2e%2e/voucher", "/LIVEZ"),
         *("/livez%2F..%2Fvoucher", "/%76oucher", "/livez;/../voucher", "/redoc/../voucher", "/redoc/%2e%2e/voucher"),
-        *(
-            "http://voucher/voucher",
-            "http://voucher/livez/../voucher",
-            "/livez%00",
-            "/livez%3F/../voucher",
-            "/segments",
-        ),
+        *("http://voucher/voucher", "http://voucher/livez/../voucher", "/livez%00", "/livez%3F/../voucher"),
+        "/segments",
     ):
         assert start_line(service, f"POST {path}") == "401", path
     assert {start_line(service, f"GET {path}") for path in ("/livez", "/readyz?x", "/%6civez", "/openapi.json")} == {

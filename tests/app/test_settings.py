@@ -120,16 +120,8 @@ def test_the_address_of_airflow_is_one_that_paths_can_be_added_to(address: str, 
     "address",
     [
         *("airflow.example", "javascript:alert(1)", "ftp://airflow.example", "http://", "http:///path", "//airflow"),
-        *(
-            "http://a b",
-            "http://a?x=1",
-            "http://a#x",
-            "http://me:word@a",
-            "http://a:port",
-            "http://a\n",
-            "http://[::1",
-            " ",
-        ),
+        *("http://a b", "http://a?x=1", "http://a#x", "http://me:word@a", "http://a:port", "http://a\n"),
+        *("http://[::1", " "),
     ],
 )
 def test_what_is_no_web_address_refuses_to_start(address: str) -> None:

@@ -25,16 +25,8 @@ NOBODY = 65534
 # Sixty entries: what lies in a folder, and the same names as keys. Those of FOLDERS end in "/".
 PARTS = (
     *(f"2020/05/{day:02}.parquet" for day in range(1, 11)),
-    *(
-        "a.parquet",
-        "B.PARQUET",
-        "c.parq",
-        "d.pq",
-        "e.parquet.gzip",
-        "f.gz.parquet",
-        "g.snappy.parquet",
-        "h.parquet.zst",
-    ),
+    *("a.parquet", "B.PARQUET", "c.parq", "d.pq", "e.parquet.gzip", "f.gz.parquet", "g.snappy.parquet"),
+    "h.parquet.zst",
     *("day.parquet/part-0.snappy.parquet", "day.parquet/part-1.snappy.parquet", "_day=1/x.parquet"),
     *("deep/er/still/i.parquet", "empty.parquet", "history (1).parquet", "a[b].parquet", "ô.parquet"),
 )
@@ -45,14 +37,8 @@ NOT_PARQUET = (
     *("c", "d.snappy", "notes.txt", "parquet", "day.parquet/000000_0"),
 )
 HIDDEN = (
-    *(
-        "_SUCCESS",
-        ".DS_Store",
-        "_temporary/0/e.parquet",
-        "_temporary/0/f.parquet",
-        ".hidden.parquet",
-        "deep/_x.parquet",
-    ),
+    *("_SUCCESS", ".DS_Store", "_temporary/0/e.parquet", "_temporary/0/f.parquet", ".hidden.parquet"),
+    "deep/_x.parquet",
     *("day.parquet/_metadata", "lost+found/z.parquet"),
 )
 FOLDERS = ("2021/", "2022.parquet/", "deep/none/", "_staging/", "2023/", ".cache/")
