@@ -35,9 +35,9 @@ SLOW = {"postgres", "own_postgres", "server", "s3", "index", "cluster", "browser
 SLOW |= {"sample_file", "history", "copy"}
 # Each file is one worker's: these take longest, so they come first.
 FIRST = (
-    *("browser/test_page", "test_readme", "test_proofs", "test_service", "test_switch_on", "test_bench"),
-    "pipeline/test_dag",
-    *("test_notebooks", "test_stack", "pipeline/audits/test_audit", "pipeline/publish/test_rollback", "test_secrets"),
+    *("browser/test_page", "docs/test_readme", "small_proofs/test_proofs", "small_proofs/test_service"),
+    *("end_to_end/test_switch_on", "dev/test_bench", "pipeline/test_dag", "docs/test_notebooks", "dev/test_stack"),
+    *("pipeline/audits/test_audit", "pipeline/publish/test_rollback", "end_to_end/test_secrets"),
 )
 
 

@@ -22,7 +22,7 @@ from dev.ports import free_port
 from dev.processes import Processes, until
 from pipeline.rules.rulebook import RuleBook
 from tests.conftest import ROOT
-from tests.test_docker import pins
+from tests.docker.test_docker import pins
 
 MANIFEST = ROOT / "docker" / "kubernetes" / "dask.yaml"
 DOCUMENTS: list[dict[str, Any]] = list(yaml.safe_load_all(MANIFEST.read_text()))
