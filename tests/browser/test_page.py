@@ -37,7 +37,7 @@ def test_any_two_runs_are_compared(visit: Visit) -> None:
     expect(page.locator("#segments h2")).to_have_text("Segments of Latvia")
 
 
-@pytest.mark.parametrize(("kind", "options"), zip(KINDS, [{}, {"java_script_enabled": False}], strict=True))
+@pytest.mark.parametrize(("kind", "options"), [*zip(KINDS, [{}, {"java_script_enabled": False}], strict=True)])
 def test_a_tried_customer_of_each_kind(visit: Visit, stage: Stage, kind: str, options: dict[str, Any]) -> None:
     """Filled in and sent, the form gives the service's answer and sentence, under an address that gives them again."""
     fields, said = KINDS[kind]
