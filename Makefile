@@ -36,8 +36,8 @@ AXE := tests/browser/node_modules/.package-lock.json
 $(AXE): tests/browser/package-lock.json
 	-@npm ci --prefix tests/browser --no-audit --no-fund --loglevel=error && touch $@
 
-test: $(READY) $(if $(shell command -v npm),$(AXE))  ## Run the tests; ARGS="-k name" selects some
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+test: $(READY) $(if $(shell command -v npm),$(AXE))  ## Run the tests but the long ones; ARGS="-m quick" for a minute's worth, "-m long" for the long ones, "-k name" for some
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
 test-compose: $(READY)  ## Build the images, start docker-compose.yml under its own name and ports, and test it; ARGS="-k name" selects some tests
 	@TEST_COMPOSE=1 $(BIN)/python -m pytest tests/compose -x -s -p no:cacheprovider $(ARGS)

@@ -3,6 +3,7 @@
 Nothing here reads the environment of a running stack: `scrub` takes it away before any test module is imported.
 """
 
+import fcntl
 import os
 import secrets
 import subprocess
@@ -18,6 +19,26 @@ from dev.ports import free_port
 from dev.services.postgres import Postgres
 from dev.services.s3 import S3
 from proofs.support.environment import API, PIPELINE, ROLES_PASSWORD, ROOT, as_role, migrate, scrub
+
+# A test with one of these fixtures starts a server, or makes the whole sample: it is not quick.
+SLOW = {"postgres", "own_postgres", "server", "s3", "index", "cluster", "browser", "airflow_home", "processes"}
+SLOW |= {"sample_file", "history", "copy"}
+# Each file is one worker's: these take longest, so they come first.
+FIRST = (
+    *("browser/test_page", "docs/test_readme", "small_proofs/test_proofs", "small_proofs/test_service"),
+    *("end_to_end/test_switch_on", "dev/test_bench", "pipeline/test_dag", "docs/test_notebooks", "dev/test_stack"),
+    *("pipeline/audits/test_audit", "pipeline/publish/test_rollback", "end_to_end/test_secrets"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the quick tests, and put the longest files first."""
+    place = {f"tests/{name}.py": number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(place)))
+    for item in items:
+        if not SLOW & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker("long"):
+            item.add_marker("quick")
+
 
 __all__ = ["API", "PIPELINE", "ROLES_PASSWORD", "ROOT", "as_role", "migrate"]
 
@@ -108,8 +129,12 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def sample_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The synthetic history, written once a session."""
-    path = tmp_path_factory.mktemp("sample") / "history.parquet"
-    subprocess.run([sys.executable, "-m", "sample", path], cwd=ROOT, check=True)
+def sample_file(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The synthetic history, written once for all workers of the session."""
+    folder = tmp_path_factory.getbasetemp()
+    path = (folder if worker_id == "master" else folder.parent) / "history.parquet"
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            subprocess.run([sys.executable, "-m", "sample", path], cwd=ROOT, check=True)
     return path

@@ -28,25 +28,12 @@ def test_without_a_database_it_refuses_to_start(environ: dict[str, str]) -> None
         Settings.from_environment(environ)
 
 
-def test_the_way_out_is_named() -> None:
-    """Who has no variables at all learns which command writes them."""
-    with pytest.raises(SettingsError, match=r"make up.*\.local/env"):
-        Settings.from_environment({})
-
-
 def test_what_is_no_url_is_named_and_not_shown() -> None:
     """A password never stands in an error, nor in the settings' own text."""
     with pytest.raises(SettingsError, match="API_DATABASE_URL") as refusal:
         Settings.from_environment({"API_DATABASE_URL": "s3cret"})
     assert "s3cret" not in str(refusal.value)
     assert "s3cret" not in repr(Settings.from_environment({"API_DATABASE_URL": OURS}))
-
-
-@pytest.mark.parametrize("hours", ["0", "-1", "soon", "nan", "inf"])
-def test_an_age_is_a_number_of_hours_above_zero(hours: str) -> None:
-    """Anything else refuses to start, naming variable and value."""
-    with pytest.raises(SettingsError, match=f"VOUCHER_MAX_AGE_HOURS is '{hours}'"):
-        Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_MAX_AGE_HOURS": hours})
 
 
 def test_keys_and_origins_are_lists_without_blanks() -> None:
@@ -133,26 +120,11 @@ def test_the_address_of_airflow_is_one_that_paths_can_be_added_to(address: str, 
     "address",
     [
         *("airflow.example", "javascript:alert(1)", "ftp://airflow.example", "http://", "http:///path", "//airflow"),
-        *(
-            "http://a b",
-            "http://a?x=1",
-            "http://a#x",
-            "http://me:word@a",
-            "http://a:port",
-            "http://a\n",
-            "http://[::1",
-            " ",
-        ),
+        *("http://a b", "http://a?x=1", "http://a#x", "http://me:word@a", "http://a:port", "http://a\n"),
+        *("http://[::1", " "),
     ],
 )
 def test_what_is_no_web_address_refuses_to_start(address: str) -> None:
     """It would become a link that leads nowhere, or worse."""
     with pytest.raises(SettingsError, match="VOUCHER_AIRFLOW_URL"):
         Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_AIRFLOW_URL": address})
-
-
-@pytest.mark.parametrize("workers", ["0", "-1", "two", "1.5", "²"])
-def test_workers_are_a_whole_number_above_zero(workers: str) -> None:
-    """Anything else refuses to start, naming variable and value."""
-    with pytest.raises(SettingsError, match=f"VOUCHER_WORKERS is '{workers}'"):
-        Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_WORKERS": workers})

@@ -71,8 +71,10 @@ class Stage:
         postgres = Postgres(folder, free_port(), secrets.token_hex(8), secrets.token_hex(8), durable=False)
         try:
             postgres.start()
-            stage = cls(folder, postgres, "voucher")
-            migrate(stage._database)
+            postgres.create("template")
+            migrate(postgres.url("template"))
+            postgres.create("published", "template")
+            stage = cls(folder, postgres, "published")
             stage.publish("before")
             stage.publish("now")
             with stage.running():
@@ -85,9 +87,8 @@ class Stage:
     def beside(self, folder: Path) -> Iterator["Stage"]:
         """Another service, on a database of its own in which nothing is published."""
         name = f"beside_{secrets.token_hex(4)}"
-        self.postgres.create(name)
+        self.postgres.create(name, "template")
         stage = Stage(folder, self.postgres, name)
-        migrate(stage._database)
         with stage.running():
             yield stage
 

@@ -30,12 +30,3 @@ def test_swagger_tries_an_operation_where_the_document_came_from(visit: Visit, p
     expect(operation.locator(".live-responses-table")).to_contain_text("because")
     expect(page.get_by_role("button", name="Authorize")).to_have_count(0)
     expect(page.locator(".opblock-summary-path").last).to_be_visible()
-
-
-def test_redoc_reads_the_document_beside_it(visit: Visit, public: str) -> None:
-    """Its introduction, and the old path as the last of its group, marked as deprecated."""
-    page = visit()
-    page.goto(f"{public}/redoc/")
-    expect(page.get_by_role("heading", name="Voucher Select (")).to_be_visible()
-    expect(page.get_by_text("Retry a 503 after the seconds in").first).to_be_visible()
-    expect(page.locator("[data-item-id='tag/Vouchers'] li").last).to_contain_text("The old path of /voucher")

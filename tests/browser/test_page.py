@@ -25,47 +25,6 @@ KINDS = {
 }
 
 
-def test_segments(visit: Visit) -> None:
-    """Each kind is a board of its segments, with amount, share, votes and runner-up; ties and no history are said."""
-    section = visit().locator("#segments")
-    expect(section.get_by_role("heading", level=2)).to_have_text("Segments of Peru")
-    boards = section.get_by_role("list")
-    expect(boards).to_have_count(2)
-    row = boards.nth(0).get_by_role("listitem").nth(0)
-    expect(row).to_contain_text("3520")
-    expect(row).to_contain_text("62 %")
-    expect(row).to_contain_text("20 of 32 vouchers")
-    expect(row).to_contain_text("38 points ahead of 2640 (25 %)")
-    assert row.locator("svg rect").count() == 3
-    expect(boards.nth(0).get_by_role("listitem").nth(2)).to_contain_text(
-        "Tie 3520 was used as often; the smaller amount wins"
-    )
-    expect(boards.nth(1).get_by_text("No history").first).to_be_visible()
-
-
-def test_what_was_dropped(visit: Visit) -> None:
-    """From the rows of the history to those kept, a step a rule, for the country and for all."""
-    steps = visit().locator("#dropped").get_by_role("listitem")
-    expect(steps.first).to_contain_text("56")
-    expect(steps.first).to_contain_text("96")
-    expect(steps.filter(has_text="missing_total_orders")).to_contain_text("total_orders IS NULL")
-    expect(steps.filter(has_text="missing_total_orders").locator("b").first).to_have_text("\N{MINUS SIGN}4")
-    expect(steps.last).to_contain_text("44")
-    expect(steps.last).to_contain_text("84")
-
-
-def test_runs(visit: Visit) -> None:
-    """The publications, newest first, and by default what the newest changed, old and new."""
-    runs = visit().locator("#runs")
-    expect(runs.locator(".timeline li").first).to_contain_text("Live")
-    expect(runs.locator(".timeline li").last).to_contain_text("84 rows kept, data up to 1 Jun 2020")
-    runs.get_by_role("link", name="What changed").first.click()
-    table = runs.get_by_role("table", name=re.compile("Peru"))
-    expect(table.get_by_role("row").nth(1)).to_contain_text("0-4 orders")
-    expect(table.get_by_role("row").nth(1)).to_contain_text("2640")
-    expect(table.get_by_role("row").nth(1)).to_contain_text("3520")
-
-
 def test_any_two_runs_are_compared(visit: Visit) -> None:
     """Chosen from the lists, and the place is in the address; a run does not differ from itself."""
     page = visit("/?country=Latvia")
@@ -78,8 +37,7 @@ def test_any_two_runs_are_compared(visit: Visit) -> None:
     expect(page.locator("#segments h2")).to_have_text("Segments of Latvia")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("options", [{}, {"java_script_enabled": False}], ids=["script", "no script"])
+@pytest.mark.parametrize(("kind", "options"), [*zip(KINDS, [{}, {"java_script_enabled": False}], strict=True)])
 def test_a_tried_customer_of_each_kind(visit: Visit, stage: Stage, kind: str, options: dict[str, Any]) -> None:
     """Filled in and sent, the form gives the service's answer and sentence, under an address that gives them again."""
     fields, said = KINDS[kind]
@@ -191,14 +149,13 @@ def test_the_first_publish_takes_the_place_of_what_to_do(
         assert page.evaluate("window.kept")
 
 
-@pytest.mark.parametrize("options", [{}, DARK, PHONE], ids=["light", "dark", "phone"])
 def test_a_banner_tells_that_the_answers_are_of_the_sample(
-    visit: Visit, stage: Stage, tmp_path: Path, violations: Violations, options: dict[str, Any]
+    visit: Visit, stage: Stage, tmp_path: Path, violations: Violations
 ) -> None:
     """At the top and in nobody's way, until a history of one's own is published; then the page names that one."""
     with stage.beside(tmp_path) as beside:
         beside.publish("before", sample=True)
-        page = visit("/", at=beside, **options)
+        page = visit("/", at=beside, **PHONE, **DARK)
         expect(page.locator(".banner")).to_contain_text("Sample data.", timeout=SECONDS)
         expect(page.locator(".banner")).to_be_in_viewport()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,10 +1,12 @@
 """Small histories, and the pipeline run on them against the real Postgres."""
 
+import logging
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.__main__ import main
 from pipeline.settings import Settings
 from tests.conftest import ROOT
 
@@ -68,8 +71,35 @@ def query(database: str) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
 
 
 @pytest.fixture
-def command(database: str, pipeline_database: str) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`python -m pipeline …` as a user would call it, against the test's own database."""
+def command(
+    database: str, pipeline_database: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """What `python -m pipeline …` returns and says, against the test's own database, without a process of its own."""
+
+    def call(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        root = logging.getLogger()
+        handlers, level = root.handlers, root.level
+        with monkeypatch.context() as patch, redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+            for name, value in (
+                {"DATABASE_URL": database, "PIPELINE_DATABASE_URL": pipeline_database} | environ
+            ).items():
+                patch.setenv(name, value)
+            root.handlers = []  # as in a process: the command sets its own
+            try:
+                code = main(arguments)
+            except SystemExit as ended:
+                code = int(str(ended.code))
+            finally:
+                root.handlers = handlers
+                root.setLevel(level)
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+    return call
+
+
+@pytest.fixture
+def process(database: str, pipeline_database: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The same as a process, for what two do at once, and for what an import needs."""
 
     def call(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -52,7 +52,9 @@ ROWS = st.lists(
     min_size=1,
     max_size=12,
 ).flatmap(lambda rows: st.sampled_from([rows, rows + rows[:1], rows * 2]))
-LENIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+LENIENT = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 
 
 def table(rows: list[dict[str, Any]]) -> pa.Table:

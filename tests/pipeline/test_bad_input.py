@@ -18,6 +18,8 @@ from dev.ports import free_port
 from dev.processes import until
 from dev.services.postgres import Postgres
 from dev.services.s3 import S3
+from pipeline import run
+from pipeline.settings import Settings
 from tests.conftest import ROOT, Bucket
 from tests.pipeline.conftest import history
 
@@ -26,12 +28,11 @@ GOOD = history(*[{}] * 20)
 
 
 @pytest.fixture
-def published(written: Callable[..., Path], command: Command, query: Callable[..., Any]) -> Iterator[None]:
+def published(
+    written: Callable[..., Path], settings: Callable[..., Settings], query: Callable[..., Any]
+) -> Iterator[None]:
     """A published run, which must be the same afterwards."""
-    assert (
-        command("run", "--source", str(written(history({}, {"total_orders": "3"}), "published.parquet"))).returncode
-        == 0
-    )
+    run.run(settings(written(history({}, {"total_orders": "3"}), "published.parquet")), "test")
     state = "SELECT run_id, published_at, checked_at FROM voucher.current_run"
     answers = "SELECT * FROM voucher.segment JOIN voucher.current_run USING (run_id) ORDER BY country_code, segment_name, segment"
     before = query(state), query(answers)
@@ -51,6 +52,7 @@ def refused(result: CompletedProcess[str], message: str) -> None:
     ("content", "message"),
     [
         (b"timestamp,country_code\n", r"bad.parquet is not a Parquet file \(.* upload it again"),
+        (b"", r"bad.parquet is not a Parquet file \(0 bytes"),
         ("cut short", r"bad.parquet is an incomplete Parquet file \(.* upload it again"),
         (
             GOOD.drop_columns(["total_orders"]),
@@ -147,13 +149,13 @@ def test_tables_missing(pipeline_database: str, written: Callable[..., Path], co
 
 
 @pytest.mark.usefixtures("published")
-def test_broken_rules(tmp_path: Path, written: Callable[..., Path], command: Command) -> None:
+def test_broken_rules(tmp_path: Path, written: Callable[..., Path], process: Command) -> None:
     """A rule file that can't be used is named with the rule and the fault."""
     shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "shared", tmp_path / "shared")
     rules = tmp_path / "pipeline" / "rules.toml"
     rules.write_text(rules.read_text().replace("total_orders IS NULL", "total_order IS NULL"))
-    result = command("run", "--source", str(written(GOOD)), PYTHONPATH=str(tmp_path), PYTHONSAFEPATH="1")
+    result = process("run", "--source", str(written(GOOD)), PYTHONPATH=str(tmp_path), PYTHONSAFEPATH="1")
     refused(
         result, r"rules.toml: rule missing_total_orders: 'total_order' .* did you mean total_orders\?; `make rules`"
     )
@@ -161,7 +163,7 @@ def test_broken_rules(tmp_path: Path, written: Callable[..., Path], command: Com
 
 @pytest.mark.usefixtures("published")
 def test_postgres_goes_away_while_rows_are_copied(
-    postgres: Postgres, pipeline_database: str, written: Callable[..., Path], command: Command
+    postgres: Postgres, pipeline_database: str, written: Callable[..., Path], process: Command
 ) -> None:
     """The one line says what the server said, and the libraries that were at work report nothing of their own."""
     path = written(pa.concat_tables([history(*({"total_orders": str(n % 40)} for n in range(20_000)))] * 50))
@@ -178,7 +180,7 @@ def test_postgres_goes_away_while_rows_are_copied(
             cursor.execute(copying, (name,))
             return cursor.rowcount > 0
 
-        running = pool.submit(command, "run", "--source", str(path))
+        running = pool.submit(process, "run", "--source", str(path))
         assert until(ended, 60, every=0.005)
         refused(
             running.result(120), r"Postgres does not answer \(terminating connection due to administrator command\)"

@@ -57,18 +57,6 @@ def test_a_run_publishes_rows_and_answers(settings: Make, written: Written, quer
     assert query("SELECT run_id, previous_run_id, actor FROM voucher.publication") == [(run_id, None, "test")]
 
 
-def test_the_identity_of_the_source_is_on_record(
-    settings: Make, written: Written, query: Query, bucket: Bucket
-) -> None:
-    """A run's part has the object's address, ETag, size and sha256."""
-    path = written(FEW)
-    uri = bucket.put("history.parquet", path)
-    run.run(settings(uri), "test")
-    ((found, etag, size, digest),) = query("SELECT uri, etag, size, sha256 FROM voucher.part")
-    head = bucket.client.head_object(Bucket=bucket.name, Key="history.parquet")
-    assert (found, etag, size, len(digest)) == (uri, head["ETag"], path.stat().st_size, 64)
-
-
 def test_an_object_that_was_stored_anew_is_read_once_more(
     settings: Make, written: Written, query: Query, bucket: Bucket
 ) -> None:
@@ -138,16 +126,6 @@ def test_nothing_is_seen_before_publish(settings: Make, written: Written, query:
     assert query("SELECT run_id, previous_run_id FROM voucher.publication ORDER BY at") == [(old, None), (new, old)]
 
 
-def test_an_earlier_run_is_published_again_without_loading(settings: Make, written: Written, query: Query) -> None:
-    """When the data goes back to what it was, the run of then is current again; nothing is loaded."""
-    one, two = settings(written(FEW)), settings(written(OTHER, "other.parquet"))
-    first, _ = run.run(one, "test"), run.run(two, "test")
-    loaded = query("SELECT finished_at FROM voucher.run WHERE run_id = %s", first)
-    assert run.run(one, "test") == first
-    assert query("SELECT run_id FROM voucher.current_run") == [(first,)]
-    assert query("SELECT finished_at FROM voucher.run WHERE run_id = %s", first) == loaded
-
-
 def test_a_pinned_day_is_another_run(settings: Make, written: Written, query: Query) -> None:
     """TODAY is part of a run's identity and on record with it."""
     path = written(FEW)
@@ -155,21 +133,6 @@ def test_a_pinned_day_is_another_run(settings: Make, written: Written, query: Qu
     pinned = run.run(settings(path, today=date(2020, 7, 1)), "test")
     assert pinned != unpinned
     assert query("SELECT today FROM voucher.run JOIN voucher.current_run USING (run_id)") == [(date(2020, 7, 1),)]
-
-
-@pytest.mark.parametrize("change", [{"total_orders": "many"}, {"voucher_amount": -1.0}, {"country_code": " "}])
-def test_one_unreadable_row_stops_the_publish(
-    settings: Make, written: Written, query: Query, change: dict[str, Any]
-) -> None:
-    """A single value that can't be read keeps the run back, on record as rejected, without its rows; the old answers stay."""
-    old = run.run(settings(written(FEW)), "test")
-    before = query(ANSWERS)
-    with pytest.raises(RunRejected, match=r"matched 1 of 21 rows.* \(4.7619 %\), expected 0 to 0 %"):
-        run.run(settings(written(history(*[{}] * 19, {"country_code": "Latvia"}, change), "bad.parquet")), "test")
-    assert query(ANSWERS) == before
-    assert query("SELECT status, rows_in FROM voucher.run WHERE run_id <> %s", old) == [("rejected", 21)]
-    assert query("SELECT count(*) FROM voucher.assignment WHERE loaded_by <> %s", old) == [(0,)]
-    assert query("SELECT audit FROM voucher.audit_outcome WHERE NOT passed AND severity = 'fail'") == [("rule_shares",)]
 
 
 def test_a_run_that_has_not_passed_is_never_published(settings: Make, written: Written, query: Query) -> None:
@@ -301,19 +264,6 @@ def test_every_edition_of_the_columns_gives_the_same_run(settings: Make, written
     one = query(rows)
     run.run(settings(written(earlier, "earlier.parquet"), keep_runs=1), "test")
     assert query(rows) == one
-
-
-def test_two_runs_at_once_double_nothing(written: Written, command: Callable[..., Any], query: Query) -> None:
-    """The same run started twice at the same time is one run."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    path = written(history(*({"total_orders": str(orders % 40)} for orders in range(20_000))))
-    with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda _: command("run", "--source", str(path)), range(2)))
-    assert [result.returncode for result in results] == [0, 0], [result.stderr for result in results]
-    ((kept,),) = query("SELECT rows_kept FROM voucher.run")
-    assert query("SELECT count(*) FROM voucher.assignment") == [(kept,)]
-    assert query("SELECT count(*) FROM voucher.publication") == [(1,)]
 
 
 def test_a_run_that_is_not_on_record_is_named(pipeline_database: str) -> None:

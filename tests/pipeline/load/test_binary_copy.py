@@ -72,7 +72,7 @@ def held(batches: list[pa.RecordBatch]) -> "Counter[tuple[Any, ...]]":
     )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS, more=ROWS, offset=st.integers(0, 5))
 @example(rows=[LEAST, MOST, NOTHING], more=[NOTHING], offset=1)
 def test_every_row_comes_back(

@@ -45,14 +45,9 @@ ON_TABLES = {
     "DROP": "DROP TABLE voucher.{table} CASCADE",
 }
 OUTSIDE = [
-    "COPY (SELECT 1) TO PROGRAM 'true'",
-    "COPY voucher.run FROM PROGRAM 'true'",
-    "COPY voucher.run TO '/tmp/run'",
-    "SELECT pg_read_file('PG_VERSION')",
-    "SELECT pg_ls_dir('.')",
-    "SELECT rolpassword FROM pg_authid",
-    "ALTER ROLE CURRENT_USER SUPERUSER",
-    "SET log_statement = 'none'",
+    *("COPY (SELECT 1) TO PROGRAM 'true'", "COPY voucher.run FROM PROGRAM 'true'"),
+    *("COPY voucher.run TO '/tmp/run'", "SELECT pg_read_file('PG_VERSION')", "SELECT pg_ls_dir('.')"),
+    *("SELECT rolpassword FROM pg_authid", "ALTER ROLE CURRENT_USER SUPERUSER", "SET log_statement = 'none'"),
     "SET ROLE postgres",
 ]
 NEITHER = [

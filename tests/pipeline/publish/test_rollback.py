@@ -14,7 +14,7 @@ from dev.processes import until
 from pipeline import run
 from pipeline.audits.runner import RunRejected
 from pipeline.publish import publication
-from pipeline.publish.database import Database, DatabaseError
+from pipeline.publish.database import SETTINGS, Database, DatabaseError
 from pipeline.settings import Settings
 from tests.pipeline.conftest import history
 
@@ -213,7 +213,7 @@ def test_plan_of_what_is_published(pair: tuple[Settings, Settings, str, str], co
     assert f"run {pair[3]} is the published one: nothing would change" in result.stdout
 
 
-def test_the_same_run_three_times_is_one(settings: Make, written: Written, database: str, command: Command) -> None:
+def test_the_same_run_three_times_is_one(settings: Make, written: Written, database: str, process: Command) -> None:
     """All tables are the same afterwards, to the byte, but for when the source was looked at; so they are after two at once."""
     run.run(settings(written(history({"voucher_amount": 1.0}), "old.parquet")), "test")
     path = written(history(*({"total_orders": str(orders % 40)} for orders in range(20_000))))
@@ -223,24 +223,24 @@ def test_the_same_run_three_times_is_one(settings: Make, written: Written, datab
         run.run(settings(path), "test")
         assert dump(database, LOOKED_AT) == once
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda _: command("run", "--source", str(path)), range(2)))
+        results = list(pool.map(lambda _: process("run", "--source", str(path)), range(2)))
     assert [result.returncode for result in results] == [0, 0], [result.stderr for result in results]
     assert dump(database, LOOKED_AT) == once
 
 
 def test_two_at_once_are_one_run(
-    settings: Make, written: Written, database: str, command: Command, query: Query
+    settings: Make, written: Written, database: str, process: Command, query: Query
 ) -> None:
     """Started twice at the same time, what was never run before gives the tables that one run gives."""
     path = written(history(*({"total_orders": str(orders % 40)} for orders in range(20_000))))
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda _: command("run", "--source", str(path)), range(2)))
+        results = list(pool.map(lambda _: process("run", "--source", str(path)), range(2)))
     assert [result.returncode for result in results] == [0, 0], [result.stderr for result in results]
     both = dump(database, MOMENTS)
     query("TRUNCATE voucher.run, voucher.part RESTART IDENTITY CASCADE; SELECT 1")
     (run_id,) = (name.removeprefix("assignment_") for name in both if name.startswith("assignment_"))
     query(f"DROP TABLE voucher.assignment_{run_id}; SELECT 1")
-    assert command("run", "--source", str(path)).returncode == 0
+    run.run(settings(path), "root")
     assert dump(database, MOMENTS) == both
 
 
@@ -320,7 +320,7 @@ def test_a_reader_that_holds_on_to_rows_is_not_waited_for_forever(
     pair: tuple[Settings, Settings, str, str], database: str, pipeline_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Prune gives up with the reason, so that those who queue behind it go on; the next prune does the work."""
-    monkeypatch.setattr("pipeline.publish.database.LOCK_SECONDS", 1)
+    monkeypatch.setitem(SETTINGS, "lock_timeout", "1s")
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM voucher.assignment")
         with pytest.raises(DatabaseError, match=r"another session has locked a table .*lock timeout"):

@@ -64,12 +64,24 @@ VALUES: list[tuple[str, Any, pa.DataType | None, Any]] = [
     ("country_code", COTE.encode(), pa.large_binary(), COTE),
     ("country_code", b"Peru", pa.binary(4), "Peru"),
     ("country_code", 604, pa.int16(), "604"),
+    ("country_code", " Peru ", None, "Peru"),
+    ("country_code", "nan", None, "nan"),
+    *(("total_orders", text, None, 12) for text in ("12.0", "12", " 12.0 ")),
+    *(("total_orders", blank, None, None) for blank in ("", " \t\n", "nan", "NaN", float("nan"))),
+    ("total_orders", None, pa.string(), None),
+    ("total_orders", "2147483647", None, 2147483647),
+    ("total_orders", Decimal("12.00"), pa.decimal128(6, 2), 12),
+    ("total_orders", 12, pa.int8(), 12),
     ("total_orders", 12, pa.uint64(), 12),
     ("total_orders", 12.0, pa.float32(), 12),
     ("total_orders", -0.0, pa.float64(), 0),
     ("total_orders", Decimal(12), pa.decimal128(38, 0), 12),
     ("total_orders", b" 12.0 ", pa.binary(), 12),
     ("total_orders", "12", pa.dictionary(pa.int32(), pa.string()), 12),
+    *(("voucher_amount", amount, None, Decimal(str(amount))) for amount in (2640.0, 2640, 0.0, 9999999999.99)),
+    *(("voucher_amount", text, None, Decimal("2640.5")) for text in ("2640.50", "2640.5000")),
+    *(("voucher_amount", nothing, pa.float64(), None) for nothing in (None, float("nan"))),
+    ("voucher_amount", Decimal("0.01"), pa.decimal128(12, 2), Decimal("0.01")),
     ("voucher_amount", 26.4, pa.float32(), Decimal("26.4")),
     ("voucher_amount", np.float16(26.5), pa.float16(), Decimal("26.5")),
     ("voucher_amount", -0.0, pa.float64(), Decimal(0)),
@@ -78,6 +90,10 @@ VALUES: list[tuple[str, Any, pa.DataType | None, Any]] = [
     ("voucher_amount", Decimal("26.4"), pa.decimal32(5, 1), Decimal("26.4")),
     ("voucher_amount", 200, pa.uint8(), Decimal(200)),
     ("voucher_amount", b"26.40", pa.binary(), Decimal("26.4")),
+    *(("last_order_ts", text, None, NOON)
+      for text in ("2018-07-21 12:00", "2018-07-21T12:00:00Z", "2018-07-21 07:00:00-05:00", "2018-07-21 12:00:00.000000")),
+    ("last_order_ts", "2018-07-21", None, NOON.replace(hour=0)),
+    ("last_order_ts", "", None, None),
     ("last_order_ts", dt.date(2018, 7, 21), pa.date32(), NOON.replace(hour=0)),
     ("last_order_ts", dt.date(2018, 7, 21), pa.date64(), NOON.replace(hour=0)),
     *(("last_order_ts", NOON.replace(tzinfo=None), pa.timestamp(unit), NOON) for unit in ("s", "ms", "us", "ns")),
@@ -86,7 +102,12 @@ VALUES: list[tuple[str, Any, pa.DataType | None, Any]] = [
     ("last_order_ts", b"2018-07-21T12:00:00Z", pa.binary(), NOON),
     *(("last_order_ts", None, type_, None) for type_ in (pa.null(), pa.float64(), pa.timestamp("ns"))),
     ("last_order_ts", float("nan"), pa.float64(), None),
-]
+]  # fmt: skip
+UNREADABLE = {
+    "total_orders": ("12.5", "1e3", "-1", "-0.5", "many", "1,000", "2147483648", "0x1F", "1 2", "Infinity", "²"),
+    "voucher_amount": (-2640.0, float("inf"), float("-inf"), 1e10, 1e30, 0.001, 2640.005),
+    "timestamp": ("yesterday", "infinity", "epoch", "20180721", "21.07.2018", "2018-07-21 25:00:00"),
+}
 
 
 @pytest.mark.parametrize(("column", "value", "type_", "expected"), VALUES, ids=str)
@@ -95,6 +116,21 @@ def test_values_are_what_their_writer_meant(
 ) -> None:
     """Text, bytes, numbers and times of any width, scale, unit and zone are read as the value that was written."""
     assert read(file(written, column, value, type_), column) == (expected, None)
+
+
+@pytest.mark.parametrize(("column", "values"), UNREADABLE.items(), ids=UNREADABLE)
+def test_what_cannot_be_read_is_named(column: str, values: tuple[object, ...]) -> None:
+    """It is never NULL or rounded in silence: not negative, not too large, no part of a cent, no other notation."""
+    with engine.open_duckdb() as within:
+        for value in values:
+            assert read(history({column: value}), column, within) == (None, f"unreadable_{column}"), value
+
+
+@pytest.mark.parametrize("blank", [None, "", "  "])
+def test_a_missing_country_is_a_reason_of_its_own(written: Written, blank: str | None) -> None:
+    """A blank name is none."""
+    path = file(written, "country_code", blank, pa.string())
+    assert read(path, "country_code") == (None, "missing_country_code")
 
 
 def test_impala_and_spark_times_are_read(written: Written) -> None:

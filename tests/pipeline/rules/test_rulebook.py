@@ -1,11 +1,8 @@
 """How values are read, what the rules do to a row, and the rule file."""
 
-import datetime as dt
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from pipeline.evaluate import engine
@@ -16,125 +13,6 @@ from tests.pipeline.conftest import history
 
 NONE = RuleBook(())
 SEGMENTS = SegmentBook.load()
-UTC = dt.UTC
-
-
-def read(value: Any, column: str, type_: pa.DataType | None = None) -> tuple[Any, str | None]:
-    """What the pipeline makes of one raw value: the typed value, and the reason to drop its row."""
-    raw = history({column: value}, **({column: type_} if type_ else {}))
-    with engine.open_duckdb() as within, engine.evaluate(raw, NONE, SEGMENTS, within=within) as part:
-        kept = part.kept().read_all().to_pylist()
-        [counted] = part.tally().to_pylist()
-    reasons = [name for name, bit in NONE.bits.items() if counted["matched"] & bit]
-    [row] = kept or [counted["dropped_row"]]
-    return row[column], reasons[0] if reasons else None
-
-
-@pytest.mark.parametrize(
-    ("raw", "type_", "orders"),
-    [
-        ("12.0", None, 12),
-        ("12", None, 12),
-        (" 12.0 ", None, 12),
-        ("0.0", None, 0),
-        (12, pa.int64(), 12),
-        (12.0, pa.float64(), 12),
-        (12, pa.int8(), 12),
-        (Decimal("12.00"), pa.decimal128(6, 2), 12),
-        ("12", pa.dictionary(pa.int32(), pa.string()), 12),
-        ("2147483647", None, 2147483647),
-        (None, pa.string(), None),
-        ("", None, None),
-        (" \t\n", None, None),
-        ("nan", None, None),
-        ("NaN", None, None),
-        (float("nan"), pa.float64(), None),
-    ],
-)
-def test_orders_are_read_from_any_type(raw: Any, type_: pa.DataType | None, orders: int | None) -> None:
-    """A whole number is read from text and from numbers; blank means unknown."""
-    assert read(raw, "total_orders", type_) == (orders, None)
-
-
-@pytest.mark.parametrize(
-    "raw", ["12.5", "1e3", "-1", "-0.5", "many", "1,000", "2147483648", "0x1F", "1 2", "Infinity", "²"]
-)
-def test_unreadable_orders_are_named(raw: str) -> None:
-    """What isn't a whole number from 0 to 2,147,483,647 is never NULL or rounded in silence."""
-    assert read(raw, "total_orders") == (None, "unreadable_total_orders")
-
-
-@pytest.mark.parametrize(
-    ("raw", "type_", "amount"),
-    [
-        (2640.0, pa.float64(), "2640"),
-        (2640.5, pa.float32(), "2640.5"),
-        (2640, pa.int64(), "2640"),
-        ("2640.50", pa.string(), "2640.5"),
-        ("2640.5000", pa.string(), "2640.5"),
-        (Decimal("0.01"), pa.decimal128(12, 2), "0.01"),
-        (0.0, pa.float64(), "0"),
-        (9999999999.99, pa.float64(), "9999999999.99"),
-        (None, pa.float64(), None),
-        (float("nan"), pa.float64(), None),
-    ],
-)
-def test_amounts_are_read_from_any_type(raw: Any, type_: pa.DataType, amount: str | None) -> None:
-    """An amount is read to the cent from text and from numbers."""
-    assert read(raw, "voucher_amount", type_) == (Decimal(amount) if amount else None, None)
-
-
-@pytest.mark.parametrize("raw", [-2640.0, float("inf"), float("-inf"), 1e10, 1e30, 0.001, 2640.005])
-def test_unreadable_amounts_are_named(raw: float) -> None:
-    """A negative, infinite or too large amount, or a part of a cent, is never NULL or rounded in silence."""
-    assert read(raw, "voucher_amount", pa.float64()) == (None, "unreadable_voucher_amount")
-
-
-@pytest.mark.parametrize(
-    ("raw", "type_", "time"),
-    [
-        ("2018-07-21 18:59:21.102761", None, dt.datetime(2018, 7, 21, 18, 59, 21, 102761, UTC)),
-        ("2018-07-21T18:59:21Z", None, dt.datetime(2018, 7, 21, 18, 59, 21, 0, UTC)),
-        ("2018-07-21 23:30:00-05:00", None, dt.datetime(2018, 7, 22, 4, 30, 0, 0, UTC)),
-        ("2018-07-21 23:30", None, dt.datetime(2018, 7, 21, 23, 30, 0, 0, UTC)),
-        ("2018-07-21", None, dt.datetime(2018, 7, 21, 0, 0, 0, 0, UTC)),
-        (dt.date(2018, 7, 21), pa.date32(), dt.datetime(2018, 7, 21, 0, 0, 0, 0, UTC)),
-        (dt.datetime(2018, 7, 21, 5), pa.timestamp("ms"), dt.datetime(2018, 7, 21, 5, 0, 0, 0, UTC)),
-        (dt.datetime(2018, 7, 21, 5), pa.timestamp("ns"), dt.datetime(2018, 7, 21, 5, 0, 0, 0, UTC)),
-        (dt.datetime(2018, 7, 21, 5, tzinfo=UTC), pa.timestamp("ns", "UTC"), dt.datetime(2018, 7, 21, 5, 0, 0, 0, UTC)),
-        (
-            dt.datetime(2018, 7, 21, 5, tzinfo=UTC),
-            pa.timestamp("us", "Asia/Tokyo"),
-            dt.datetime(2018, 7, 21, 5, tzinfo=UTC),
-        ),
-        ("", None, None),
-        (None, pa.timestamp("us"), None),
-    ],
-)
-def test_times_are_read_from_any_type(raw: Any, type_: pa.DataType | None, time: dt.datetime | None) -> None:
-    """A time is read from text, date or timestamp; without a zone it is UTC."""
-    for column in ("timestamp", "first_order_ts", "last_order_ts"):
-        assert read(raw, column, type_) == (time, None)
-
-
-@pytest.mark.parametrize(
-    "raw", ["yesterday", "2018-02-30", "2018-07-21 25:00:00", "infinity", "epoch", "20180721", "21.07.2018"]
-)
-def test_unreadable_times_are_named(raw: str) -> None:
-    """What isn't a time is never NULL in silence."""
-    assert read(raw, "timestamp") == (None, "unreadable_timestamp")
-
-
-@pytest.mark.parametrize(("raw", "country"), [(" Peru ", "Peru"), ("Côte d'Ivoire", "Côte d'Ivoire"), ("nan", "nan")])
-def test_countries_are_stripped(raw: str, country: str) -> None:
-    """A country's name is taken as it is, without white space around it."""
-    assert read(raw, "country_code") == (country, None)
-
-
-@pytest.mark.parametrize("raw", [None, "", "  "])
-def test_a_missing_country_is_named(raw: str | None) -> None:
-    """A blank country is a reason of its own."""
-    assert read(raw, "country_code", pa.string()) == (None, "missing_country_code")
 
 
 def judged(book: RuleBook, *rows: dict[str, Any]) -> dict[str, tuple[int, int]]:

@@ -146,13 +146,6 @@ def test_every_country_has_every_segment() -> None:
     assert {country: countries.count(country) for country in countries} == {"Peru": 10, "Latvia": 10}
 
 
-def test_spellings_of_a_country_are_one_country() -> None:
-    """Names that differ in case or white space only are counted together, under the most frequent spelling."""
-    results = counted(*({"country_code": name} for name in ("peru", " Peru", "Peru", "PERU ", "STRASSE", "Straße")))
-    assert {row["country_code"] for row in results.tables["segment"].to_pylist()} == {"Peru", "STRASSE"}
-    assert answer(results, "frequent_segment", "5-13")["uses"] == 4
-
-
 def test_a_missing_amount_never_votes() -> None:
     """A row that is kept without an amount is unplaced: it doesn't win as 0."""
     results = counted({"voucher_amount": None}, {"voucher_amount": None}, {"voucher_amount": 2640.0})

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline import run
 from pipeline.settings import Settings
-from pipeline.source.listing import Entry, choose, is_part, may_hold, split
+from pipeline.source.listing import is_part, may_hold, split
 from pipeline.source.parts import find_parts, list_parts
 from pipeline.source.s3 import SourceError
 from tests.conftest import Bucket
@@ -25,16 +25,8 @@ NOBODY = 65534
 # Sixty entries: what lies in a folder, and the same names as keys. Those of FOLDERS end in "/".
 PARTS = (
     *(f"2020/05/{day:02}.parquet" for day in range(1, 11)),
-    *(
-        "a.parquet",
-        "B.PARQUET",
-        "c.parq",
-        "d.pq",
-        "e.parquet.gzip",
-        "f.gz.parquet",
-        "g.snappy.parquet",
-        "h.parquet.zst",
-    ),
+    *("a.parquet", "B.PARQUET", "c.parq", "d.pq", "e.parquet.gzip", "f.gz.parquet", "g.snappy.parquet"),
+    "h.parquet.zst",
     *("day.parquet/part-0.snappy.parquet", "day.parquet/part-1.snappy.parquet", "_day=1/x.parquet"),
     *("deep/er/still/i.parquet", "empty.parquet", "history (1).parquet", "a[b].parquet", "ô.parquet"),
 )
@@ -45,14 +37,8 @@ NOT_PARQUET = (
     *("c", "d.snappy", "notes.txt", "parquet", "day.parquet/000000_0"),
 )
 HIDDEN = (
-    *(
-        "_SUCCESS",
-        ".DS_Store",
-        "_temporary/0/e.parquet",
-        "_temporary/0/f.parquet",
-        ".hidden.parquet",
-        "deep/_x.parquet",
-    ),
+    *("_SUCCESS", ".DS_Store", "_temporary/0/e.parquet", "_temporary/0/f.parquet", ".hidden.parquet"),
+    "deep/_x.parquet",
     *("day.parquet/_metadata", "lost+found/z.parquet"),
 )
 FOLDERS = ("2021/", "2022.parquet/", "deep/none/", "_staging/", "2023/", ".cache/")
@@ -323,17 +309,6 @@ def test_the_rule_for_names(pattern: str, name: str, expected: bool) -> None:
 def test_folders_that_a_pattern_does_not_ask_for_are_not_entered(pattern: str, folder: str, expected: bool) -> None:
     """So one that may not be looked into, and is none of the source's, stops nothing."""
     assert may_hold(folder, pattern) == expected
-
-
-def test_names_are_counted_once_and_few_are_shown() -> None:
-    """A hidden folder counts once; of many names, three are shown."""
-    entries = [Entry(f"_temporary/{number}") for number in range(9)] + [
-        Entry(f"x{number}.csv") for number in range(1004)
-    ]
-    assert choose(entries, "").left_out == (
-        "left out: 1,004 files that are not Parquet by name (x0.csv, x1.csv, x10.csv, and 1,001 more); "
-        "1 hidden name (_temporary/)"
-    )
 
 
 @pytest.mark.parametrize("address", ["", "**/*.parquet", "*/*.parquet", "2*/", "2021/b.parquet"])

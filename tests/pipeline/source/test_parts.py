@@ -16,12 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow.parquet import encryption
 
-from dev.ports import free_port
 from pipeline import run
 from pipeline.settings import Settings
 from pipeline.source.copies import inspect, local_copy
 from pipeline.source.parts import list_parts
-from pipeline.source.s3 import SourceError, SourceUnavailable
+from pipeline.source.s3 import SourceError
 from tests.conftest import Bucket
 from tests.pipeline.conftest import history
 
@@ -96,23 +95,6 @@ def test_a_public_bucket_is_read_unsigned(bucket: Bucket, parquet: Path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"timestamp,country_code\n1,2\n" * 9, "is not a Parquet file"),
-        (b"", "is not a Parquet file"),
-        (b"PAR1" + bytes(500), "is an incomplete Parquet file"),
-    ],
-)
-def test_what_is_not_parquet_is_named(tmp_path: Path, content: bytes, message: str) -> None:
-    """A file that isn't Parquet, or only the beginning of one, is named with its size."""
-    path = tmp_path / "history.parquet"
-    path.write_bytes(content)
-    with pytest.raises(SourceError, match=message) as error:
-        inspect(list_parts(str(path))[0])
-    assert f"({len(content):,} bytes" in str(error.value)
-
-
-@pytest.mark.parametrize(
     ("columns", "message"),
     [
         (["total_orders"], "column total_orders is missing; it has timestamp, country_code, .*Write it with all six"),
@@ -176,66 +158,6 @@ def test_an_address_that_names_nothing_is_refused(uri: str, message: str) -> Non
     """An address that can't be meant is named, with what would do."""
     with pytest.raises(SourceError, match=message):
         list_parts(uri)
-
-
-def test_a_missing_address_is_final(served: str) -> None:
-    """404 isn't tried again."""
-    with pytest.raises(SourceError, match="404") as error:
-        list_parts(f"{served}/none.parquet")
-    assert not error.value.retryable
-
-
-def test_a_server_that_is_away_may_come_back(monkeypatch: pytest.MonkeyPatch, bucket: Bucket) -> None:
-    """When nothing listens, trying again may help, and the error names what to check."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(SourceUnavailable, match="AWS_ENDPOINT_URL_S3"):
-        list_parts(f"s3://{bucket.name}/history.parquet")
-    with pytest.raises(SourceUnavailable, match="can't be fetched"):
-        list_parts(f"http://127.0.0.1:{free_port()}/history.parquet")
-
-
-LISTED = ("a.parquet", "b.pq", "deep/c.parquet.gzip", "deep/deeper/d.parquet")
-UNLISTED = (
-    "_SUCCESS",
-    "_temporary/e.parquet",
-    ".hidden.parquet",
-    "deep/_f.parquet",
-    "notes.txt",
-    "parquet",
-    "notes.parquets",
-)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "found"),
-    [
-        ("history/", LISTED),
-        ("history/deep/", ("deep/c.parquet.gzip", "deep/deeper/d.parquet")),
-        ("history/a.parquet", ("a.parquet",)),
-        ("history/*.parquet", ("a.parquet",)),
-        ("history/?.p*", ("a.parquet", "b.pq")),
-        ("history/[!a].p*", ("b.pq",)),
-        ("history/**/*.parquet", ("a.parquet", "deep/deeper/d.parquet")),
-        ("history/_temp*/*.parquet", ("_temporary/e.parquet",)),
-    ],
-)
-@pytest.mark.parametrize("where", ["S3", "folder"])
-def test_a_source_is_all_that_its_address_fits(
-    bucket: Bucket, tmp_path: Path, where: str, pattern: str, found: tuple[str, ...]
-) -> None:
-    """A prefix or folder: all Parquet files in it, but what others leave there. A pattern: what it fits,
-    and what is hidden only where it says so.
-    """
-    for name in (*LISTED, *UNLISTED):
-        bucket.put(f"history/{name}", name.encode())
-        path = tmp_path / "history" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
-    bucket.put("history-of-others/z.parquet", b"")
-    root = {"S3": f"s3://{bucket.name}", "folder": str(tmp_path)}[where]
-    listed = list_parts(f"{root}/{pattern}")
-    assert [part.uri for part in listed] == [f"{root}/history/{name}" for name in found]
-    assert [part.size for part in listed] == [len(name) for name in found]
 
 
 @pytest.mark.parametrize("pattern", ["none/", "none/*.parquet", "notes/"])

@@ -1,0 +1,265 @@
+"""The documentation: valid, complete, and fetched from nowhere else."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from tests.app.conftest import RUN, Ask
+
+Publish = Callable[..., None]
+
+OPERATIONS = {
+    "/voucher": "getVoucher",
+    "/vouchers": "getVouchers",
+    "/vouchers.ndjson": "getVouchersNdjson",
+    "/segments": "getSegments",
+    "/segments.csv": "getSegmentsCsv",
+    "/rules": "getRules",
+    "/runs": "getRuns",
+    "/runs/{run_id}": "getRun",
+    "/assignments.csv": "getAssignmentsCsv",
+    "/livez": "getLiveness",
+    "/readyz": "getReadiness",
+    "/health": "getHealth",
+    "/metrics": "getMetrics",
+    "/segmentation-voucher/": "getSegmentationVoucher",
+}
+
+
+HEALTH = ("/readyz", "/health")
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """By path; each has one method."""
+    return {path: next(iter(methods.values())) for path, methods in document["paths"].items()}
+
+
+def within(schema: Any) -> list[dict[str, Any]]:
+    """Every object in it, itself included."""
+    if isinstance(schema, list):
+        return [each for value in schema for each in within(value)]
+    return [schema, *within(list(schema.values()))] if isinstance(schema, dict) else []
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_the_openapi_document_is_valid(publish: Publish, client: FlaskClient, published: bool) -> None:
+    """Before a publication and after, and it says so in no other format."""
+    if published:
+        publish()
+    response = client.get("/openapi.json")
+    assert response.mimetype == "application/json"
+    validate(response.json)
+
+
+def test_operations_are_named_as_a_person_would_name_them(client: FlaskClient) -> None:
+    """Clients call their functions so; the deprecated path is the last, and titled apart from the one that replaces it."""
+    found = operations(client.get("/openapi.json").json)
+    assert {path: operation["operationId"] for path, operation in found.items()} == OPERATIONS
+    *current, last = found
+    assert last == "/segmentation-voucher/"
+    assert [path for path in current if found[path].get("deprecated")] == []
+    assert found[last]["deprecated"] is True
+    assert found[last]["summary"] != found["/voucher"]["summary"]
+
+
+def test_the_old_path_says_in_each_answer_that_it_is_deprecated(
+    publish: Publish, client: FlaskClient, ask: Ask
+) -> None:
+    """A refusal says so too; the path that replaces it never does."""
+    publish()
+    for path in ("/segmentation-voucher/", "/segmentation-voucher"):
+        for orders in (3, -1):
+            assert re.fullmatch(r"@\d+", ask(path, total_orders=orders).headers["Deprecation"])
+    for path in ("/voucher", "/voucher?explain=true"):
+        assert "Deprecation" not in ask(path).headers
+
+
+def test_the_introduction_says_what_every_client_has_to_know(client: FlaskClient) -> None:
+    """Limits, keys, errors, headers and retries; the version is that of /readyz, and no text has markup in it."""
+    document = client.get("/openapi.json").json
+    info = document["info"]
+    for word in ("10,000", "4 MiB", "Authorization: Bearer", "application/problem+json", "Voucher-Run", "Retry-After"):
+        assert word in info["description"], word
+    assert info["version"] == client.get("/readyz").json["version"]
+    assert info["license"]["identifier"] == "MIT"
+    assert "<br" not in json.dumps(document)
+
+
+@pytest.mark.parametrize("at", ["http://localhost:8000/openapi.json", "https://shop.example/select/openapi.json"])
+def test_the_server_is_where_the_document_is(client: FlaskClient, at: str) -> None:
+    """Its address is relative, so that it holds under a prefix that a proxy strips, as does the viewers' redirect."""
+    (server,) = client.get("/openapi.json").json["servers"]
+    assert urljoin(at, server["url"]) == at.removesuffix("openapi.json")
+    assert urljoin(urljoin(at, "redoc/"), client.get("/redoc/").location) == urljoin(at, "redoc")
+
+
+def test_no_parameter_may_be_null(client: FlaskClient) -> None:
+    """A client that may leave one out sends nothing, and not the text "null"; `explain` is a boolean."""
+    found = operations(client.get("/openapi.json").json)
+    parameters = [each for operation in found.values() for each in operation.get("parameters", ())]
+    assert {each["name"] for each in parameters} == {"explain", "country", "run", "run_id", "limit", "before"}
+    for parameter in parameters:
+        for schema in within(parameter["schema"]):
+            assert "null" not in (schema.get("type"), schema.get("default", ""))
+            assert schema.get("default", "") is not None
+            assert "anyOf" not in schema
+        if parameter["name"] == "explain":
+            assert parameter["schema"]["type"] == "boolean"
+
+
+def test_a_parameter_given_twice_is_refused(publish: Publish, client: FlaskClient) -> None:
+    """By every operation that has it, whatever the values; the problem names it and shows both."""
+    publish()
+    customer = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
+    values = {"country": "Peru", "run": RUN, "before": RUN, "limit": "5", "explain": "true"}
+    tried = 0
+    for path, operation in operations(client.get("/openapi.json").json).items():
+        for name in (each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"):
+            twice = f"{path}?{name}={values[name]}&{name}={values[name]}"
+            many = path.startswith("/vouchers")
+            response = (
+                client.post(twice, json=[customer] if many else customer) if name == "explain" else client.get(twice)
+            )
+            assert (response.status_code, response.mimetype) == (422, "application/problem+json"), twice
+            (error,) = response.json["errors"]
+            assert (error["field"], error["value"]) == (name, f"{values[name]}, {values[name]}")
+            assert "once" in error["detail"]
+            tried += 1
+    assert tried == 11
+
+
+def test_the_examples_of_parameters_are_answered(publish: Publish, client: FlaskClient) -> None:
+    """Swagger sends them as they stand, so they are of the published run."""
+    publish()
+    for path, operation in operations(client.get("/openapi.json").json).items():
+        for parameter in operation.get("parameters", ()):
+            if "example" in parameter and parameter["name"] not in ("explain", "run_id") and path != "/assignments.csv":
+                asked = client.get(path, query_string={parameter["name"]: parameter["example"]})
+                assert asked.status_code == 200, (path, parameter["name"])
+    assert client.get(f"/runs/{RUN}").status_code == 200
+
+
+def test_a_response_may_get_new_fields(client: FlaskClient) -> None:
+    """No schema of an answer forbids them: strict clients would refuse the answer."""
+    schemas = client.get("/openapi.json").json["components"]["schemas"]
+    assert [each for each in within(schemas) if each.get("additionalProperties") is False] == []
+
+
+@pytest.mark.parametrize("path", ["/voucher", "/segmentation-voucher/", "/vouchers"])
+def test_every_example_of_an_answer_fits_it(client: FlaskClient, path: str) -> None:
+    """As does the example of a problem."""
+    document = client.get("/openapi.json").json
+    (content,) = document["paths"][path]["post"]["responses"]["200"]["content"].values()
+    examples = [content["example"]] if "example" in content else [e["value"] for e in content["examples"].values()]
+    problem = document["components"]["schemas"]["Problem"]
+    for schema, found in ((content["schema"], examples), (problem, [problem["example"]])):
+        validator = Draft202012Validator(schema | {"components": document["components"]})
+        for example in found:
+            validator.validate(example)
+
+
+def test_every_operation_documents_its_problems(client: FlaskClient, ask: Ask) -> None:
+    """As ranges of status that generated clients read; the introduction lists the kinds that there are."""
+    document = client.get("/openapi.json").json
+    for path, operation in operations(document).items():
+        assert set(operation["responses"]) - {"4XX", "5XX"} == ({"200", "503"} if path in HEALTH else {"200"})
+        for status in ("4XX", "5XX"):
+            content = operation["responses"][status]["content"]["application/problem+json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+    unpublished = ask()
+    kind = f"| 503 | `{unpublished.json['type']}` | {unpublished.json['title']} |"
+    assert kind in document["info"]["description"].splitlines()
+
+
+def test_an_amount_and_an_explanation_are_told_apart(publish: Publish, client: FlaskClient) -> None:
+    """An explanation has all that an answer has, so it is the first that clients try; the examples are one of each."""
+    publish()
+    document = client.get("/openapi.json").json
+    content = document["paths"]["/voucher"]["post"]["responses"]["200"]["content"]["application/json"]
+    many = document["paths"]["/vouchers"]["post"]["responses"]["200"]["content"]["application/json"]
+    component = "#/components/schemas/{}".format
+    both = [{"$ref": component("Explanation")}, {"$ref": component("Answer")}]
+    assert content["schema"] == {"anyOf": both}
+    assert many["schema"]["items"] == {"anyOf": [*both, {"$ref": component("Problem")}]}
+    assert content["examples"]["amount"]["value"] == {"voucher_amount": 2640}
+    assert len(content["examples"]["explained"]["value"]) > 1
+    customer = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
+    for explain in ("false", "true"):
+        answer = client.post(f"/voucher?explain={explain}", json=customer).json
+        Draft202012Validator(content["schema"] | {"components": document["components"]}).validate(answer)
+
+
+@pytest.mark.parametrize(
+    ("customer", "fits"),
+    [
+        ({"segment_name": "frequent_segment", "total_orders": 3}, True),
+        ({"segment_name": "frequent_segment", "total_orders": 3.0, "last_order_ts": None, "more": 1}, True),
+        ({"segment_name": "frequent_segment", "last_order_ts": "2018-05-03"}, False),
+        ({"segment_name": "frequent_segment", "total_orders": None}, False),
+        ({"segment_name": "frequent_segment", "total_orders": -1}, False),
+        ({"segment_name": "frequent_segment", "total_orders": 3, "last_order_ts": "3 May"}, False),
+        ({"segment_name": "recency_segment", "last_order_ts": "2018-05-03 10:30:00"}, True),
+        ({"segment_name": "recency_segment", "total_orders": 3}, False),
+        ({"segment_name": "vip_segment", "total_orders": 3}, False),
+        ({"total_orders": 3}, False),
+    ],
+)
+def test_a_request_fits_the_schema_of_its_kind_or_is_refused(
+    publish: Publish, client: FlaskClient, customer: dict[str, object], fits: bool
+) -> None:
+    """Each kind of segment has a schema of its own, which asks for the field that it measures."""
+    publish()
+    schemas = client.get("/openapi.json").json["components"]["schemas"]
+    assert schemas["Customer"]["discriminator"]["mapping"] == {
+        "frequent_segment": "#/components/schemas/FrequentCustomer",
+        "recency_segment": "#/components/schemas/RecencyCustomer",
+    }
+    customer = {"country_code": "Peru"} | customer
+    validator = Draft202012Validator({"$ref": "#/components/schemas/Customer", "components": {"schemas": schemas}})
+    assert validator.is_valid(customer) == fits
+    assert client.post("/voucher", json=customer).status_code == (200 if fits else 422)
+
+
+def test_health_says_what_its_ages_mean(client: FlaskClient) -> None:
+    """The document tells the age of the check, which may fail, from the age of the data, which never does."""
+    fields = client.get("/openapi.json").json["components"]["schemas"]["Health"]["properties"]
+    assert "`freshness` fails" in fields["max_age_hours"]["description"]
+    assert "never fails" in fields["data_age_days"]["description"]
+
+
+def test_the_examples_of_the_document_are_answered(publish: Publish, client: FlaskClient) -> None:
+    """One for each kind of the published run, alone and together, as an array and as lines."""
+    publish()
+    paths = client.get("/openapi.json").json["paths"]
+    examples = paths["/voucher"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    assert sorted(examples) == ["frequent_segment", "recency_segment"]
+    for example in examples.values():
+        assert client.post("/voucher", json=example["value"]).status_code == 200
+    for path in ("/vouchers", "/vouchers.ndjson"):
+        ((media_type, content),) = paths[path]["post"]["requestBody"]["content"].items()
+        assert content["schema"]
+        body = content["example"] if isinstance(content["example"], str) else json.dumps(content["example"])
+        answer = client.post(path, data=body, content_type=media_type)
+        assert (answer.status_code, answer.text.count("voucher_amount")) == (200, 2)
+        assert [answer.mimetype] == [*paths[path]["post"]["responses"]["200"]["content"]]
+
+
+@pytest.mark.parametrize("page", ["/redoc", "/swagger"])
+def test_the_documentation_pages_need_no_other_host(client: FlaskClient, page: str) -> None:
+    """Every script and style is served from here, and the browser is told to fetch from nowhere else."""
+    assert client.get(f"{page}/").status_code == 302
+    response = client.get(page)
+    html = re.sub(r"<!--.*?-->", "", response.text, flags=re.DOTALL)
+    assert not re.search(r"(?:src|href)\s*=\s*[\"'](?:https?:)?//", html)
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'self'")
+    assets = re.findall(r"(?:src|href)=\"([^\"]+)\"", html)
+    assert assets
+    for asset in [*assets, "openapi.json"]:
+        assert client.get(f"/{asset}").status_code == 200, asset

@@ -1,0 +1,190 @@
+"""What an answer rests on: `?explain=true`, and the headers of the bare amount."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from flask.testing import FlaskClient
+
+from app.published.snapshot import Segment
+from app.voucher.explanation import because
+from tests.app.conftest import DATA_TO, DAY, RUN, Ask
+
+Publish = Callable[..., None]
+
+BARE = b'{"voucher_amount":1000}\n'
+SEGMENT = Segment(
+    country_code="Peru",
+    segment_name="frequent_segment",
+    segment="14-37",
+    position=2,
+    measure="total_orders",
+    lower_bound=14,
+    upper_bound=37,
+    voucher_amount=Decimal("2640.00"),
+    uses=4401,
+    rows=7256,
+    runner_up_amount=Decimal("3520.00"),
+    runner_up_uses=1790,
+    basis="segment",
+    tied=False,
+)
+
+
+@pytest.mark.parametrize("path", ["/voucher", "/segmentation-voucher/"])
+def test_an_explanation_tells_all_that_the_amount_rests_on(publish: Publish, ask: Ask, path: str) -> None:
+    """The columns of the segment, the customer's measure, the run and the age of its data, beside the amount."""
+    checked_at = datetime.now(UTC).replace(microsecond=0)
+    publish(uses=20, runner_up=(Decimal("3520.50"), 7), checked_at=checked_at)
+    found = ask(f"{path}?explain=true", country_code=" peru", total_orders=27.0).json
+    assert datetime.fromisoformat(found.pop("published_at")) == pytest.approx(
+        datetime.now(UTC), abs=timedelta(minutes=1)
+    )
+    assert found.pop("data_age_days") == pytest.approx((datetime.now(UTC) - DATA_TO) / timedelta(days=1), abs=0.1)
+    assert found == {
+        "voucher_amount": 1200,
+        "because": "27 orders, so segment 14-37: 1200 was used in 20 of 30 vouchers, 67 %.",
+        "country_code": "Peru",
+        "segment_name": "frequent_segment",
+        "segment": "14-37",
+        "position": 2,
+        "lower_bound": 14,
+        "upper_bound": 37,
+        "measure": "total_orders",
+        "measured": 27,
+        "reference_day": "2018-07-15",
+        "uses": 20,
+        "rows": 30,
+        "share": 0.6667,
+        "runner_up_amount": 3520.5,
+        "runner_up_uses": 7,
+        "basis": "segment",
+        "tied": False,
+        "run_id": RUN,
+        "checked_at": checked_at.isoformat().replace("+00:00", "Z"),
+        "data_to": "2018-07-14T21:00:00Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("last_order", "days", "segment", "bounds"),
+    [
+        ("2018-05-03", 73, "61-90", (61, 90)),
+        ("2018-07-16", 0, "0-29", (0, 29)),
+        ("2018-01-15", 181, "180+", (181, None)),
+    ],
+)
+def test_days_are_explained_as_they_were_counted(
+    publish: Publish, ask: Ask, last_order: str, days: int, segment: str, bounds: tuple[int, int | None]
+) -> None:
+    """Up to the reference day; a day ahead of it is 0, and the last segment is open."""
+    publish()
+    found = ask("/voucher?explain=true", segment_name="recency_segment", last_order_ts=last_order).json
+    assert (found["measure"], found["measured"], found["segment"]) == ("days_since_last_order", days, segment)
+    assert (found["lower_bound"], found["upper_bound"]) == bounds
+    assert found["because"].startswith(f"{days} days from the last order to 2018-07-15, so segment {segment}: ")
+
+
+def test_the_reference_day_is_today_when_none_is_pinned(publish: Publish, ask: Ask) -> None:
+    """The day shown is the one counted to."""
+    publish(today=None)
+    found = ask("/voucher?explain=true", segment_name="recency_segment", last_order_ts="2018-05-03").json
+    assert date.fromisoformat(found["reference_day"]) - date(2018, 5, 3) == timedelta(found["measured"])
+    assert abs(date.fromisoformat(found["reference_day"]) - datetime.now(UTC).date()) <= timedelta(1)
+
+
+def test_a_country_that_answers_for_its_segment_has_no_share(publish: Publish, ask: Ask) -> None:
+    """Nothing was counted in the segment, so there is nothing to divide and no runner-up."""
+    publish(countries={"Peru": 0}, basis="country")
+    found = ask("/voucher?explain=true").json
+    assert (found["basis"], found["uses"], found["rows"], found["share"]) == ("country", 0, 0, None)
+    assert (found["runner_up_amount"], found["runner_up_uses"]) == (None, None)
+    assert found["because"] == (
+        "3 orders, so segment 0-4: it has no vouchers, so 1000 is the amount used most in all of Peru."
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "measured", "sentence"),
+    [
+        ({}, 27, "27 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 vouchers, 61 %."),
+        (
+            {"segment": "0-4", "uses": 1, "rows": 1},
+            1,
+            "1 order, so segment 0-4: 2640 was used in 1 of 1 vouchers, 100 %.",
+        ),
+        (
+            {"tied": True, "runner_up_uses": 4401},
+            1_000_000,
+            "1,000,000 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 vouchers, 61 %; 3520 as often, and "
+            "the smaller wins.",
+        ),
+        (
+            {"tied": True, "runner_up_amount": Decimal(0)},
+            27,
+            "27 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 vouchers, 61 %; 0 as often, and the "
+            "smaller wins.",
+        ),
+        (
+            {"measure": "days_since_last_order", "segment": "0-29", "voucher_amount": Decimal("2640.50")},
+            1,
+            "1 day from the last order to 2018-07-15, so segment 0-29: 2640.5 was used in 4,401 of 7,256 vouchers, "
+            "61 %.",
+        ),
+    ],
+)
+def test_the_sentence_is_one_that_a_person_would_say(change: dict[str, object], measured: int, sentence: str) -> None:
+    """One order and many, days, ties."""
+    assert because(replace(SEGMENT, **change), measured, DAY) == sentence
+
+
+@pytest.mark.parametrize("query", ["", "?explain=false", "?explain=FALSE", "?explain=0", "?unknown=true"])
+def test_without_an_explanation_there_is_the_amount_and_nothing_else(standing: Ask, query: str) -> None:
+    """Run and segment stand in headers."""
+    response = standing(f"/voucher{query}")
+    assert response.data == BARE
+    assert (response.headers["Voucher-Run"], response.headers["Voucher-Segment"]) == (RUN, "frequent_segment 0-4")
+
+
+@pytest.mark.parametrize("yes", ["true", "True", "TRUE", "1"])
+def test_yes_may_be_said_in_any_case(standing: Ask, yes: str) -> None:
+    """The headers are the same as without."""
+    response = standing(f"/voucher?explain={yes}")
+    assert response.json["segment"] == "0-4"
+    assert (response.headers["Voucher-Run"], response.headers["Voucher-Segment"]) == (RUN, "frequent_segment 0-4")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("explain=", "explain=yes", "explain=2", "explain=true ", "explain", "explain=true&explain=false"),
+        "explain=%3Cb%3E",
+    ],
+)
+def test_anything_else_is_no_answer_to_whether_to_explain(standing: Ask, query: str) -> None:
+    """422 names the parameter, whatever the customer; what is wrong with the customer is told first."""
+    response = standing(f"/voucher?{query}")
+    assert (response.status_code, response.mimetype) == (422, "application/problem+json")
+    assert [error["field"] for error in response.json["errors"]] == ["explain"]
+    assert b"<" not in response.data
+    assert [e["field"] for e in standing(f"/voucher?{query}", total_orders="3").json["errors"]] == ["total_orders"]
+
+
+@pytest.mark.parametrize(
+    ("label", "header"),
+    [
+        ("14-37", "14-37"),
+        ("38+ (best)", "38+ (best)"),
+        ("top 5%", "top 5%25"),
+        ("über 4", "%C3%BCber 4"),
+        ("a\r\nSet-Cookie: b", "a%0D%0ASet-Cookie: b"),
+    ],
+)
+def test_a_label_of_any_text_makes_a_header(publish: Publish, client: FlaskClient, label: str, header: str) -> None:
+    """Labels are the analyst's; what no header can bear is percent-encoded."""
+    publish(kinds={"frequent_segment": ("total_orders", [(label, 0, None, 1)])})
+    response = Ask(client)()
+    assert response.headers["Voucher-Segment"] == f"frequent_segment {header}"
+    assert Ask(client)("/voucher?explain=true").json["segment"] == label

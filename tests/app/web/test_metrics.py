@@ -1,0 +1,71 @@
+"""What Prometheus is told: the same as `/readyz` tells. The counts of requests: test_counts.py."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.app.conftest import DATA_TO, Tables, start, stop
+
+Publish = Callable[..., None]
+
+COUNTS = {"voucher_requests": "counter", "voucher_request_seconds": "histogram"}
+UNPUBLISHED = {"voucher_fresh": 0, "voucher_max_age_seconds": 36 * 3600, "voucher_database_up": 1}
+
+
+def samples(client: FlaskClient) -> dict[str, float]:
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    told = [family for family in families if family.name not in COUNTS]
+    return {sample.name: sample.value for family in told for sample in family.samples}
+
+
+def test_metrics_are_prometheus_text(publish: Publish, client: FlaskClient) -> None:
+    """Every metric is the app's own, with a help text, and nothing beside it says when a process began to count."""
+    publish()
+    response = client.get("/metrics")
+    assert (response.status_code, response.content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    for family in text_string_to_metric_families(response.text):
+        assert family.name.startswith("voucher_")
+        assert not family.name.endswith("_created")
+        assert family.type == COUNTS.get(family.name, "gauge")
+        assert family.documentation
+        assert family.name in COUNTS or len(family.samples) == 1
+
+
+def test_metrics_say_when_what_was_published(publish: Publish, client: FlaskClient) -> None:
+    """Seconds since the epoch, and the run as a label."""
+    checked_at = datetime.now(UTC) - timedelta(hours=1)
+    publish(checked_at=checked_at)
+    found = samples(client)
+    published = found.pop("voucher_published_timestamp_seconds")
+    assert published == pytest.approx(datetime.now(UTC).timestamp(), abs=60)
+    assert found == {
+        "voucher_published_run_info": 1,
+        "voucher_fresh": 1,
+        "voucher_max_age_seconds": 36 * 3600,
+        "voucher_checked_timestamp_seconds": checked_at.timestamp(),
+        "voucher_data_to_timestamp_seconds": DATA_TO.timestamp(),
+        "voucher_database_up": 1,
+    }
+    assert f'voucher_published_run_info{{run_id="{"a" * 16}"}} 1' in client.get("/metrics").text
+
+
+@pytest.mark.parametrize(("minutes", "fresh"), [(59, True), (61, False)])
+def test_metrics_and_readiness_agree(database: str, tables: Tables, minutes: int, fresh: bool) -> None:
+    """On either side of a limit of an hour."""
+    tables.publish(checked_at=datetime.now(UTC) - timedelta(minutes=minutes))
+    app = start(database, max_age_hours=1)
+    client = app.test_client()
+    try:
+        assert samples(client)["voucher_fresh"] == fresh
+        assert ("freshness" in client.get("/readyz").json["ok"]) == fresh
+        assert samples(client)["voucher_max_age_seconds"] == 3600
+    finally:
+        stop(app)
+
+
+def test_nothing_published_is_not_fresh(client: FlaskClient) -> None:
+    """What is not known has no sample, and no 0 that reads as 1970."""
+    assert samples(client) == UNPUBLISHED

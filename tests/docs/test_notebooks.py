@@ -1,0 +1,157 @@
+"""The rules that run are the rules that the notebook writes, and a rule that is changed there doesn't go unnoticed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pyarrow.parquet as pq
+import pytest
+from nbclient import NotebookClient
+
+from pipeline.rules.rulebook import RuleBook
+from sample.cells import SIZE
+from tests.conftest import ROOT
+from tests.pipeline.conftest import history
+from tests.pipeline.rules.test_shipped_rules import ROWS, dropped_by
+
+NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+RULES = Path("pipeline", "rules.toml")
+DEFINING = Path("notebooks", "02_cleaning_rules.ipynb")
+
+# One edit each of operator, literal and column, for each rule: what stands in its cell, and what is put there instead.
+EDITS = [
+    ("missing_total_orders", "IS NULL", "IS NOT NULL"),
+    ("missing_total_orders", "IS NULL", "= 0"),
+    ("missing_total_orders", "total_orders IS", "last_order_ts IS"),
+    ("missing_voucher_amount", "IS NULL", "IS NOT NULL"),
+    ("missing_voucher_amount", "IS NULL", "= 0"),
+    ("missing_voucher_amount", "voucher_amount IS", "country_code IS"),
+    ("zero_orders_with_order_dates", "NULL OR last", "NULL AND last"),
+    ("zero_orders_with_order_dates", "= 0 AND", "= 1 AND"),
+    ("zero_orders_with_order_dates", "last_order_ts IS", "timestamp IS"),
+    ("one_order_with_two_dates", "<>", "<"),
+    ("one_order_with_two_dates", "= 1 AND", "= 2 AND"),
+    ("one_order_with_two_dates", "<> last_order_ts", "<> timestamp"),
+]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory, sample_file: Path) -> Path:
+    """A copy of what the notebooks need, without the rule file, and the sample."""
+    folder = tmp_path_factory.mktemp("copy")
+    for name in ("pipeline", "shared", "sample", "notebooks"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / RULES).unlink()
+    shutil.copy(sample_file, folder / "history.parquet")
+    return folder
+
+
+def environ(copy: Path) -> dict[str, str]:
+    own = {"PYTHONPATH": copy, "JUPYTER_DATA_DIR": copy / "jupyter", "VOUCHER_SOURCE": copy / "history.parquet"}
+    return os.environ | {name: str(path) for name, path in own.items()}
+
+
+def execute(copy: Path, name: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", copy / "notebooks" / name],
+        env=environ(copy),
+        cwd=copy,
+        check=True,
+        timeout=300,
+    )
+
+
+def test_the_notebook_writes_the_committed_rules(copy: Path) -> None:
+    """Executed in a copy of the tree, the notebook writes the very bytes of pipeline/rules.toml."""
+    execute(copy, DEFINING.name)
+    assert (copy / RULES).read_bytes() == (ROOT / RULES).read_bytes(), (
+        f"{RULES} is not what {DEFINING} writes: run `make rules` and commit both"
+    )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name != DEFINING.name])
+def test_the_other_notebooks_run(copy: Path, name: str) -> None:
+    """The notebooks that only look run from top to bottom, and leave the rules as they are."""
+    shutil.copy(ROOT / RULES, copy / RULES)
+    execute(copy, name)
+    assert (copy / RULES).read_bytes() == (ROOT / RULES).read_bytes()
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_committed_outputs_are_whole_and_small(name: str) -> None:
+    """What is committed was executed once, in order, without an error, and loads fast on the web."""
+    path = ROOT / "notebooks" / name
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), f"execute {name} from the top"
+    assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+    assert path.stat().st_size < 400_000
+    assert said(cells[0])[0] == f"Source: synthetic sample, {SIZE:,} rows", f"execute {name} on the sample"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_each_notebook_says_first_which_history_it_counts(copy: Path, tmp_path: Path, name: str) -> None:
+    """A history that is not the sample is named by where it lies, with its rows, before anything is counted."""
+    path = tmp_path / "history.parquet"
+    pq.write_table(history(*[{}] * 7), path)
+    notebook = nbformat.read(ROOT / "notebooks" / name, 4)
+    notebook.cells = [next(cell for cell in notebook.cells if cell.cell_type == "code")]
+    folder = {"metadata": {"path": str(copy / "notebooks")}}
+
+    NotebookClient(notebook, timeout=120, resources=folder).execute(env=environ(copy) | {"VOUCHER_SOURCE": str(path)})
+
+    assert said(notebook.cells[0])[0] == f"Source: {path}, 7 rows"
+
+
+def said(cell: nbformat.NotebookNode) -> list[str]:
+    """The lines that the cell printed first."""
+    return list(cell.outputs[0].text.splitlines())
+
+
+class Kernel:
+    """One kernel in which the defining notebook has run, for trying edited cells."""
+
+    def __init__(self, copy: Path) -> None:
+        self.notebook = nbformat.read(ROOT / DEFINING, 4)
+        self.sources = [cell.source for cell in self.notebook.cells if cell.cell_type == "code"]
+        self.client = NotebookClient(
+            self.notebook, timeout=120, resources={"metadata": {"path": str(copy / "notebooks")}}
+        )
+
+    def run(self, source: str) -> None:
+        cell = nbformat.v4.new_code_cell(source)
+        self.notebook.cells.append(cell)
+        self.client.execute_cell(cell, len(self.notebook.cells) - 1)
+
+    def cell(self, rule: str) -> str:
+        (source,) = [source for source in self.sources if f'name="{rule}"' in source]
+        return source
+
+
+@pytest.fixture(scope="module")
+def kernel(copy: Path) -> Iterator[Kernel]:
+    """A kernel with the notebook's cells executed that load the history and define the rules."""
+    kernel = Kernel(copy)
+    with kernel.client.setup_kernel(env=environ(copy)):
+        for source in [kernel.sources[0], *(source for source in kernel.sources if "bench.add(" in source)]:
+            kernel.run(source)
+        yield kernel
+
+
+@pytest.mark.parametrize(("rule", "found", "instead"), EDITS)
+def test_a_changed_rule_is_noticed(kernel: Kernel, tmp_path: Path, rule: str, found: str, instead: str) -> None:
+    """An edited cell runs and its rules are accepted, but the table of rows no longer holds."""
+    source = kernel.cell(rule)
+    assert source.count(found) == 1
+    kernel.run(source.replace(found, instead))
+    kernel.run(f"from pathlib import Path; bench.save(Path({str(tmp_path / 'rules.toml')!r}))")
+    kernel.run(source)
+
+    mutant = RuleBook.load(tmp_path / "rules.toml")
+
+    assert {each.name for each in mutant.rules} == {each.name for each in RuleBook.load().rules}
+    assert dropped_by(mutant) != [expected for _, expected in ROWS], f"no row tells {instead!r} from {found!r}"

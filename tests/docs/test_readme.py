@@ -1,0 +1,261 @@
+"""The commands of README and docs/, executed as a newcomer does, in a copy of the checkout; links and the table of settings."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import requests
+
+from dev.ports import free_port
+from dev.processes import until
+from proofs.interrupts import at_a_terminal
+from proofs.support.checkout import copy_checkout
+from sample.parts import write_parts
+from shared.environment import VARIABLES
+from tests.conftest import ROOT
+
+DOCS = {path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+PAGES = [*DOCS, *map(ROOT.joinpath, ("CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md"))]
+FENCES = [
+    (path.name, text[: fence.start()], fence[1], fence[2])
+    for path, text in DOCS.items()
+    for fence in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+]
+# The commands of operations.md are executed by tests/compose/test_operations.py.
+BLOCKS = [text for page, _, language, text in FENCES if language == "sh" and page != "operations.md"]
+# `docker compose up` is executed by tests/compose; the other needs another network. `make test` runs this test.
+ELSEWHERE = ("docker compose up", "make up VOUCHER_SOURCE=")
+PORTS = {name: str(free_port()) for name in ("API_PORT", "AIRFLOW_PORT", "POSTGRES_PORT", "S3_PORT")}
+ANSWER = json.loads(next(text for _, _, language, text in FENCES if language == "json"))
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """Somebody at a shell in `folder`, where the default ports are taken."""
+
+    folder: Path
+
+    def execute(self, block: str) -> str:
+        """What a block says; it stops at the first command that fails, and fails the test."""
+        for host in ("localhost", "127.0.0.1"):
+            block = block.replace(f"{host}:8000", f"{host}:{PORTS['API_PORT']}")
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        ended = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block],
+            cwd=self.folder,
+            env=kept | PORTS | (self.alien if re.search("^make ", block, re.MULTILINE) else self.own),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == 0, f"{block}\n{ended.stdout}{ended.stderr}"
+        return ended.stdout
+
+    @property
+    def own(self) -> dict[str, str]:
+        """By hand: the copy's code, though the environment is the checkout's."""
+        return {"PYTHONPATH": str(self.folder)}
+
+    @property
+    def alien(self) -> dict[str, str]:
+        """By make: what a shell has set for another Python, which would break this one."""
+        alien = self.folder / "alien"
+        alien.mkdir(exist_ok=True)
+        for name in ("pandas", "psutil", "sitecustomize"):
+            (alien / f"{name}.py").write_text("raise SystemExit('an alien module')")
+        return {"PYTHONPATH": str(alien), "PYTHONHOME": str(alien), "PYTHONWARNINGS": "error", "PYTHONUSERBASE": "x"}
+
+    def health(self) -> dict[str, Any]:
+        found: dict[str, Any] = requests.get(f"http://127.0.0.1:{PORTS['API_PORT']}/readyz", timeout=10).json()
+        return found
+
+    def presses_ctrl_c(self) -> None:
+        """In the midst of a first `make up`: the S3 stand-in has a bucket, or will have; the sample is being made."""
+        environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | PORTS
+        with at_a_terminal(["make", "up"], self.folder, environ) as process:
+            assert until((self.folder / ".local" / "sample.new").exists, 60, every=0.01)
+            os.killpg(process.pid, signal.SIGINT)
+            said = process.communicate()[0]
+        assert process.returncode
+        assert "Interrupted. Ending the current steps." in said
+        assert "Traceback" not in said
+
+    def published(self) -> str:
+        return str(self.health()["run_id"])
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
+    """After `make up`, in the environment of these tests: that make builds one shows wherever `make test` runs."""
+    folder = tmp_path_factory.mktemp("newcomer") / "voucher-select"
+    copy_checkout(folder)
+    (folder / ".venv").mkdir()
+    for part in ("bin", "lib", "pyvenv.cfg"):
+        (folder / ".venv" / part).symlink_to(Path(sys.prefix) / part)
+    (folder / ".venv" / ".ready").touch()
+    newcomer = Newcomer(folder)
+    try:
+        newcomer.presses_ctrl_c()
+        said = newcomer.execute("make up")
+        assert said.splitlines()[-1] == json.dumps(ANSWER, separators=(",", ":"))
+        yield newcomer
+    finally:
+        newcomer.execute("make clean")
+
+
+def block(start: str) -> str:
+    """The one block that begins so."""
+    (found,) = [text for text in BLOCKS if text.startswith(start)]
+    return found
+
+
+def test_every_block_is_executed_here_or_named() -> None:
+    """A new one wants a test, or a place in ELSEWHERE."""
+    known = ("make up   ", "curl ", "printf ", ". .local/env", "make rules", "python -m pipeline plan", *ELSEWHERE)
+    assert [text for text in BLOCKS if not text.startswith(known)] == []
+
+
+def test_a_block_without_a_language_is_not_executed_and_says_so() -> None:
+    """The text before it says so, and no other text does."""
+    said = [" ".join(before.lower().split()).endswith("not executed in the tests:") for _, before, _, _ in FENCES]
+    assert said == [not language for _, _, language, _ in FENCES]
+
+
+def anchors(page: Path) -> set[str]:
+    """Those of its headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page: Path) -> None:
+    """To a file and, if the link names one, to a heading in it; so does the name of a file in code."""
+    text = page.read_text()
+    for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        assert not heading or heading in anchors(path), f"{target}#{heading}"
+    named = re.findall(r"`((?:app|docs|docker|notebooks|pipeline|shared|tests)/[\w./-]+)`", text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_table_has_every_setting() -> None:
+    """Each variable that pipeline and API read has a line in docs/settings.md; the list lacks none that the code names."""
+    setting = r"VOUCHER_[A-Z0-9_]+|TODAY|[A-Z]*_?DATABASE_URL"
+    files = [path for folder in ("app", "pipeline", "shared") for path in (ROOT / folder).rglob("*.py")]
+    named = {name for path in files for name in re.findall(rf'"({setting})"', path.read_text())}
+    read = {variable.name for variable in VARIABLES if {"pipeline", "api"} & {*variable.readers}}
+    assert read == {variable.name for variable in VARIABLES if variable.meaning}
+    assert named <= {variable.name for variable in VARIABLES}
+
+
+@pytest.mark.long
+def test_the_customers_are_answered(newcomer: Newcomer) -> None:
+    """By both curls; and each of many, with its reason or its problem."""
+    first, second = (text for text in BLOCKS if text.startswith("curl "))
+    assert json.loads(newcomer.execute(first)) == ANSWER
+    assert json.loads(newcomer.execute(second)) == ANSWER
+    told, problem = map(json.loads, newcomer.execute(block("printf ")).splitlines())
+    assert told["voucher_amount"] == ANSWER["voucher_amount"]
+    assert problem["status"] == 422
+
+
+@pytest.mark.long
+def test_the_same_without_airflow(newcomer: Newcomer) -> None:
+    """The command line finds the stack by .local/env."""
+    before = newcomer.published()
+    newcomer.execute(block(". .local/env"))
+    assert newcomer.published() == before
+
+
+@pytest.mark.long
+def test_runs_one_can_trust(newcomer: Newcomer) -> None:
+    """Planned, published, published by force, listed, and rolled back from: the run of a pinned day answers again."""
+    newcomer.execute(". .local/env\nTODAY=2020-05-31 python -m pipeline run")
+    pinned = newcomer.execute(". .local/env\npython -m pipeline runs")
+    run_id = next(line.split()[1] for line in pinned.splitlines() if line.startswith("*"))
+    newcomer.execute(
+        ". .local/env\n" + block("python -m pipeline plan").replace("RUN", run_id).replace("…", "as agreed")
+    )
+    assert until(lambda: newcomer.published() == run_id, 5)
+
+
+@pytest.mark.long
+def test_a_changed_rule_is_run(newcomer: Newcomer) -> None:
+    """`make rules` writes what the notebook says, and the next `make up` runs it."""
+    notebook = newcomer.folder / "notebooks" / "02_cleaning_rules.ipynb"
+    text = notebook.read_text()
+    before = newcomer.published()
+    assert "one_order_with_two_dates" in text
+    notebook.write_text(text.replace("one_order_with_two_dates", "one_order_of_two_dates"))
+    newcomer.execute(block("make rules"))
+    assert "one_order_of_two_dates" in (newcomer.folder / "pipeline" / "rules.toml").read_text()
+    assert "one_order_of_two_dates" in (newcomer.folder / "README.md").read_text()
+    assert newcomer.published() != before
+
+
+# The first cell of 01 in the environment that `make notebook` hands to Jupyter.
+FIRST_CELL = """
+import os, sys
+import nbformat
+from nbclient import NotebookClient
+from dev.__main__ import STATE
+from dev.commands.notebooks import environment
+from dev.stack.stack import Stack
+
+notebook = nbformat.read("notebooks/01_explore.ipynb", 4)
+notebook.cells = [next(cell for cell in notebook.cells if cell.cell_type == "code")]
+folder = {"metadata": {"path": "notebooks"}}
+NotebookClient(notebook, resources=folder).execute(env=environment(Stack(STATE, dict(os.environ))))
+print(notebook.cells[0].outputs[0].text)
+"""
+
+
+@pytest.mark.long
+def test_a_history_of_ones_own_stays(newcomer: Newcomer) -> None:
+    """Given once, it is what `make rules`, `make notebook` and `make up` use in each new shell, and after `make down`.
+
+    The sample comes back on purpose only, with the reason on record.
+    """
+    history = newcomer.folder / "own"
+    for part in write_parts(history, rows=60_000, parts=2):
+        pq.write_table(pq.read_table(part).replace_schema_metadata(None), part)  # nobody can tell it is invented
+    look = f".venv/bin/python -c '{FIRST_CELL}'"
+
+    def source() -> str:
+        notebook = (newcomer.folder / "notebooks" / "02_cleaning_rules.ipynb").read_text()
+        return re.search("Source: .*, 60,000 rows", notebook)[0]
+
+    newcomer.execute("make up VOUCHER_SOURCE=./own/")
+    own = newcomer.health()
+    said = newcomer.execute(f"exec 2>&1\n{block('make rules')}")
+    assert "WARNING" not in said
+
+    assert (own["sample"], newcomer.health()["run_id"]) == (False, own["run_id"])
+    assert source() == f"Source: {history}/, 60,000 rows"
+    assert f"Source: {history}/, 60,000 rows" in newcomer.execute(look)
+    assert f"Source        {history}/\n" in newcomer.execute("make status")
+
+    said = newcomer.execute("make up VOUCHER_SOURCE=own/gone.parquet 2>&1 || true")
+    assert f"{history}/gone.parquet: no such file" in said
+    assert "`make up VOUCHER_SOURCE=sample` goes back to the sample" in said
+    newcomer.execute("make down")
+    assert f"Source: {history}/, 60,000 rows" in newcomer.execute(look)
+    said = newcomer.execute("make up")
+    assert newcomer.health()["run_id"] == own["run_id"]
+    assert f"Answers come from run {own['run_id']} of {history}/" in said
+
+    said = newcomer.execute("make up VOUCHER_SOURCE=sample")
+    assert "SAMPLE DATA" in said
+    assert newcomer.health()["sample"]
+    assert "make up VOUCHER_SOURCE=sample" in newcomer.execute(". .local/env\npython -m pipeline runs")
+    assert "Source: synthetic sample, 511,427 rows" in newcomer.execute(look)
