@@ -47,13 +47,14 @@ def wrong(field: str, value: object) -> Iterator[Odd]:
 
 WHOLE = json.dumps(FREQUENT)
 FIELDS = (("country_code", 404), ("segment_name", 422), ("total_orders", 422), ("first_order_ts", 422))
-NOT_TEXT = ("", " \t", "\u00a0\u2028", "\u200b\ufeff", "\u2060\ufe0f", 5, True, ["Peru"], {"a": 1}, None)
+NOT_TEXT: tuple[object, ...] = ("", " \t", "\u00a0\u2028", "\u200b\ufeff", "\u2060\ufe0f", 5, True, ["Peru"], {"a": 1}, None)
 READ = (
     *("2018-05-03", "2018-05-03 10:30", "2018-05-03T10:30:00", "2018-05-03 10:30:00.123456789", "2018-05-03T10:30:00Z"),
     *("2018-05-03 10:30:00+00:00", "2018-05-03T10:30:00-0500", "2018-05-03T10:30:00+05", "2018-05-03T10:30:00+05:30"),
     *("2016-02-29", "1969-12-31", "0001-01-01", "0001-01-01T00:00:00-01:00"),
 )
-UNREAD = (
+NO_ORDERS: tuple[object, ...] = ("15", "", True, False, 2.5, -1, -0.5, [1], {})
+UNREAD: tuple[object, ...] = (
     *("", " ", "yesterday", "03.05.2018", "2018-5-3", "20180503", "2018-W18-4", "2018-123", "2018-05-03x10:30"),
     *("2018-13-01", "2018-02-30", "2017-02-29", "2018-05-03 25:00", "2018-05-03 10:60", "2016-12-31T23:59:60Z"),
     *(f"2018-05-03T10:30:00{zone}" for zone in ("+25:00", "+16:00", "-1660", "+05:60", " Europe/Berlin")),
@@ -68,7 +69,7 @@ ODD = (
     raw("orders a number of 5,000 digits", WHOLE.replace(": 3", ": " + "9" * 5000), 400),
     *(raw(f"orders {orders}", WHOLE.replace(": 3", f": {orders}"), 422)
       for orders in ("1e400", "-1e400", "NaN", "-Infinity")),
-    *(odd for orders in ("15", "", True, False, 2.5, -1, -0.5, [1], {}) for odd in wrong("total_orders", orders)),
+    *(odd for orders in NO_ORDERS for odd in wrong("total_orders", orders)),
     frequent("orders null where they are measured", 422, total_orders=None),
     *(odd for name in ("country_code", "segment_name") for value in NOT_TEXT for odd in wrong(name, value)),
     # days and zones
