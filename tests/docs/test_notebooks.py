@@ -93,6 +93,7 @@ def test_committed_outputs_are_whole_and_small(name: str) -> None:
     assert said(cells[0])[0] == f"Source: synthetic sample, {SIZE:,} rows", f"execute {name} on the sample"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_each_notebook_says_first_which_history_it_counts(copy: Path, tmp_path: Path, name: str) -> None:
     """A history that is not the sample is named by where it lies, with its rows, before anything is counted."""
