@@ -47,7 +47,18 @@ def wrong(field: str, value: object) -> Iterator[Odd]:
 
 WHOLE = json.dumps(FREQUENT)
 FIELDS = (("country_code", 404), ("segment_name", 422), ("total_orders", 422), ("first_order_ts", 422))
-NOT_TEXT: tuple[object, ...] = ("", " \t", "\u00a0\u2028", "\u200b\ufeff", "\u2060\ufe0f", 5, True, ["Peru"], {"a": 1}, None)
+NOT_TEXT: tuple[object, ...] = (
+    "",
+    " \t",
+    "\u00a0\u2028",
+    "\u200b\ufeff",
+    "\u2060\ufe0f",
+    5,
+    True,
+    ["Peru"],
+    {"a": 1},
+    None,
+)
 READ = (
     *("2018-05-03", "2018-05-03 10:30", "2018-05-03T10:30:00", "2018-05-03 10:30:00.123456789", "2018-05-03T10:30:00Z"),
     *("2018-05-03 10:30:00+00:00", "2018-05-03T10:30:00-0500", "2018-05-03T10:30:00+05", "2018-05-03T10:30:00+05:30"),
