@@ -65,7 +65,7 @@ class Stack:
         with closing(psycopg2.connect(self.database)) as connection, connection.cursor() as cursor:
             cursor.execute(
                 """SELECT voucher_amount, run_id FROM voucher.segment JOIN voucher.current_run USING (run_id)
-                WHERE (country_code, segment) = ('Peru', '5-13')"""
+                WHERE (country_code, segment_name, lower_bound) = ('Peru', 'frequent_segment', 5)"""
             )
             amount, run_id = cursor.fetchone()
         return int(amount), run_id

@@ -13,7 +13,7 @@ from pipeline.publish.changes import HASH_JOINS, changes, parameters
 from pipeline.publish.database import Database
 from pipeline.publish.publication import current
 from pipeline.settings import Settings
-from tests.pipeline.conftest import history
+from tests.pipeline.conftest import FREQUENT, RECENCY, history
 
 Query = Callable[..., list[tuple[Any, ...]]]
 Written = Callable[..., Path]
@@ -72,8 +72,8 @@ TAMPERED = {
         r"rows_loaded: 21 rows kept, 10 loaded",
     ),
     "segments_complete": (
-        "DELETE FROM voucher.segment WHERE run_id = %s AND country_code = 'Peru' AND segment = '5-13' RETURNING 1",
-        r"Peru has no segment 5-13 of frequent_segment; Peru: segment 0-4 of frequent_segment ends at 4, and the next "
+        f"DELETE FROM voucher.segment WHERE run_id = %s AND country_code = 'Peru' AND segment = '{FREQUENT[1]}' RETURNING 1",
+        rf"Peru has no segment {FREQUENT[1]} of frequent_segment; Peru: segment {FREQUENT[0]} of frequent_segment ends at 4, and the next "
         r"begins at 14",
     ),
     "segments_complete, none": (
@@ -81,35 +81,35 @@ TAMPERED = {
         r"segments_complete: Latvia has no frequent_segment; .*; Peru has no recency_segment",
     ),
     "segments_complete, first": (
-        "UPDATE voucher.segment SET lower_bound = 1 WHERE run_id = %s AND segment = '0-29' RETURNING 1",
-        r"Peru: the first segment of recency_segment, 0-29, begins at 1, not at 0",
+        f"UPDATE voucher.segment SET lower_bound = 1 WHERE run_id = %s AND segment = '{RECENCY[0]}' RETURNING 1",
+        rf"Peru: the first segment of recency_segment, {RECENCY[0]}, begins at 1, not at 0",
     ),
     "segments_complete, overlap": (
-        "UPDATE voucher.segment SET upper_bound = 15 WHERE run_id = %s AND segment = '5-13' RETURNING 1",
-        r"Peru: segment 5-13 of frequent_segment ends at 15, and the next begins at 14",
+        f"UPDATE voucher.segment SET upper_bound = 15 WHERE run_id = %s AND segment = '{FREQUENT[1]}' RETURNING 1",
+        rf"Peru: segment {FREQUENT[1]} of frequent_segment ends at 15, and the next begins at 14",
     ),
     "segments_complete, open": (
-        "UPDATE voucher.segment SET upper_bound = 99 WHERE run_id = %s AND segment = '38+' RETURNING 1",
+        f"UPDATE voucher.segment SET upper_bound = 99 WHERE run_id = %s AND segment = '{FREQUENT[-1]}' RETURNING 1",
         r"Peru: segment 38\+ of frequent_segment ends at 99, and the next begins at none",
     ),
     "answers_by_votes": (
-        "UPDATE voucher.segment SET voucher_amount = 1 WHERE run_id = %s AND segment = '5-13' RETURNING 1",
-        r"answers_by_votes: Latvia frequent_segment 5-13: published 1\.00 \(10 of 10\), by its votes 4400\.00 \(10 of 10\)",
+        f"UPDATE voucher.segment SET voucher_amount = 1 WHERE run_id = %s AND segment = '{FREQUENT[1]}' RETURNING 1",
+        rf"answers_by_votes: Latvia frequent_segment {FREQUENT[1]}: published 1\.00 \(10 of 10\), by its votes 4400\.00 \(10 of 10\)",
     ),
     "answers_by_votes, uses": (
-        "UPDATE voucher.segment SET uses = uses + 1 WHERE run_id = %s AND segment = '30-60' RETURNING 1",
-        r"Peru recency_segment 30-60: published 2640\.00 \(11 of 10\), by its votes 2640\.00 \(10 of 10\)",
+        f"UPDATE voucher.segment SET uses = uses + 1 WHERE run_id = %s AND segment = '{RECENCY[1]}' RETURNING 1",
+        rf"Peru recency_segment {RECENCY[1]}: published 2640\.00 \(11 of 10\), by its votes 2640\.00 \(10 of 10\)",
     ),
     "answers_by_votes, tie": (
-        "UPDATE voucher.segment SET tied = true WHERE run_id = %s AND segment = '5-13' RETURNING 1",
-        r"answers_by_votes: Latvia frequent_segment 5-13",
+        f"UPDATE voucher.segment SET tied = true WHERE run_id = %s AND segment = '{FREQUENT[1]}' RETURNING 1",
+        rf"answers_by_votes: Latvia frequent_segment {FREQUENT[1]}",
     ),
     "answers_by_votes, missing": (
-        "DELETE FROM voucher.segment_vote WHERE run_id = %s AND segment = '30-60' RETURNING 1",
-        r"Peru recency_segment 30-60: published 2640\.00 \(10 of 10\), by its votes nothing",
+        f"DELETE FROM voucher.segment_vote WHERE run_id = %s AND segment = '{RECENCY[1]}' RETURNING 1",
+        rf"Peru recency_segment {RECENCY[1]}: published 2640\.00 \(10 of 10\), by its votes nothing",
     ),
     "answers_by_votes, country": (
-        "UPDATE voucher.segment SET voucher_amount = 1 WHERE run_id = %s AND segment = '38+' RETURNING 1",
+        f"UPDATE voucher.segment SET voucher_amount = 1 WHERE run_id = %s AND segment = '{FREQUENT[-1]}' RETURNING 1",
         r"Peru: its most used amount is said to be 1\.00, but 2640\.00 was used more",
     ),
 }  # fmt: skip
