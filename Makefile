@@ -36,7 +36,7 @@ AXE := tests/browser/node_modules/.package-lock.json
 $(AXE): tests/browser/package-lock.json
 	-@npm ci --prefix tests/browser --no-audit --no-fund --loglevel=error && touch $@
 
-test: $(READY) $(if $(shell command -v npm),$(AXE))  ## Run the tests but the long ones; ARGS="-m quick" for a minute's worth, "-m long" for the long ones, "-k name" for some
+test: $(READY) $(if $(shell command -v npm),$(AXE))  ## Run all but the long tests; ARGS="-m quick" for those that need no server, "-m long" for the long ones, "-k name" for some
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
 test-compose: $(READY)  ## Build the images, start docker-compose.yml under its own name and ports, and test it; ARGS="-k name" selects some tests
