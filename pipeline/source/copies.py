@@ -127,7 +127,7 @@ def _footer(uri: str, path: Path) -> pq.FileMetaData:
         with path.open("rb") as file:
             start, size = file.read(4), path.stat().st_size
         if start == b"PARE":
-            raise SourceError(f"{redact(uri)} is encrypted; write it with a plain footer") from None
+            raise SourceError(f"{redact(uri)} is encrypted; write it without encryption") from None
         fault = "is an incomplete Parquet file" if start == b"PAR1" else "is not a Parquet file"
         reason = str(error).splitlines()[0].rstrip(".")
         raise SourceError(f"{redact(uri)} {fault} ({size:,} bytes: {reason}); upload it again") from None
