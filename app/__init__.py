@@ -1,4 +1,4 @@
-"""The API: a read-only service over the published tables. `create_app` is what Flask and granian start."""
+"""The API: a read-only service over the published tables. Flask and granian start it by calling `create_app`."""
 
 import os
 
@@ -12,16 +12,19 @@ from app.published.models import db
 from app.published.reader import Reader
 from app.published.refresher import Published
 from app.reports import assignments, rules, runs, segments
-from app.settings import BULK_CALLS, BULK_PATIENCE, MAX_BODY_BYTES, Settings
+from app.settings import BULK_CALLS, BULK_WAIT_SECONDS, MAX_BODY_BYTES, Settings
 from app.voucher import bulk, fast_path, routes
 from app.web import health, hosts, metrics, problems, request_log
 from app.web.headers import SecurityHeaders
 from app.web.keys import ApiKeys
-from app.web.streams import Places, TooManyCallsError, TooManyDownloadsError
+from app.web.streams import Slots, TooManyCallsError, TooManyDownloadsError
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """Raises SettingsError. An unreachable database does not prevent the start."""
+    """Return the app, with its routes and WSGI layers. Raises SettingsError.
+
+    An unreachable database does not prevent the start.
+    """
     request_log.configure()
     settings = settings or Settings.from_environment(os.environ)
     app = document.new_app(__name__, health.VERSION)
@@ -47,8 +50,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["metrics"] = metrics.new_registry(published, settings.max_age_hours)
     app.extensions["tables"] = Reader(settings.database_url, 4, published)
     app.extensions["rows"] = Reader(settings.database_url, settings.downloads, published)
-    app.extensions["places"] = Places(settings.downloads, TooManyDownloadsError)
-    app.extensions["bulk_places"] = Places(BULK_CALLS, TooManyCallsError, BULK_PATIENCE)
+    app.extensions["download_slots"] = Slots(settings.downloads, TooManyDownloadsError)
+    app.extensions["bulk_slots"] = Slots(BULK_CALLS, TooManyCallsError, BULK_WAIT_SECONDS)
     published.refresh()
     published.start()
     requests = metrics.Requests(app, app.extensions["metrics"])
@@ -59,7 +62,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.wsgi_app = fast_path.FastVoucher(app.wsgi_app, published)  # type: ignore[method-assign]
     if settings.api_keys:
         app.wsgi_app = ApiKeys(app.wsgi_app, settings.api_keys)  # type: ignore[method-assign]
-    names = None if settings.api_keys else settings.hosts
+    names = None if settings.api_keys else settings.hosts  # keys protect against DNS rebinding too
     app.wsgi_app = hosts.Hosts(app.wsgi_app, names)  # type: ignore[method-assign]
     app.wsgi_app = SecurityHeaders(app.wsgi_app, settings.cors_origins)  # type: ignore[method-assign]
     app.wsgi_app = request_log.RequestLog(app.wsgi_app, requests)  # type: ignore[method-assign]

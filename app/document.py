@@ -1,4 +1,4 @@
-"""The OpenAPI document, and ReDoc and Swagger, which show it without a CDN."""
+"""The OpenAPI document, and the pages that render it: ReDoc and Swagger, without a CDN."""
 
 import json
 from copy import deepcopy
@@ -22,7 +22,7 @@ from app.web import keys, openapi, problems
 from app.web.request_log import REQUEST_HEADER, RUN_HEADER
 
 INTRODUCTION = f"""\
-Post a customer and get the voucher amount that was used most for similar customers.
+Post a customer and get the voucher amount that was sent most often to similar customers.
 
 **Keys.** If the server has API keys, send one as `Authorization: Bearer KEY`, or as the password of HTTP Basic with any
 user name; without one, the response is 401. `/livez`, `/readyz`, `/health`, `/metrics` and this documentation need no
@@ -33,29 +33,28 @@ key.
 given once.
 
 **Errors.** Every error is an `application/problem+json` object (RFC 9457). `type` identifies the kind of error,
-`detail` says what to do, and `errors` lists each invalid field. The kinds are listed below. Errors of HTTP itself, such
-as 401, 405 and 415, and unexpected errors (500) have the type `about:blank`.
+`detail` says what is wrong, and `errors` lists each invalid field. The kinds are listed below. General HTTP errors,
+such as 401, 405 and 415, and unexpected errors (500) have the type `about:blank`.
 
 **Runs.** The header `{RUN_HEADER}` names the run that vouchers and tables were read from. All answers of one request
-come from the same run. Every response has an `{REQUEST_HEADER}`, which the log has too; send your own to find it there.
+come from the same run. Every response has an `{REQUEST_HEADER}` header, which is also in the log. You can send
+your own.
 
 **Retries.** Every request is read-only and can be repeated. Retry a 503 after the seconds in `Retry-After`, or with
 increasing delays if the header is missing. Do not retry other errors without changing the request.
 
 **New fields** may be added to responses without notice. Ignore fields that you do not know.
 """
-# Swagger's bundle names a validator on another host: the browser must not ask it.
+# Swagger's bundle uses a validator on another host. This keeps the browser from sending requests to it.
 POLICY = (
     "default-src 'self'; base-uri 'none'; frame-ancestors 'none'; img-src 'self' data:; worker-src 'self' blob:; "
     "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
 )
-
-
 LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"  # in ReDoc's bundle
 
 
 def new_app(name: str, version: str) -> OpenAPI:
-    """A Flask app that documents its routes."""
+    """Return a Flask app that documents its routes."""
     info = Info(
         title="Voucher Select",
         version=version,
@@ -65,9 +64,10 @@ def new_app(name: str, version: str) -> OpenAPI:
     return OpenAPI(
         name,
         info=info,
-        servers=[Server(url=".")],  # relative to the document's own address, so that it holds behind a prefix too
-        doc_ui=False,  # it would claim "/" for a page of its own
-        security_schemes={},  # None becomes a null, which is not valid
+        servers=[Server(url=".")],  # relative to the document's URL, so that it works behind a prefix too
+        doc_ui=False,  # it would add a page of its own at "/"
+        static_folder=None,  # the page's blueprint serves /static
+        security_schemes={},  # None would become null, which is invalid
         validation_error_model=problems.Problem,
         validation_error_callback=parameters.refuse,
     )
@@ -77,7 +77,7 @@ def init_app(app: OpenAPI) -> None:
     app.add_url_rule("/openapi.json", "openapi", lambda: _json(document(app, app.extensions["published"].snapshot)))
     for viewer in (ReDoc, Swagger):
         pages = viewer.register(doc_url="openapi.json")
-        pages.after_request(_stay_here)
+        pages.after_request(_set_policy)
         if viewer is ReDoc:
             pages.after_request(_without_logo)
         app.register_blueprint(pages)
@@ -85,13 +85,16 @@ def init_app(app: OpenAPI) -> None:
 
 
 def document(app: OpenAPI, snapshot: Snapshot | None) -> dict[str, Any]:
-    """The kinds of segment are those of the published run, so the document is made when it is asked for."""
+    """Return the OpenAPI document.
+
+    It is built on request, because segment kinds and examples come from the published run.
+    """
     spec: dict[str, Any] = deepcopy(app.api_doc)
     describe(spec, snapshot)
     for operation in _operations(spec):
-        del operation["responses"]["422"]  # flask-openapi3's own, which is not a problem
+        del operation["responses"]["422"]  # added by flask-openapi3; this API responds with a problem
         operation["responses"] |= openapi.PROBLEMS
-        if "description" in operation:  # flask-openapi3 joins the lines of a docstring so
+        if "description" in operation:  # flask-openapi3 joins the lines of a docstring with <br/>
             operation["description"] = operation["description"].replace("<br/>", "\n").strip()
     spec["paths"] = dict(sorted(spec["paths"].items(), key=lambda path: any(map(_is_deprecated, path[1].values()))))
     if app.extensions["settings"].api_keys:
@@ -110,7 +113,7 @@ def _is_deprecated(operation: dict[str, Any]) -> bool:
 
 
 def _json(spec: dict[str, Any]) -> Response:
-    """In the order in which the routes are registered; `jsonify` would sort them."""
+    """Return the document with its routes in the order of registration; `jsonify` would sort them."""
     return Response(json.dumps(spec), content_type="application/json")
 
 
@@ -126,17 +129,17 @@ def _guard(spec: dict[str, Any]) -> None:
 
 
 def _without_slash(name: str) -> Redirect:
-    return redirect(f"../{name}")  # relative, so that it holds behind a prefix too
+    return redirect(f"../{name}")  # relative, so that it works behind a prefix too
 
 
-def _stay_here(response: Response) -> Response:
+def _set_policy(response: Response) -> Response:
     response.headers["Content-Security-Policy"] = POLICY
     return response
 
 
 def _without_logo(response: Response) -> Response:
-    """Have ReDoc ask no other host for an image: refused by the policy, it would be an error on the console."""
+    """Keep ReDoc from loading its logo from another host: the policy would block it and log an error in the console."""
     if response.status_code == HTTPStatus.OK and request.path.endswith(".js"):
-        response.direct_passthrough = False  # a file, until here
+        response.direct_passthrough = False  # so that the file's content can be replaced
         response.set_data(response.get_data().replace(LOGO, b"data:,"))
     return response

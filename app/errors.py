@@ -1,4 +1,4 @@
-"""Errors that become HTTP responses. The module that raises an error defines it; `problems` turns it into JSON."""
+"""Errors that become HTTP responses. The module that raises an error defines it; `problems` converts it to JSON."""
 
 import reprlib
 from dataclasses import dataclass
@@ -9,7 +9,10 @@ MAX_ECHO = 100  # characters of a value that a response repeats
 
 
 class ApiError(Exception):
-    """`detail` says what is wrong and what to do, `members` are further fields of the response, `reason` is logged."""
+    """An error that becomes a response.
+
+    `detail` says what is wrong and what to do, `members` are further fields of the response, and `reason` is logged.
+    """
 
     status: ClassVar[HTTPStatus]
     type: ClassVar[str]  # as in urn:voucher-select:bad-value
@@ -24,12 +27,12 @@ class ApiError(Exception):
 
 
 class CustomerError(ApiError):
-    """An error in one customer: in a bulk request, the others are still answered."""
+    """An error in one customer. In a bulk request, the other customers still get an answer."""
 
 
 @dataclass(frozen=True)
 class BadValue:
-    """What is wrong with a field. `given` is empty if the field was missing, else it holds the one value sent."""
+    """An invalid field and the reason. `given` is empty if the field is missing, otherwise it holds the value sent."""
 
     field: str
     detail: str
@@ -37,11 +40,11 @@ class BadValue:
 
 
 class BadValuesError(CustomerError):
-    """Fields of a body, or parameters of a query, that cannot be used."""
+    """Fields of a body or parameters of a query are invalid."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     type = "bad-value"
-    title = "A field cannot be used"
+    title = "Invalid field"
 
     def __init__(self, *values: BadValue) -> None:
         detail = "; ".join(f"{bad.field} {bad.detail}" for bad in values)
@@ -53,9 +56,9 @@ class BadValuesError(CustomerError):
 
 
 def echo(value: object) -> object:
-    """Return the value itself if it is short and JSON can represent it, otherwise a text of limited length."""
-    if value is None or (isinstance(value, int | float) and abs(value) < 10**15):  # not NaN, nor infinity
+    """Return the value itself if it is short and JSON can represent it, otherwise a shortened text."""
+    if value is None or (isinstance(value, int | float) and abs(value) < 10**15):  # false for NaN and infinity
         return value
     if isinstance(value, str):
         return value if len(value) <= MAX_ECHO else f"{value[:MAX_ECHO]}…"
-    return reprlib.repr(value)  # cuts lists, objects and long numbers, however deep
+    return reprlib.repr(value)  # shortens lists, objects and long numbers at any depth

@@ -1,4 +1,4 @@
-"""What the app takes from its environment, read once by create_app. Tests pass the values themselves."""
+"""The app's settings, which `create_app` reads once from environment variables. Tests pass the values themselves."""
 
 import re
 from collections.abc import Mapping
@@ -8,41 +8,41 @@ from urllib.parse import urlsplit
 import structlog
 
 from shared import environment
-from shared.addresses import shown
-from shared.environment import FIRST_LOOK, SettingsError, is_production
+from shared.addresses import redact
+from shared.environment import DEFAULT_SECRET, SettingsError, is_production
 from shared.postgres import Address
 
 log = structlog.get_logger()
 
-MAX_BODY_BYTES = 64 * 1024  # of /voucher; a customer takes 200
-MAX_CUSTOMERS = 10_000  # in a call of /vouchers
+MAX_BODY_BYTES = 64 * 1024  # of /voucher; a customer takes about 200 bytes
+MAX_CUSTOMERS = 10_000  # in one request to /vouchers
 MAX_BULK_BYTES = 4 * 1024 * 1024  # of /vouchers; 10,000 customers take 2 MB
-BULK_CALLS = 8  # of /vouchers whose bodies a worker holds at once, so that its memory has a bound
-BULK_PATIENCE = 30.0  # seconds for which one more waits, its body unread; most clients wait as long themselves
-SHORTEST_KEY = 16  # characters; `openssl rand -hex 16` makes 32
-KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # what a bearer token may be made of: RFC 6750
+BULK_CALLS = 8  # requests to /vouchers that a worker holds in memory at once
+BULK_WAIT_SECONDS = 30.0  # how long further requests wait, with unread bodies; most clients time out after that
+MIN_KEY_LENGTH = 16  # characters; `openssl rand -hex 16` prints 32
+KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # a bearer token: RFC 6750
 HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*", re.ASCII)
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
-WAY_OUT = "`make up` writes .local/env, which sets both: source it by `. .local/env`."
+REMEDY = "`make up` writes both to .local/env; run `. .local/env` to set them."
 
 
 @dataclass(frozen=True)
 class Settings:
     database_url: Address
-    max_age_hours: float = 36  # a published run checked longer ago than this is not fresh
-    poll_seconds: float = 0.25  # a new run has to be served within a second
-    downloads: int = 4  # at once in each worker: each takes a thread and up to 6 MB, the kernel's buffer aside
-    longest_download_seconds: float = 3600  # a million rows are 80 MB: at 1 Mbit/s, eleven minutes
-    api_keys: tuple[str, ...] = field(default=(), repr=False)  # none: everyone may ask
-    cors_origins: tuple[str, ...] = ()  # whose pages may ask from a browser
-    hosts: tuple[str, ...] = ()  # public names of the service; needed only while there are no keys
-    trusted_proxies: int = 0  # how many stand in front, whose X-Forwarded- headers tell what the client asked
-    airflow_url: str = ""  # where the page's links to Airflow lead; empty: it has none
+    max_age_hours: float = 36  # the published run is stale if its source was last checked longer ago
+    poll_seconds: float = 0.25  # a new run must be served within a second
+    downloads: int = 4  # at once in each worker; each takes a thread and up to 6 MB, plus the kernel's buffer
+    longest_download_seconds: float = 3600  # a million rows are 80 MB: eleven minutes at 1 Mbit/s
+    api_keys: tuple[str, ...] = field(default=(), repr=False)  # empty: no key is required
+    cors_origins: tuple[str, ...] = ()  # origins whose pages may call the API
+    hosts: tuple[str, ...] = ()  # public names of the service; only needed without keys
+    trusted_proxies: int = 0  # number of proxies in front whose X-Forwarded- headers are trusted
+    airflow_url: str = ""  # for the page's links to Airflow; empty: no links
     workers: int = 2  # processes; read by `server.workers`
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
-        """Raises SettingsError."""
+        """Return the settings of these environment variables. Raises SettingsError."""
         return cls(
             database_url=_database_url(environ),
             max_age_hours=environment.hours(environ, "VOUCHER_MAX_AGE_HOURS", 36),
@@ -56,7 +56,7 @@ class Settings:
 
 
 def database_url(text: str) -> Address:
-    """Read the address of the API's database. Raises SettingsError."""
+    """Parse the address of the API's database. Raises SettingsError."""
     return Address.read(text, "API_DATABASE_URL")
 
 
@@ -65,27 +65,26 @@ def _database_url(environ: Mapping[str, str]) -> Address:
     if not environment.text(environ, name):
         if is_production(environ):
             raise SettingsError(
-                f"{name} is not set, and VOUCHER_ENV=production allows no fallback. Set it to the API's role."
+                f"{name} is not set, but VOUCHER_ENV=production requires it. Set it to the address with the API's role."
             )
         if not environment.text(environ, "DATABASE_URL"):
-            raise SettingsError(f"Neither {name} nor DATABASE_URL is set. {WAY_OUT}")
-        log.warning(f"{name} is not set: using DATABASE_URL, the role of the owner")
+            raise SettingsError(f"Neither {name} nor DATABASE_URL is set. {REMEDY}")
+        log.warning(f"{name} is not set; using DATABASE_URL with the role of the tables' owner")
         name = "DATABASE_URL"
-    if FIRST_LOOK in environ[name]:
+    if DEFAULT_SECRET in environ[name]:
+        public = f"{name} contains a default password from this repository"
         if is_production(environ):
-            raise SettingsError(
-                f"{name} has the first look's password, which VOUCHER_ENV=production refuses. Set your own."
-            )
-        log.warning(f"{name} has the first look's password: set your own before others can reach this")
+            raise SettingsError(f"{public}, which VOUCHER_ENV=production does not allow. Set your own.")
+        log.warning(f"{public}; set your own before others can reach this installation")
     return Address.read(environ[name], name)
 
 
 def _list(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
-    """What stands between commas. Set, and yet without content, is a mistake: it must not pass for unset."""
+    """Return the comma-separated values. Raises SettingsError if the variable is set but has no value, such as ","."""
     text = environ.get(name, "")
     found = tuple(part.strip() for part in text.split(",") if part.strip())
     if text and not found:
-        raise SettingsError(f"{name} is set, but there is nothing in it. Leave it unset, or fill it.")
+        raise SettingsError(f"{name} is set, but has no value. Set a value or unset it.")
     return found
 
 
@@ -93,10 +92,12 @@ def _keys(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
     keys = _list(environ, name)
     for place, key in enumerate(keys, start=1):
         which = f"{name}: key {place} of {len(keys)}"
-        if len(key) < SHORTEST_KEY:
-            raise SettingsError(f"{which} has fewer than {SHORTEST_KEY} characters. `openssl rand -hex 16` makes one.")
+        if len(key) < MIN_KEY_LENGTH:
+            raise SettingsError(
+                f"{which} has fewer than {MIN_KEY_LENGTH} characters. Generate one with `openssl rand -hex 16`."
+            )
         if not KEY.fullmatch(key):
-            raise SettingsError(f"{which} has a character that no bearer token may have: letters, digits, -._~+/ do.")
+            raise SettingsError(f"{which} is not a bearer token. Use only letters, digits and the characters -._~+/.")
     return keys
 
 
@@ -104,10 +105,11 @@ def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
     origins = _list(environ, name)
     for origin in origins:
         if origin == "*":
-            raise SettingsError(f"{name}=* would let whatever page a colleague opens ask. Name each origin.")
+            raise SettingsError(f"{name}=* would allow every web site. List each origin.")
         if not ORIGIN.fullmatch(origin):
             raise SettingsError(
-                f"{name}: {shown(origin)} is no origin like https://shop.example, in small letters, no path."
+                f"{name}: {redact(origin)} is not an origin. Write it in lower case and without a path, such as "
+                "https://shop.example."
             )
     return origins
 
@@ -116,12 +118,14 @@ def _hosts(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
     hosts = tuple(host.lower() for host in _list(environ, name))
     for host in hosts:
         if not HOST.fullmatch(host):
-            raise SettingsError(f"{name}: {shown(host)} is not a host's name like vouchers.example, without a port.")
+            raise SettingsError(
+                f"{name}: {redact(host)} is not a host name. Write it without a port, such as vouchers.example."
+            )
     return hosts
 
 
 def _web_address(environ: Mapping[str, str], name: str) -> str:
-    """Without a slash at its end, so that paths can be added."""
+    """Return the URL without a slash at its end, so that paths can be appended."""
     address = environ.get(name, "")
     try:
         parts = urlsplit(address)
@@ -129,5 +133,5 @@ def _web_address(environ: Mapping[str, str], name: str) -> str:
     except ValueError:
         known = False
     if address and not (known and address.isprintable() and not set(address) & set(" ?#@")):
-        raise SettingsError(f"{name} is no web address like https://airflow.example or http://localhost:8080.")
+        raise SettingsError(f"{name} is not a URL such as https://airflow.example or http://localhost:8080.")
     return address.rstrip("/")

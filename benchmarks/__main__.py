@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import estimate, growth, pipeline, service
+from benchmarks.pipeline import estimate, growth, pipeline
+from benchmarks.service import service
 from dev.processes import StackError
 from pipeline import PipelineError
 

@@ -1,1 +1,1 @@
-"""The stack on one machine without Docker, and what the tests borrow from it. Nothing here is part of the product."""
+"""The stack on one machine without Docker, also used by the tests. Nothing here is part of the product."""

@@ -11,14 +11,15 @@ from itertools import chain
 from pathlib import Path
 
 if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while what is below is imported
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback during the imports below
 
 try:
-    from dev.notebooks import notebook, rules
+    from dev.commands.notebooks import notebook, rules
+    from dev.commands.status import status
+    from dev.commands.up import say, step, up
+    from dev.modules import ROOT
     from dev.processes import StackError, interrupted
-    from dev.report import status
-    from dev.stack import LOCAL, ROOT, STOP_ORDER, Stack
-    from dev.up import say, step, up
+    from dev.stack.stack import LOCAL, STOP_ORDER, Stack
     from shared.environment import SettingsError
 except Exception as error:
     if not isinstance(error, ModuleNotFoundError) and Path(sys.prefix, ".ready").exists():
@@ -40,9 +41,9 @@ def main() -> int:
         "logs": lambda _: _logs(more),
     }
     stack = Stack(STATE, dict(os.environ))
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = LOCAL  # this process talks to no one else
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = LOCAL  # this process has no other connections
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _interrupt)
     try:
         commands[options.command](stack)
@@ -50,42 +51,44 @@ def main() -> int:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except PermissionError as error:
-        print(f"\n{error}. Did another user start it? They can end it by `make clean`.", file=sys.stderr)
+        print(f"\n{error}. Did another user start it? They can stop it with `make clean`.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("What has been started runs on: `make status`, `make down`.", file=sys.stderr)
+        print("What was started keeps running: `make status`, `make down`.", file=sys.stderr)
         return 130
     return 0
 
 
 def _interrupt(*_: object) -> None:
-    """Say so at once, have threads stop waiting, and end. Once: a step that is cut off twice might leave a process."""
+    """Report the interrupt, end the waiting of all threads, and stop. A second Ctrl-C could leave a process behind."""
     if not interrupted.is_set():
         interrupted.set()
-        os.write(2, b"\nInterrupted. Ending the steps that are under way.\n")
+        os.write(2, b"\nInterrupted. Ending the current steps.\n")
         raise KeyboardInterrupt
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Hold the lock of the state folder: two commands at once would start or stop the same parts."""
+def _exclusive() -> Iterator[None]:
+    """Hold the lock of the state folder: two commands at the same time would start or stop the same parts."""
     STATE.mkdir(exist_ok=True)
     with (STATE / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StackError("Another `make up`, `down` or `clean` is at work in this folder. Wait for it.") from None
+            raise StackError(
+                "Another `make up`, `down` or `clean` is running in this folder. Wait for it to end."
+            ) from None
         yield
 
 
 def _up(stack: Stack) -> None:
-    with _alone():
+    with _exclusive():
         up(stack)
 
 
 def _down(stack: Stack) -> None:
     if STATE.exists():
-        with _alone(), step("stopped"):
+        with _exclusive(), step("stopped"):
             for name in stack.stop(list(chain(*STOP_ORDER))):
                 say(f"  {name} stopped")
 
@@ -96,10 +99,10 @@ def _clean(stack: Stack) -> None:
 
 
 def _logs(wanted: Sequence[str]) -> None:
-    """Become tail, of the logs of these parts; of all when none is named."""
+    """Replace this process by `tail` on the logs of these parts, or of all if none is named."""
     logs = {path.stem: str(path) for path in sorted((STATE / "logs").glob("*.log"))}
     if not logs:
-        raise StackError("There are no logs yet: make up")
+        raise StackError("There are no logs yet. Run `make up`.")
     if unknown := [name for name in wanted if name not in logs]:
         raise StackError(f"PART is {unknown[0]!r}, but must be one of {', '.join(logs)}.")
     os.execvp("tail", ["tail", "-n", "20", "-F", *(logs[name] for name in wanted or logs)])  # noqa: S606

@@ -1,4 +1,4 @@
-"""Whose a port is: asked before anything is started."""
+"""Check ports before anything is started: which are free, and who has the others."""
 
 import secrets
 import socket
@@ -9,7 +9,7 @@ import psutil
 
 
 def free_port() -> int:
-    """One that the system gives to nobody by itself, so that a server which was killed can come back to it."""
+    """Return a free port outside of the range that the system assigns, so that a restarted server can have it again."""
     while True:
         port = secrets.choice(range(20_000, 32_000))
         with socket.socket() as probe, suppress(OSError):
@@ -17,29 +17,29 @@ def free_port() -> int:
             return port
 
 
-def twins(needed: Mapping[str, int]) -> Iterator[str]:
-    """A sentence for each port that two variables ask for."""
+def duplicates(needed: Mapping[str, int]) -> Iterator[str]:
+    """Yield a sentence for each port that two variables ask for."""
     for port in sorted(set(needed.values())):
         names = [name for name, value in needed.items() if value == port]
         if len(names) > 1:
-            yield f"Port {port} is asked for by {' and '.join(names)}. Give each its own."
+            yield f"Port {port} is asked for by {' and '.join(names)}. Choose a different port for each."
 
 
 def taken(needed: Mapping[str, int], ours: Collection[int | None]) -> Iterator[str]:
-    """A sentence for each port that another process has, with the variable to set."""
+    """Yield a sentence for each port that another process has, with the variable to set."""
     for name, port in needed.items():
         if port not in ours and (holder := _holder(port)):
-            yield f"Port {port} is {holder}. Stop that, or choose another port: make up {name}={free_port()}"
+            yield f"Port {port} is {holder}. Stop that process, or choose another port: make up {name}={free_port()}"
 
 
 def _holder(port: int) -> str | None:
-    """Who has the port, as far as that can be known; None when it can be had."""
+    """Return who has the port, as far as that can be found out; None if it is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except PermissionError:
-            return "not for ordinary users to take"
+            return "reserved for root"
         except OSError:
             return _listener(port)
     return None
@@ -51,6 +51,6 @@ def _listener(port: int) -> str:
         pid = next(
             each.pid for each in connections if each.laddr[1:] == (port,) and each.status == "LISTEN" and each.pid
         )
-        return f"taken by {psutil.Process(pid).name()} (process {pid})"
+        return f"in use by {psutil.Process(pid).name()} (process {pid})"
     except (StopIteration, psutil.Error):
-        return "taken by a process of another user"
+        return "in use by a process of another user"

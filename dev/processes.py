@@ -22,11 +22,11 @@ class StackError(Exception):
     """What went wrong and what to do about it, for a person at a terminal."""
 
 
-interrupted = threading.Event()  # set by Ctrl-C: all waiting ends, in threads too
+interrupted = threading.Event()  # set by Ctrl-C: ends all waiting, in threads too
 
 
 def until(ready: Callable[[], bool], seconds: float, every: float = 0.1) -> bool:
-    """Ask `ready` again and again; whether it said yes within `seconds`. Raises KeyboardInterrupt after Ctrl-C."""
+    """Poll `ready`; return whether it was true within `seconds`. Raise KeyboardInterrupt after Ctrl-C."""
     deadline = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > deadline:
@@ -36,8 +36,8 @@ def until(ready: Callable[[], bool], seconds: float, every: float = 0.1) -> bool
     return True
 
 
-def born(pid: int) -> str | None:
-    """What tells this process from a later one with the same pid; None when it is gone. Not moved by a set clock."""
+def start_time(pid: int) -> str | None:
+    """Return what tells a process from a later one with its pid, whatever the clock says; None if it is gone."""
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
@@ -52,22 +52,22 @@ def born(pid: int) -> str | None:
 
 @dataclass(frozen=True)
 class Process:
-    """One started process, the leader of a session of its own."""
+    """A started process, the leader of its own session."""
 
     name: str
     pid: int
-    born: str
+    born: str  # its start_time; running stacks have this name in their records
     since: float
-    settings: str  # fingerprint of what it was started with
+    settings: str  # fingerprint of the settings it was started with
     port: int | None = None
 
     @property
     def running(self) -> bool:
-        return born(self.pid) == self.born
+        return start_time(self.pid) == self.born
 
     def members(self) -> list[psutil.Process]:
-        """Itself, its descendants, those of its session whose parent died; nobody when its pid is another's now."""
-        if born(self.pid) not in (self.born, None):
+        """Return it, its descendants and what else is in its session; nothing if another process has its pid now."""
+        if start_time(self.pid) not in (self.born, None):
             return []
         found = {process.pid: process for process in _session(self.pid)}
         if self.running:
@@ -75,20 +75,20 @@ class Process:
         return list(found.values())
 
     def stop(self, seconds: float = 15, first: signal.Signals = signal.SIGTERM) -> None:
-        """Ask the leader, wait, ask what is left, wait, kill."""
+        """Terminate the leader and wait, then terminate its children and wait, then kill."""
         members = self.members()
         if self.running:
             os.kill(self.pid, first)
             until(lambda: not self.running, seconds)
-        for kind in (signal.SIGTERM, *[signal.SIGKILL] * 3):  # one that is ended may have started another just now
-            left = [process for process in {*members, *self.members()} if _lives(process)]
+        for kind in (signal.SIGTERM, *[signal.SIGKILL] * 3):  # a process may have started another just before it ended
+            left = [process for process in {*members, *self.members()} if _is_alive(process)]
             for process in left:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(kind)
             psutil.wait_procs(left, timeout=min(seconds, 5))
 
 
-def _lives(process: psutil.Process) -> bool:
+def _is_alive(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
@@ -103,7 +103,7 @@ def _session(leader: int) -> Iterator[psutil.Process]:
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes recorded in a folder, with a log each in `folder/logs`."""
+    """The processes recorded in a folder, each with a log in `folder/logs`."""
 
     folder: Path
 
@@ -129,7 +129,7 @@ class Processes:
         user: str | None = None,
         cwd: Path | None = None,
     ) -> Process:
-        """Start `argv` in a session of its own, its output in the log, and record it; stop what a dead one left."""
+        """Stop what an earlier process left, start `argv` in its own session, log its output and record it."""
         self.stop(name)
         for path in (self._path(name), self.log(name)):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,13 +144,13 @@ class Processes:
                 cwd=cwd,
                 **as_user(user),
             )
-        process = Process(name, child.pid, born(child.pid) or "", time.time(), settings, port)
+        process = Process(name, child.pid, start_time(child.pid) or "", time.time(), settings, port)
         _children.append(child)
         files.replace(self._path(name), json.dumps(asdict(process)))
         return process
 
     def stop(self, name: str, first: signal.Signals = signal.SIGTERM) -> bool:
-        """Stop it if it is there; whether there was something to stop."""
+        """Stop a process and its children. Return whether any of them ran."""
         found = self.record(name)
         if not found:
             return False
@@ -160,7 +160,7 @@ class Processes:
         return there
 
     def wait(self, names: Collection[str], healthy: Callable[[], bool], seconds: float = 60) -> None:
-        """Wait until all is `healthy`; raise StackError, with the end of a log, when one has ended or time is up."""
+        """Wait until `healthy`. Raise StackError with the end of a log if a process ends or the time is up."""
 
         def dead() -> list[str]:
             return [name for name in names if not self.running(name)]
@@ -179,11 +179,11 @@ class Processes:
         return self.folder / "processes" / f"{name}.json"
 
 
-_children: list[subprocess.Popen[bytes]] = []  # kept, so that Python does not warn of children left behind
+_children: list[subprocess.Popen[bytes]] = []  # kept, so that Python does not warn about running children
 
 
 def as_user(user: str | None) -> dict[str, Any]:
-    """The arguments that make subprocess run as `user`; none when it is oneself."""
+    """Return the arguments with which subprocess runs a command as `user`; none for the current user."""
     if user is None:
         return {}
     account = pwd.getpwnam(user)

@@ -1,1 +1,1 @@
-"""What the images start, beside the product itself. Nothing of it is imported elsewhere, but by tests."""
+"""Scripts that the images run, besides the product itself. Only tests import them."""

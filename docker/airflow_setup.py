@@ -1,7 +1,7 @@
-"""Before Airflow starts: its own database is made or upgraded, and who may log in. Run by docker-compose.yml.
+"""Create or upgrade Airflow's database and set its login, before Airflow starts. Run by docker-compose.yml.
 
-In production it refuses the first look's secrets, so that nothing of Airflow starts with them. It names variables as
-they are written in .env, not as Airflow reads them.
+In production it rejects default secrets, so that no part of Airflow starts with them. Messages use the names of
+variables in .env, not Airflow's own.
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from shared.environment import FIRST_LOOK, is_production
+from shared.environment import DEFAULT_SECRET, is_production
 
 SET_AS = {
     "AIRFLOW__API__SECRET_KEY": "AIRFLOW_SECRET",
@@ -34,9 +34,9 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def public(environ: Mapping[str, str]) -> list[str]:
-    """Return the variables whose value stands in this repository, or is the user's name."""
-    found = {SET_AS[name] for name in SET_AS if FIRST_LOOK in environ.get(name, "")}
-    if FIRST_LOOK in environ["AIRFLOW_PASSWORD"] or environ["AIRFLOW_PASSWORD"] == environ["AIRFLOW_USER"]:
+    """Return the variables whose value is in this repository or equals the user name."""
+    found = {SET_AS[name] for name in SET_AS if DEFAULT_SECRET in environ.get(name, "")}
+    if DEFAULT_SECRET in environ["AIRFLOW_PASSWORD"] or environ["AIRFLOW_PASSWORD"] == environ["AIRFLOW_USER"]:
         found.add("AIRFLOW_PASSWORD")
     return sorted(found)
 

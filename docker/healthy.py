@@ -1,6 +1,7 @@
-"""Whether an address answers: `python healthy.py URL`. With a part's name, whether Airflow says that it is healthy.
+"""Check whether a URL responds: `python healthy.py URL`.
 
-Called by docker-compose.yml's health checks: the images have no curl, and an `airflow` command takes seconds.
+With a component's name, check whether Airflow reports it healthy. docker-compose.yml's health checks run this script,
+because the images have no curl and an `airflow` command takes seconds.
 """
 
 import json
@@ -9,7 +10,7 @@ from urllib.request import urlopen
 
 
 def main(url: str, part: str = "") -> int:
-    """The exit code; an address that doesn't answer raises, which is one too."""
+    """Return the exit code. If the URL does not respond, the exception makes it 1."""
     with urlopen(url, timeout=5) as answer:  # noqa: S310  (docker-compose.yml's own addresses)
         return int(bool(part) and json.load(answer)[part]["status"] != "healthy")
 

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Make roles and databases, and give the three roles of Postgres itself the passwords of .env. The Postgres image runs
-# this on an empty volume; after a password was changed in .env, `docker compose exec` runs it again.
+# Create databases and roles, and set the passwords of .env. The Postgres image runs this on an empty volume. After a
+# password has changed in .env, run it again with `docker compose exec`.
 #
-# The product's owner is no superuser, as with a managed Postgres. The database `airflow` is for Airflow, which uses SQLite
-# by default. `migrate` makes the roles of the pipeline and the API.
+# The owner of the tables is not a superuser, as in a managed Postgres. The database `airflow` is for Airflow, which uses
+# SQLite by default. `migrate` creates the roles of the pipeline and the API.
 set -eu
 psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username postgres --dbname postgres \
     --set superuser="$POSTGRES_PASSWORD" --set owner="$VOUCHER_OWNER_PASSWORD" --set airflow="$AIRFLOW_DATABASE_PASSWORD" <<'SQL'

@@ -1,11 +1,11 @@
-# Jupyter with the pipeline's own engine; docker-compose.yml mounts notebooks/ and rules.toml of the checkout.
+# Jupyter with the pipeline's engine. docker-compose.yml mounts the checkout's notebooks/ and rules.toml.
 FROM python:3.12-slim
 COPY docker/notebook.lock /
 RUN python -m venv --without-pip /venv \
     && pip --python /venv/bin/python install --no-cache-dir --no-deps --only-binary=:all: --require-hashes -r /notebook.lock
 WORKDIR /opt/voucher
 COPY docker/notebook.sh /
-COPY dev dev
+COPY sample sample
 COPY shared shared
 COPY pipeline pipeline
 COPY notebooks notebooks

@@ -1,11 +1,15 @@
 #!/bin/sh
-# Starts Jupyter, in the folder that holds notebooks/ and pipeline/; its token is JUPYTER_TOKEN, which Jupyter reads by itself.
+# Start Jupyter in the folder that holds notebooks/ and pipeline/. Jupyter itself reads the token from JUPYTER_TOKEN.
 case $(printf %s "${VOUCHER_ENV:-}" | tr -d '[:space:]' | tr '[:upper:]' '[:lower:]')-$JUPYTER_TOKEN in
     production-*first-look*)
-        echo "error: JUPYTER_TOKEN is the first look's, which VOUCHER_ENV=production refuses; set your own" >&2
+        echo "error: JUPYTER_TOKEN contains a default password from this repository, which VOUCHER_ENV=production does" \
+            "not allow. Set your own." >&2
         exit 1
         ;;
-    *first-look*) echo "JUPYTER_TOKEN is the first look's, which everyone knows: set your own before others can reach this" >&2 ;;
+    *first-look*)
+        echo "JUPYTER_TOKEN contains a default password from this repository; set your own before others can reach" \
+            "this installation" >&2
+        ;;
 esac
 for path in notebooks notebooks/*.ipynb pipeline/rules.toml; do
     if [ ! -w "$path" ]; then

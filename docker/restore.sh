@@ -33,8 +33,8 @@ case $code in
     *) refuse "the image of migrate does not start; build it by \`docker compose build\`" ;;
 esac
 
-echo "restoring $file; if a step of a run is at work, this waits for its end" >&2
-# COMMIT is sent only after the whole file was read. The lock is a run's: a step that is at work ends first.
+echo "restoring $file; this waits while a step of a run is in progress" >&2
+# COMMIT is sent only after the whole file was read. The lock is the one of runs: a step in progress finishes first.
 restored=$(in_postgres sh -c '{
     echo "SET client_min_messages = warning; BEGIN; SELECT pg_advisory_xact_lock(0x766F7563686572);"
     echo "DROP SCHEMA IF EXISTS voucher CASCADE;"

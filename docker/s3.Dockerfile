@@ -1,4 +1,4 @@
-# The S3 stand-in: moto's server and the synthetic sample, which it serves from the first answer on. Not for production.
+# The S3 stand-in: moto's server and the synthetic sample. Not for production.
 FROM python:3.12-slim AS packages
 COPY docker/s3.lock /
 RUN python -m venv --without-pip /venv \
@@ -6,9 +6,9 @@ RUN python -m venv --without-pip /venv \
 WORKDIR /opt/voucher
 COPY shared shared
 COPY pipeline pipeline
-COPY dev dev
-# What makes and writes the sample is not needed to serve it.
-RUN /venv/bin/python -m dev.sample /history.parquet \
+COPY sample sample
+# The packages that create the sample are not needed to serve it.
+RUN /venv/bin/python -m sample /history.parquet \
     && pip --python /venv/bin/python uninstall --yes numpy pyarrow
 
 FROM python:3.12-slim

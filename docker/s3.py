@@ -1,9 +1,9 @@
-"""An S3 stand-in that holds one object, the sample, at one address. Called by docker/s3.Dockerfile.
+"""An S3 stand-in that serves one object, the sample, at one address. Run by docker/s3.Dockerfile.
 
-It does not serve the sample at an address that VOUCHER_SOURCE names: made-up data would pass for your own history.
+It never serves the sample at an address that VOUCHER_SOURCE names: invented data would look like your own history.
 
-moto keeps objects in memory: they are put there at each start, through a server of their own, so that the port others
-know opens once the sample is served.
+moto keeps objects in memory. They are uploaded at each start through another server of this process, so that the public
+port opens only when the sample is available.
 """
 
 import signal
@@ -22,7 +22,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     _seed()
-    server = ThreadedMotoServer("0.0.0.0", 9000)  # noqa: S104  (a container's port is open to whom it is published)
+    server = ThreadedMotoServer("0.0.0.0", 9000)  # noqa: S104  (docker-compose.yml decides who can reach the container's port)
     server.start()
     print(f"s3://{BUCKET}/{KEY} is served", flush=True)  # noqa: T201
     stop.wait()
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def _seed() -> None:
-    """Both servers are of one process, and so serve the same objects."""
+    """Upload the sample. Both servers are in one process, so they serve the same objects."""
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     _, port = server.get_host_and_port()

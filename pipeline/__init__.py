@@ -1,6 +1,6 @@
 """Turn a history of voucher assignments in S3 into the published tables that the service answers from."""
 
-SAMPLE_MARK = (b"voucher-select", b"built-in sample")  # in the Parquet metadata of what dev/sample.py writes
+SAMPLE_MARK = (b"voucher-select", b"built-in sample")  # in the Parquet metadata of what sample/ writes
 
 
 class PipelineError(Exception):

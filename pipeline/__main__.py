@@ -15,8 +15,8 @@ from tabulate import tabulate
 from pipeline import PipelineError
 from pipeline.publish import publication, runs
 from pipeline.publish.database import Database
-from pipeline.settings import Settings, address, database_url, owner_url, refuse_first_look, warn
-from shared.addresses import shown
+from pipeline.settings import Settings, address, database_url, owner_url, reject_default_secrets, warn
+from shared.addresses import redact
 from shared.environment import is_production
 
 log = logging.getLogger("pipeline")
@@ -112,7 +112,7 @@ def _plan(options: Any) -> None:
     finally:
         log.info("\n%s\n", run.preview(settings, run_id))
     if publication.current(Database(settings.database_url)) != run_id:
-        named = options.source if options.source == shown(options.source or "") else "…"
+        named = options.source if options.source == redact(options.source or "") else "…"
         again = f"run --source {shlex.quote(named)}" if options.source else "run"
         log.info("nothing is published; publish it with `python -m pipeline %s`", again)
 
@@ -162,7 +162,7 @@ def _rollback(options: Any) -> None:
 def _migrate(_: Any) -> None:
     from pipeline.migrations import default_logins, migrate  # noqa: PLC0415  (alembic takes a second to import)
 
-    refuse_first_look(os.environ)
+    reject_default_secrets(os.environ)
     owner = owner_url(os.environ)
     migrate(
         owner,

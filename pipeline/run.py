@@ -12,10 +12,8 @@ from enum import StrEnum
 from hashlib import sha256
 from time import monotonic
 
-from tabulate import tabulate
-
 from pipeline import PipelineError
-from pipeline.audits.runner import run_audits
+from pipeline.audits.runner import audit_run
 from pipeline.load import row_files, steps, tables
 from pipeline.publish import publication, runs
 from pipeline.publish.changes import changes
@@ -26,13 +24,9 @@ from pipeline.rules.segments import SEGMENTS_FILE, SegmentBook
 from pipeline.settings import Settings
 from pipeline.source.parts import Part, contains, describe, find_parts, warn_of_duplicates
 from pipeline.source.s3 import SourceError
-from shared.addresses import shown
+from shared.addresses import redact
 
 log = logging.getLogger("pipeline")
-
-
-class RunRejected(PipelineError):
-    """The run failed an audit and is not published. The published run stays as it was."""
 
 
 class Outcome(StrEnum):
@@ -47,10 +41,10 @@ class Outcome(StrEnum):
 def plan(settings: Settings) -> str:
     """Find and inspect the parts, record the run, and return its run_id. The same input gives the same run_id."""
     rules, segments = RuleBook.load(RULES_FILE), SegmentBook.load(SEGMENTS_FILE)
-    database, named = Database(settings.database_url), shown(settings.source)
+    database, named = Database(settings.database_url), redact(settings.source)
     if settings.rows and contains(settings.source, row_files.address(settings.rows, "", 1)):
         raise SourceError(
-            f"VOUCHER_ROWS, {shown(settings.rows)}, is within VOUCHER_SOURCE, {named}: the next run would read "
+            f"VOUCHER_ROWS, {redact(settings.rows)}, is within VOUCHER_SOURCE, {named}: the next run would read "
             "cleaned rows as history. Set it to another prefix"
         )
     looked_at = runs.database_time(database)
@@ -89,7 +83,7 @@ def audit(settings: Settings, run_id: str, force: str | None = None) -> None:
             log.info("audit: run %s is published already", run_id)
         elif not _blocked(database, run_id, force):
             _load(settings, database, run_id)
-            _audit(database, run_id, force)
+            audit_run(database, run_id, force)
 
 
 def publish(settings: Settings, run_id: str, actor: str, force: str | None = None) -> Outcome:
@@ -104,7 +98,7 @@ def publish(settings: Settings, run_id: str, actor: str, force: str | None = Non
         try:
             previous = publication.publish(database, run_id, actor, force)
         except publication.Outdated:
-            _audit(database, run_id, force)
+            audit_run(database, run_id, force)
             previous = publication.publish(database, run_id, actor, force)
         if previous == run_id:
             log.info("publish: run %s was published already", run_id)
@@ -161,28 +155,6 @@ def _load(settings: Settings, database: Database, run_id: str) -> None:
     if (rules.hash, segments.hash) != (planned.rules_hash, planned.segments_hash):
         raise PipelineError(f"the rules or segments changed since run {run_id} was planned; run again")
     steps.load(settings, database, planned, rules, segments)
-
-
-def _audit(database: Database, run_id: str, force: str | None) -> None:
-    published = publication.current(database)
-    outcomes = run_audits(database, run_id, published)
-    log.info("audit: run %s, compared with %s", run_id, published or "nothing")
-    table = [[outcome.audit.name, outcome.word, outcome.seen.removeprefix("skipped: ")] for outcome in outcomes]
-    for line in tabulate(table, ["audit", "outcome", "seen"], maxcolwidths=[None, None, 70]).splitlines():
-        log.info("audit:   %s", line)
-    for warned in (outcome for outcome in outcomes if outcome.word == "warned"):
-        log.warning("audit: %s: expected: %s; seen: %s", warned.audit.name, warned.audit.expected, warned.seen)
-    if not (failed := [outcome for outcome in outcomes if outcome.failed]):
-        return
-    if force:
-        log.warning("audit: published in spite of it, by force: %s", force)
-        return
-    publication.reject(database, run_id)
-    faults = "; ".join(f"{outcome.audit.name}: {outcome.seen}" for outcome in failed)
-    remedies = dict.fromkeys(outcome.audit.remedy for outcome in failed)
-    for remedy in remedies:
-        log.info("audit: what to do: %s", remedy)
-    raise RunRejected(f"run {run_id} is not published: {faults}. {'. '.join(remedies)}")
 
 
 def _blocked(database: Database, run_id: str, force: str | None) -> Outcome | None:

@@ -10,8 +10,8 @@ from datetime import date
 
 from pipeline import PipelineError
 from shared import environment
-from shared.addresses import shown
-from shared.environment import FIRST_LOOK, is_production
+from shared.addresses import redact
+from shared.environment import DEFAULT_SECRET, is_production
 from shared.postgres import Address
 
 log = logging.getLogger("pipeline")
@@ -71,7 +71,7 @@ def database_url(environ: Mapping[str, str]) -> Address:
     """Return the address of the database for the pipeline's role or, with a warning, for the owner. Raises
     SettingsError.
     """
-    refuse_first_look(environ)
+    reject_default_secrets(environ)
     if own := address(environ, "PIPELINE_DATABASE_URL"):
         return own
     if is_production(environ):
@@ -96,17 +96,17 @@ def address(environ: Mapping[str, str], name: str) -> Address | None:
         return Address.read(environ[name], name) if environment.text(environ, name) else None
 
 
-def refuse_first_look(environ: Mapping[str, str]) -> None:
+def reject_default_secrets(environ: Mapping[str, str]) -> None:
     """Raise SettingsError if production would run with a default secret of this repository; elsewhere, warn."""
-    found = (name for name, value in environ.items() if name.startswith(OF_SECRETS) and FIRST_LOOK in value)
-    names = ", ".join(sorted(found))
-    if names and is_production(environ):
-        raise SettingsError(
-            f"the first look's password or secret, which everyone knows, is in {names}, and VOUCHER_ENV=production "
-            "refuses it; set your own, as .env.example shows"
-        )
-    if names:
-        log.warning("the first look's password or secret is in %s: set your own before others can reach this", names)
+    found = sorted(name for name, value in environ.items() if name.startswith(OF_SECRETS) and DEFAULT_SECRET in value)
+    if not found:
+        return
+    public = (
+        f"{', '.join(found)} {'contains' if len(found) == 1 else 'contain'} a default password from this repository"
+    )
+    if is_production(environ):
+        raise SettingsError(f"{public}, which VOUCHER_ENV=production does not allow. Set your own.")
+    log.warning("%s; set your own before others can reach this installation", public)
 
 
 def warn(environ: Mapping[str, str] = os.environ) -> None:
@@ -145,7 +145,7 @@ def _day(text: str) -> date | None:
 
 
 def _dask(text: str) -> str:
-    if text and not (text.startswith(("tcp://", "tls://")) and shown(text) == text.rstrip("/")):
+    if text and not (text.startswith(("tcp://", "tls://")) and redact(text) == text.rstrip("/")):
         raise SettingsError(
             f"VOUCHER_DASK{_is(text, PLAIN_HOST)} not the address of a scheduler like tcp://scheduler:8786"
         )
@@ -153,7 +153,7 @@ def _dask(text: str) -> str:
 
 
 def _rows(text: str) -> str:
-    if text and not (re.fullmatch(r"s3://[^/]+/.+", text) and shown(text) == text):
+    if text and not (re.fullmatch(r"s3://[^/]+/.+", text) and redact(text) == text):
         raise SettingsError(
             f"VOUCHER_ROWS{_is(text, PLAIN_PLACE)} not s3://bucket/prefix/; unset it to keep rows in Postgres"
         )

@@ -25,7 +25,7 @@ from pipeline.source import copies
 from pipeline.source.parts import list_parts
 from pipeline.source.s3 import SourceError
 from shared import environment
-from shared.addresses import shown
+from shared.addresses import redact
 
 SAMPLE = "synthetic sample"
 ALL = "all countries"
@@ -52,7 +52,7 @@ class Workbench:
             if fault := missing_columns(tables[-1].column_names):
                 raise SourceError(f"{part.uri}: {fault}")
         sample = all(SAMPLE_MARK in (table.schema.metadata or {}).items() for table in tables)
-        return cls(_together(tables), SAMPLE if sample else shown(uri))
+        return cls(_together(tables), SAMPLE if sample else redact(uri))
 
     @classmethod
     def from_environment(cls, default: Callable[[], pa.Table], environ: Mapping[str, str] = os.environ) -> "Workbench":

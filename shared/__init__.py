@@ -1,5 +1,5 @@
-"""What the pipeline, the service and `dev` must read or write alike. It imports none of them.
+"""What the pipeline, the service and `dev` must read or write in the same way. It imports none of them.
 
-The published tables are the contract between pipeline and service; this is how both read what surrounds the tables:
-environment variables, database addresses, country names, and the addresses that people are shown.
+The published tables are the contract between pipeline and service. This package defines the rest that they share:
+environment variables, database addresses, country names, and how addresses are displayed.
 """

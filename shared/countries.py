@@ -1,9 +1,10 @@
-"""What makes two texts the same country, and which texts are blank.
+"""Compare country names, and recognise blank ones.
 
-`pipeline` reads files with it, compares countries in rules and groups spellings; `app` reads requests with it. Names
-match as identifiers do in Unicode (NFKC_Casefold, UAX #31): the form of an accent, case, full-width letters, white
-space at the ends, the number and kind of blanks inside and characters that no one sees make no difference. The two
-Turkish letters i count as i. Apostrophes and hyphens of different shapes stay different: a person decides about them.
+`pipeline` reads files, compares countries in rules and groups spellings with it; `app` reads requests. Names match like
+identifiers in Unicode (NFKC_Casefold, UAX #31). These make no difference: case, the form of accents, full-width
+letters, white space at the ends, the number and kind of blanks inside, and invisible characters. The two Turkish
+letters i count as i. Apostrophes and hyphens of different shapes stay different, because a person must decide about
+them.
 """
 
 import re
@@ -12,12 +13,12 @@ import unicodedata
 # Classes of characters for a regular expression of Python or RE2.
 # White space: what str.strip() removes, and the blank of Braille.
 WHITE = "\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u2800\u3000"
-# What is never seen. Unicode calls these and JOINERS "default ignorable".
+# Invisible characters. Unicode calls these and JOINERS "default ignorable".
 INVISIBLE = (
     "\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff0-\ufff8"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"
 )
-# What shapes the letters around it in Persian, Sinhala and other scripts (U+0590 and later), and in no European one.
+# Characters that shape the letters around them in Persian, Sinhala and other scripts, all of them from U+0590 on.
 JOINERS = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c\u200d\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
 BLANK = WHITE + INVISIBLE + JOINERS
 
@@ -29,10 +30,10 @@ _CONTROL = re.compile("[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")  # those that are 
 
 
 def country_name(text: str) -> str:
-    """Return the name as it is stored and shown, in NFC; "" if the text is blank.
+    """Return the name as it is stored and displayed, in NFC; "" if the text is blank.
 
-    White space at the ends and invisible characters are removed; each run of white space inside is one blank. Letters
-    and their case stay.
+    White space at the ends and invisible characters are removed, and each run of white space inside becomes one blank.
+    Letters and their case stay.
     """
     if text.isascii():
         return " ".join(text.split())
@@ -41,7 +42,7 @@ def country_name(text: str) -> str:
 
 
 def country_key(text: str) -> str:
-    """Return what is equal for all spellings of one country; "" if the text is blank."""
+    """Return a key that is equal for all spellings of a country; "" if the text is blank."""
     if text.isascii():
         return " ".join(text.lower().split())
     while (folded := _folded(text)) != text:
@@ -50,12 +51,12 @@ def country_key(text: str) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Whether the text names nothing."""
+    """Return whether the text has no visible character."""
     return not (text.strip() if text.isascii() else country_key(text))
 
 
 def is_readable(text: str) -> bool:
-    """Whether the text can be a name: without control characters, which Postgres or a CSV reader may not take."""
+    """Return whether the text has no control characters, which Postgres or a CSV reader may reject."""
     return not _CONTROL.search(text)
 
 

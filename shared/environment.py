@@ -1,6 +1,6 @@
-"""Environment variables, read alike by the pipeline, the service and `dev`: what unset, yes and a number are.
+"""Read environment variables in the same way in the pipeline, the service and `dev`.
 
-`VARIABLES` lists every variable of the product; `warnings` names those that look like one and are none.
+`VARIABLES` lists all variables of the product. `warnings` reports those that look like one but are not.
 """
 
 import math
@@ -9,22 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-FIRST_LOOK = "first-look"  # a part of every password and secret that docker-compose.yml comes with
+DEFAULT_SECRET = "first-look"  # noqa: S105  (part of every default password and secret in docker-compose.yml)
 YES, NO = {"1", "true", "yes", "y", "on"}, {"0", "false", "no", "n", "off"}
-SHOWN = 40  # characters of a value that a message repeats
-# Kubernetes describes each service of a namespace to its containers: VOUCHER_API_PORT_8000_TCP for voucher-api.
+MAX_ECHO = 40  # characters of a value that a message repeats
+# Kubernetes sets variables for each service of a namespace: VOUCHER_API_PORT_8000_TCP for voucher-api.
 OF_KUBERNETES = re.compile(r".+_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
 
 
 class SettingsError(ValueError):
-    """A variable is missing or cannot be read; the message names it and what to do, and shows no secret."""
+    """A variable is missing or invalid. The message names it and says what to do, but shows no secret."""
 
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable of the environment and who reads it: pipeline, api, notebook; or only compose, or the tests.
+    """An environment variable and its readers.
 
-    `meaning` and `default` are Markdown for the table in docs/settings.md, which lists what pipeline and API read.
+    Readers are pipeline, api, notebook, compose, tests, and client, which is the curl command on the page. `meaning`
+    and `default` are Markdown for the table in docs/settings.md, which lists the variables of pipeline and API.
     """
 
     name: str
@@ -69,7 +70,7 @@ VARIABLES = (
         "URL of Airflow, for the links on the page", "no links; `make up` sets its own"),
     Variable("VOUCHER_WORKERS", ("api",), "number of processes that answer requests", "2"),
     Variable("VOUCHER_ENV", ("pipeline", "api", "notebook"),
-        "`production`: require every database address, refuse default passwords", "first look"),
+        "`production`: require every database address, refuse default passwords", "warnings instead"),
     Variable("VOUCHER_OWNER_PASSWORD", ("compose",)),
     Variable("VOUCHER_PIPELINE_PASSWORD", ("compose",)),
     Variable("VOUCHER_API_PASSWORD", ("compose",)),
@@ -82,7 +83,7 @@ SETTINGS = [each.name for each in VARIABLES if not {"tests", "client"} & {*each.
 
 
 def text(environ: Mapping[str, str], name: str) -> str:
-    """Return the value without outer white space and without the quotes of an env file; '' when it is unset."""
+    """Return the value without surrounding white space and without the quotes of an env file; "" if it is unset."""
     value = environ.get(name, "").strip()
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         value = value[1:-1].strip()
@@ -90,22 +91,22 @@ def text(environ: Mapping[str, str], name: str) -> str:
 
 
 def yes_no(environ: Mapping[str, str], name: str) -> bool:
-    """Return whether the variable says yes; unset says no. Raises SettingsError."""
+    """Return whether the value means yes; False if it is unset. Raises SettingsError."""
     value = text(environ, name)
     if value and value.lower() not in YES | NO:
-        raise SettingsError(f"{name} is {_shown(value)}, but must be 1 or 0 (or true, false, yes, no, on, off).")
+        raise SettingsError(f"{name} is {_echo(value)}, but must be 1 or 0 (or true, false, yes, no, on, off).")
     return value.lower() in YES
 
 
 def whole(environ: Mapping[str, str], name: str, default: int, least: int, most: int | None = None) -> int:
-    """Return a whole number from `least` to `most`, both included. Raises SettingsError."""
+    """Return a whole number from `least` to `most`, both inclusive. Raises SettingsError."""
     value = text(environ, name)
     if not value:
         return default
     number = int(value) if re.fullmatch(r"[0-9]{1,18}", value) else -1
     if number < least or (most is not None and number > most):
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise SettingsError(f"{name} is {_shown(value)}, but must be a whole number {bounds}; unset, it is {default}.")
+        raise SettingsError(f"{name} is {_echo(value)}, but must be a whole number {bounds}; unset, it is {default}.")
     return number
 
 
@@ -119,29 +120,27 @@ def hours(environ: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise SettingsError(
-            f"{name} is {_shown(value)}, but must be a number of hours above 0; unset, it is {default}."
-        )
+        raise SettingsError(f"{name} is {_echo(value)}, but must be a number of hours above 0; unset, it is {default}.")
     return number
 
 
 def is_production(environ: Mapping[str, str]) -> bool:
-    """Return whether VOUCHER_ENV says that nothing of a first look may be used."""
+    """Return whether VOUCHER_ENV is `production`, in which default secrets and fallbacks are not allowed."""
     return text(environ, "VOUCHER_ENV").lower() == "production"
 
 
 def warnings(environ: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each variable that is named or set like a setting, and yet changes nothing."""
+    """Return a sentence for each variable that looks like a setting but has no effect."""
     found = []
     for name in sorted(environ):
         if not name.startswith("VOUCHER_") or name in NAMES or OF_KUBERNETES.fullmatch(name):
             continue
         (nearest,) = get_close_matches(name, SETTINGS, n=1, cutoff=0)
-        found.append(f"{name} is set, but there is no such setting; did you mean {nearest}?")
+        found.append(f"{name} is set, but is not a setting; did you mean {nearest}?")
     if (mode := text(environ, "VOUCHER_ENV")) and not is_production(environ):
-        found.append(f"VOUCHER_ENV is {_shown(mode)}, which changes nothing; only 'production' does")
+        found.append(f"VOUCHER_ENV is {_echo(mode)}, which has no effect; only 'production' has one")
     return found
 
 
-def _shown(value: str) -> str:
-    return repr(value if len(value) <= SHOWN else f"{value[:SHOWN]}…")
+def _echo(value: str) -> str:
+    return repr(value if len(value) <= MAX_ECHO else f"{value[:MAX_ECHO]}…")

@@ -1,4 +1,4 @@
-"""Write files that must never be seen half-written. Called by `pipeline` for rules and by `dev` for its state."""
+"""Write files atomically. Used by `pipeline` for rules and by `dev` for its state."""
 
 import errno
 import os
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def replace(path: Path, text: str, mode: int | None = None) -> None:
-    """Replace the file as a whole or not at all, whatever ends this process; what was there before stays until then.
+    """Replace a file atomically: if this process ends early, the old content stays.
 
-    The new file keeps the old one's mode, unless `mode` is given. A symbolic link keeps pointing to the same file. A
-    file that is a mount point, as in a container, cannot be replaced: it is overwritten by one system call.
+    The new file keeps the old one's mode, unless `mode` is given. A symbolic link still points to the same file. A file
+    that is a mount point, as in a container, cannot be replaced; it is overwritten by one system call.
     """
     path = path.resolve()
     try:
@@ -40,7 +40,10 @@ def _replace(path: Path, text: str, mode: int | None) -> None:
 
 
 def _overwrite(path: Path, text: bytes) -> None:
-    """Write the text and line ends up to the old length at once, then cut these off: the old end is never seen."""
+    """Overwrite the file in one call, without old text after the new one.
+
+    The text is padded with line ends to the old length. Then the file is truncated.
+    """
     descriptor = os.open(path, os.O_RDWR)
     try:
         found = os.fstat(descriptor)

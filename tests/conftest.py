@@ -5,7 +5,6 @@ Nothing here reads the environment of a running stack: `scrub` takes it away bef
 
 import fcntl
 import os
-import re
 import secrets
 import subprocess
 import sys
@@ -17,18 +16,9 @@ from typing import Any
 import pytest
 
 from dev.ports import free_port
-from dev.postgres import Postgres
-from dev.s3 import S3
-
-ROOT = Path(__file__).parent.parent
-KEPT = {"VOUCHER_REAL_DATA"}
-PIPELINE, API = "voucher_pipeline", "voucher_api"
-ROLES_PASSWORD = secrets.token_hex(8)
-LIVE = (
-    *("VOUCHER_", "PROMETHEUS_", "AIRFLOW", "AWS_", "TODAY", "DATABASE_URL", "PIPELINE_DATABASE_URL"),
-    "API_DATABASE_URL",
-)
-
+from dev.services.postgres import Postgres
+from dev.services.s3 import S3
+from proofs.support.environment import API, PIPELINE, ROLES_PASSWORD, ROOT, as_role, migrate, scrub
 
 # A test with one of these fixtures starts a server, or makes the whole sample: it is not quick.
 SLOW = {"postgres", "own_postgres", "server", "s3", "index", "cluster", "browser", "airflow_home", "processes"}
@@ -50,26 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("quick")
 
 
-def scrub() -> None:
-    for name in [name for name in os.environ if name.startswith(LIVE) and name not in KEPT]:
-        del os.environ[name]
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
-
+__all__ = ["API", "PIPELINE", "ROLES_PASSWORD", "ROOT", "as_role", "migrate"]
 
 scrub()
-
-
-def as_role(database: str, role: str, password: str = ROLES_PASSWORD) -> str:
-    """The database's URL for another role than its owner."""
-    return re.sub("//.*@", f"//{role}:{password}@", database)
-
-
-def migrate(database: str) -> None:
-    """Make the tables, and the roles of the pipeline and the API."""
-    from pipeline import migrations
-
-    migrations.migrate(database, pipeline_url=as_role(database, PIPELINE), api_url=as_role(database, API))
 
 
 @pytest.fixture(scope="session")
@@ -163,5 +136,5 @@ def sample_file(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Pat
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            subprocess.run([sys.executable, "-m", "dev.sample", path], cwd=ROOT, check=True)
+            subprocess.run([sys.executable, "-m", "sample", path], cwd=ROOT, check=True)
     return path

@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-PUBLISHED = Path(__file__).parents[1] / "dev" / "published_figures.json"
+PUBLISHED = Path(__file__).parents[1] / "sample" / "published_figures.json"
 
 # Times become UTC, whether text or typed, zoned or not; a blank number of orders becomes NULL.
 HISTORY = """

@@ -1,4 +1,4 @@
-"""What the page tells from Postgres: what was dropped, the publications, and two runs compared."""
+"""What the page shows from Postgres: dropped rows, publications, and the comparison of two runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from app.reports import rules
 from app.reports.parameters import RUN_ID
 from shared.countries import country_key
 
-MOST = 20  # publications; /runs has all
+LATEST = 20  # publications; /runs lists all runs
 
 PUBLICATIONS = (
     select(models.Publication, models.Run.rows_kept, models.Run.data_to)
     .join(models.Run, models.Run.run_id == models.Publication.run_id)
     .order_by(models.Publication.at.desc())
-    .limit(MOST)
+    .limit(LATEST)
 )
 
 
 @dataclass(frozen=True)
 class Step:
-    """A rule in a funnel; `left` are the rows that neither it nor an earlier one dropped."""
+    """A rule in a funnel. `left` is the number of rows that neither it nor an earlier rule dropped."""
 
     matched: int
     dropped: int
@@ -35,7 +35,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Funnel:
-    """The way of a country's rows, or of all, through the rules."""
+    """How many rows of a country, or of all countries, each rule dropped."""
 
     rows_in: int
     steps: Sequence[Step]
@@ -44,17 +44,20 @@ class Funnel:
 
 @dataclass(frozen=True)
 class Dropped:
-    """The analyst's rules and the built-in reasons that met a row, with a step for each in both funnels."""
+    """The analyst's rules and the built-in rules that matched a row. Both funnels have a step for each."""
 
     rules: Sequence[rules.Rule]
-    idle: int  # built-in reasons that met no row
+    unmatched: int  # number of built-in rules that matched no row
     country: Funnel
     everywhere: Funnel
 
 
 @dataclass(frozen=True)
 class Change:
-    """An answer that two runs give differently: `row` is the newer there is; None where a run has none."""
+    """An answer that differs between two runs.
+
+    `row` is the newer one. `old` or `new` is None if that run does not have the segment.
+    """
 
     row: Segment
     old: Segment | None
@@ -62,36 +65,36 @@ class Change:
 
 
 def publications() -> Sequence[Row[Any]]:
-    """Newest first. Raises DatabaseAwayError."""
+    """Return the latest publications, newest first. Raises DatabaseUnavailableError."""
     return reader("tables").read(PUBLICATIONS)[0]
 
 
 def dropped(run: Snapshot, country_code: str) -> Dropped:
-    """Raises DatabaseAwayError."""
-    found = rules.of(run.run_id)
-    shown = [rule for rule in found.rules if rule.drop_when or rule.matched]
-    kind = next(iter(run.measures))  # whichever: a kept row falls in a segment of each, or in none
-    place = {"run_id": run.run_id, "country_code": country_code, "segment_name": kind}
-    [elsewhere] = reader("tables").read(select(models.Unplaced.rows).filter_by(**place))
+    """Return the rows that each rule dropped, in a country and everywhere. Raises DatabaseUnavailableError."""
+    found = rules.load_rules(run.run_id)
+    listed = [rule for rule in found.rules if rule.drop_when or rule.matched]
+    kind = next(iter(run.measures))  # any kind: each kept row is in one of its segments, or unplaced
+    of_kind = {"run_id": run.run_id, "country_code": country_code, "segment_name": kind}
+    [unplaced] = reader("tables").read(select(models.Unplaced.rows).filter_by(**of_kind))
     placed = (row.rows for row in run.segments if (row.country_code, row.segment_name) == (country_code, kind))
-    kept = sum(placed) + sum(row.rows for row in elsewhere)
-    here = [[met for met in rule.countries if met.country_code == country_code] for rule in shown]
-    everywhere = _funnel(found.rows_kept or 0, [rule.countries for rule in shown])
-    return Dropped(shown, len(found.rules) - len(shown), _funnel(kept, here), everywhere)
+    kept = sum(placed) + sum(row.rows for row in unplaced)
+    country = [[each for each in rule.countries if each.country_code == country_code] for rule in listed]
+    everywhere = _funnel(found.rows_kept or 0, [rule.countries for rule in listed])
+    return Dropped(listed, len(found.rules) - len(listed), _funnel(kept, country), everywhere)
 
 
-def _funnel(kept: int, met: Sequence[Sequence[rules.Outcome]]) -> Funnel:
-    left = rows_in = kept + sum(one.dropped for rule in met for one in rule)
+def _funnel(kept: int, outcomes: Sequence[Sequence[rules.Outcome]]) -> Funnel:
+    left = rows_in = kept + sum(each.dropped for rule in outcomes for each in rule)
     steps = []
-    for rule in met:
-        dropped = sum(one.dropped for one in rule)
+    for rule in outcomes:
+        dropped = sum(each.dropped for each in rule)
         left -= dropped
-        steps.append(Step(sum(one.matched for one in rule), dropped, left))
+        steps.append(Step(sum(each.matched for each in rule), dropped, left))
     return Funnel(rows_in, steps, kept)
 
 
 def compare(old: str, new: str) -> list[Change] | None:
-    """The answers that changed; None where one of the runs has no answers on record. Raises DatabaseAwayError."""
+    """Return the changed answers; None if a run has no answers in the database. Raises DatabaseUnavailableError."""
     if not (RUN_ID.fullmatch(old) and RUN_ID.fullmatch(new)):
         return None
     found = reader("tables").read(*(SEGMENTS.where(models.Segment.run_id == run_id) for run_id in (old, new)))
@@ -106,5 +109,5 @@ def compare(old: str, new: str) -> list[Change] | None:
 
 
 def _key(row: Segment) -> tuple[str, str, str]:
-    """Equal for the same answer of two runs, which may spell its country differently."""
+    """Return the key of an answer, which is the same in both runs even if they spell the country differently."""
     return country_key(row.country_code), row.segment_name, row.segment

@@ -1,4 +1,4 @@
-"""What the page tells from memory: the country that it is about, and the answer to a customer tried on it."""
+"""What the page shows from memory: the selected country, and the answer for a customer."""
 
 import json
 import re
@@ -17,23 +17,24 @@ from app.voucher.schemas import example
 from app.web import problems
 from shared.countries import country_key, is_blank
 
-FORM = ("segment_name", "total_orders", "last_order_ts")  # its fields, except the country
+FORM = ("segment_name", "total_orders", "last_order_ts")  # fields of the form, except the country
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 DIGITS = re.compile(r"\d{1,18}", re.ASCII)
+EMPTY = {"total_orders": "enter the number of orders", "last_order_ts": "enter the day of the last order"}
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A customer as the form has it, and what /voucher says to that: an answer, or what is wrong, by field."""
+class TryForm:
+    """A customer in the form, and the result of /voucher: an answer, or errors by field."""
 
     fields: Mapping[str, str]
     answer: Explanation | None = None
-    errors: Mapping[str, str] = field(default_factory=dict)  # under "" what is no field's fault
+    errors: Mapping[str, str] = field(default_factory=dict)  # the key "" has an error of no single field
     command: str = ""
 
 
 def country(run: Snapshot, given: str) -> str:
-    """As stored; the one with most rows where none is given. Raises UnknownCountryError."""
+    """Return the name of a country as stored; if none is given, the one with most rows. Raises UnknownCountryError."""
     if is_blank(given):
         return run.countries[0]
     key = country_key(given)
@@ -43,33 +44,34 @@ def country(run: Snapshot, given: str) -> str:
     return found
 
 
-def trial(run: Snapshot, country_code: str, given: Mapping[str, str]) -> Trial:
-    """Of the customer `given`, or of an example where none is."""
-    shown = {} if "segment_name" in given else example(run, next(iter(run.measures)))
-    fields = {name: str(given.get(name, shown.get(name, ""))).removesuffix(" 00:00:00") for name in FORM}
+def try_customer(run: Snapshot, country_code: str, given: Mapping[str, str]) -> TryForm:
+    """Return the filled form and its result. Without a customer in `given`, an example is used."""
+    default = {} if "segment_name" in given else example(run, next(iter(run.measures)))
+    fields = {name: str(given.get(name, default.get(name, ""))).removesuffix(" 00:00:00") for name in FORM}
     kind = fields["segment_name"]
     measured = MEASURED.get(run.measures.get(kind, ""))
-    needed = {measured: _value(fields[measured])} if measured else {}
-    body = json.dumps({"country_code": country_code, "segment_name": kind, **needed}, ensure_ascii=False)
+    value = {measured: _value(fields[measured])} if measured else {}
+    body = json.dumps({"country_code": country_code, "segment_name": kind, **value}, ensure_ascii=False)
     try:
-        _, told = answer(Customer.from_json(body.encode()), run, run.reference_day, explained=True)
+        _, explanation = answer(Customer.from_json(body.encode()), run, run.reference_day, explained=True)
     except CustomerError as error:
         problem = problems.from_error(error)
-        errors = {wrong.field: wrong.detail for wrong in problem.errors}
-        return Trial(fields, errors=errors or {"": problem.detail})
-    return Trial(fields, Explanation.model_validate_json(told), command=curl(body))
+        empty = {name: text for name, text in EMPTY.items() if not fields[name].strip()}
+        errors = {wrong.field: empty.get(wrong.field, wrong.detail) for wrong in problem.errors}
+        return TryForm(fields, errors=errors or {"": problem.detail})
+    return TryForm(fields, Explanation.model_validate_json(explanation), command=curl(body))
 
 
 def _value(text: str) -> int | str | None:
-    """What stands for it in JSON."""
+    """Convert a form value to its JSON value: a number, a text, or None if it is empty."""
     return int(text) if DIGITS.fullmatch(text.strip()) else text.strip() or None
 
 
 def curl(body: str) -> str:
-    """Return the curl command for the same request. It sends a key over HTTPS or to this machine only."""
+    """Return a curl command for the same request. A key is only sent over HTTPS or to this machine."""
     keys = current_app.extensions["settings"].api_keys
-    away = re.sub(r":\d+$", "", request.host) not in LOOPBACK
-    scheme = "https" if keys and away else None  # None: the one by which the page was requested
+    remote = re.sub(r":\d+$", "", request.host) not in LOOPBACK
+    scheme = "https" if keys and remote else None  # None: the scheme of this request
     lines = [
         f"curl {shlex.quote(url_for('voucher.voucher', explain='true', _external=True, _scheme=scheme))}",
         "--header 'Content-Type: application/json'",

@@ -1,7 +1,7 @@
-"""GET /: what each segment gets and how sure that is, a customer to try, what was dropped, and the runs.
+"""GET /: the HTML page with segments, a customer to try, dropped rows and runs.
 
-All of it stands in the page as it is served. `static/page.js` asks for it again with the ETag that it has, and gets a
-304 until the page would say something else: a run was published, or the service's health has changed.
+The page is complete as served. `static/page.js` requests it again with its ETag, and gets a 304 until the page would
+show something else, because a run was published or the service's health changed.
 """
 
 from datetime import UTC, datetime
@@ -13,18 +13,18 @@ from typing import Any
 from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
 
 from app.page import history, overview
-from app.published.database import DatabaseAwayError
+from app.published.database import DatabaseUnavailableError
 from app.published.refresher import Published
 from app.published.snapshot import Snapshot, UnknownCountryError
 from app.settings import Settings
 from app.web.health import Health, check_health
-from shared.addresses import shown
+from shared.addresses import redact
 
-# Scripts, styles, images and forms from here alone, and none of them inline.
+# Scripts, styles, images and forms are only allowed from this host, and not inline.
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-PLACE = ("country", *overview.FORM, "old", "new")  # what the address says of what is looked at
+PARAMETERS = ("country", *overview.FORM, "old", "new")  # the query parameters of the page
 
-blueprint = Blueprint("pages", __name__)
+blueprint = Blueprint("pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static")
 
 
 @blueprint.get("/")
@@ -37,61 +37,64 @@ def index() -> Response:
     if request.if_none_match.contains_weak(state):
         response = Response(status=HTTPStatus.NOT_MODIFIED)
     else:
-        status, told = _told(run) if run and run.countries else (HTTPStatus.OK, {})
-        told |= {"run": run, "health": health, "settings": settings, "state": state, "happened": published.happened}
-        response = make_response(render_template("index.html", **told), status)
+        status, context = _context(run) if run and run.countries else (HTTPStatus.OK, {})
+        context |= {"run": run, "health": health, "settings": settings, "state": state, "happened": published.happened}
+        response = make_response(render_template("index.html", **context), status)
     response.set_etag(state, weak=True)
     return response
 
 
 @blueprint.get("/favicon.ico")
 def favicon() -> Response:
-    return current_app.send_static_file("favicon.svg")
+    return blueprint.send_static_file("favicon.svg")
 
 
 @blueprint.after_request
-def stay_here(response: Response) -> Response:
+def set_policy(response: Response) -> Response:
     response.headers["Content-Security-Policy"] = POLICY
     return response
 
 
 def _state(health: Health, now: datetime) -> str:
-    """Differs when the page would say something else: ages are told in days, and recency counts up to today."""
-    told = health.run_id, health.published_at, health.checked_at, health.failing, health.version, now.date()
-    return sha256(repr(told).encode()).hexdigest()[:16]
+    """Return a hash that changes when the page would.
+
+    It includes the day, because ages are in days and recency counts to today.
+    """
+    state = health.run_id, health.published_at, health.checked_at, health.failing, health.version, now.date()
+    return sha256(repr(state).encode()).hexdigest()[:16]
 
 
-def _told(run: Snapshot) -> tuple[HTTPStatus, dict[str, Any]]:
-    """Status, and what the templates show of a run."""
+def _context(run: Snapshot) -> tuple[HTTPStatus, dict[str, Any]]:
+    """Return the status and the template variables of a run."""
     try:
         country = overview.country(run, request.args.get("country", ""))
     except UnknownCountryError as error:
         return HTTPStatus.NOT_FOUND, {"unknown": error}
-    trial = overview.trial(run, country, request.args)
-    return HTTPStatus.OK, {"country": country, "trial": trial, **_told_by_postgres(run, country)}
+    form = overview.try_customer(run, country, request.args)
+    return HTTPStatus.OK, {"country": country, "form": form, **_history(run, country)}
 
 
-def _told_by_postgres(run: Snapshot, country: str) -> dict[str, Any]:
-    """Nothing while it is away."""
+def _history(run: Snapshot, country: str) -> dict[str, Any]:
+    """Return the template variables from Postgres; none while it is unavailable."""
     try:
         dropped, publications = history.dropped(run, country), history.publications()
         newest = publications[0] if publications else None
         old = request.args.get("old") or (newest and newest.previous_run_id)
         new = request.args.get("new") or (newest and newest.run_id)
         changes = history.compare(old, new) if old and new else None
-    except DatabaseAwayError:
+    except DatabaseUnavailableError:
         return {}
     return {"dropped": dropped, "publications": publications, "old": old, "new": new, "changes": changes}
 
 
 @blueprint.app_template_global()
-def here(section: str = "", **changed: str) -> str:
-    """The page's address, with what differs from where one is."""
-    place: dict[str, Any] = {name: request.args[name] for name in PLACE if name in request.args}
-    return url_for("pages.index", _anchor=section or None, **(place | changed))
+def page_url(section: str = "", **changed: str) -> str:
+    """Return the URL of the page with the current query parameters, except those in `changed`."""
+    current: dict[str, Any] = {name: request.args[name] for name in PARAMETERS if name in request.args}
+    return url_for("pages.index", _anchor=section or None, **(current | changed))
 
 
-blueprint.add_app_template_filter(shown)
+blueprint.add_app_template_filter(redact)
 
 
 @blueprint.app_template_filter()
@@ -106,13 +109,16 @@ def percent(share: float, digits: int = 0) -> str:
 
 @blueprint.app_template_filter()
 def amount(value: Decimal | float, digits: int = 0) -> str:
-    """As JSON has it, 2640; with two digits behind the point where it, or what it stands below, has some."""
+    """Format as in JSON, such as 2640.
+
+    An amount with decimals has two digits. `digits` sets their number, so that all amounts of a list have the same.
+    """
     return f"{value:.{digits or (2 if value % 1 else 0)}f}"
 
 
 @blueprint.app_template_filter()
 def moment(when: datetime) -> str:
-    """Like 14 Jul 2018, 21:00 UTC."""
+    """Format as 14 Jul 2018, 21:00 UTC."""
     return f"{when.day} {when:%b %Y, %H:%M} UTC"
 
 

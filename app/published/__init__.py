@@ -1,1 +1,1 @@
-"""The published run: its tables, what is held in memory of it, and the connections to Postgres."""
+"""The published run: its tables, its snapshot in memory, and the connections to Postgres."""

@@ -1,4 +1,4 @@
-"""Connect the service to Postgres. Called by create_app and `reader`."""
+"""Connect the service to Postgres. Used by `create_app` and `reader`."""
 
 from http import HTTPStatus
 from typing import Any
@@ -9,26 +9,26 @@ from app.errors import ApiError
 from shared import postgres
 from shared.postgres import Address
 
-URL = "postgresql+psycopg2://"  # only the driver; `postgres.connect` gets the address
-# Set in each transaction: a connection pooler may hand each transaction to another server process.
+URL = "postgresql+psycopg2://"  # only names the driver; `postgres.connect` gets the address
+# Set in each transaction, because a connection pooler may use another server process for each.
 SETTINGS = {
-    "timezone": "UTC",  # in another zone, 9999-12-31 may fall in a year that Python cannot represent
+    "timezone": "UTC",  # in another zone, 9999-12-31 may become a year that Python cannot represent
     "datestyle": "ISO",
     "statement_timeout": "10s",
 }
 
 
-class DatabaseAwayError(ApiError):
-    """Postgres cannot be reached, or refuses the connection."""
+class DatabaseUnavailableError(ApiError):
+    """Postgres cannot be reached or refuses the connection."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     type = "database-away"
-    title = "The database is away"
+    title = "The database is unavailable"
     retry_after = 5
 
     def __init__(
         self,
-        detail: str = "Postgres does not answer. /voucher and /segments answer from memory; for this, try again.",
+        detail: str = "Postgres does not respond. Try again later. /voucher and /segments still work, from memory.",
     ) -> None:
         super().__init__(detail)
 
@@ -49,7 +49,7 @@ def engine(address: Address, **others: Any) -> Engine:
 
 
 def prepared(engine: Engine, address: Address) -> Engine:
-    """Apply SETTINGS at the beginning of each transaction of an engine, and return it."""
+    """Make an engine apply SETTINGS at the beginning of each transaction, and return it."""
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

@@ -25,7 +25,7 @@ SCHEMA_VERSIONS = frozenset({"0003", "0004"})  # migrations whose tables match t
 
 
 class SchemaVersion(Model):
-    """The single row that names the last migration."""
+    """The single row that names the latest migration."""
 
     __tablename__ = "alembic_version"
 
@@ -51,7 +51,7 @@ class Run(Model):
 
 
 class CurrentRun(Model):
-    """The one row that says which run is published."""
+    """The single row that names the published run."""
 
     __tablename__ = "current_run"
 
@@ -62,7 +62,7 @@ class CurrentRun(Model):
 
 
 class Segment(Model):
-    """One answer: the voucher of a country's customers whose measure lies in the bounds, both inclusive."""
+    """An answer: the voucher amount for customers of a country whose measure is within the bounds, both inclusive."""
 
     __tablename__ = "segment"
 
@@ -84,7 +84,7 @@ class Segment(Model):
 
 
 class Part(Model):
-    """A file of the source, as it was when a run read it."""
+    """A file of the source, as a run read it."""
 
     __tablename__ = "part"
 
@@ -133,7 +133,7 @@ class RuleOutcome(Model):
 
 
 class Unplaced(Model):
-    """How many of a country's kept rows fall in no segment of a kind; they count for the country all the same."""
+    """The number of a country's kept rows that are in no segment of a kind. They still count for the country."""
 
     __tablename__ = "unplaced"
 
@@ -156,7 +156,7 @@ class AuditOutcome(Model):
 
 
 class Publication(Model):
-    """One move of the pointer that says which run is published."""
+    """A change of the published run."""
 
     __tablename__ = "publication"
 

@@ -1,4 +1,4 @@
-"""Read Postgres for a request, over connections of its own. Called by `reports` and `page`."""
+"""Query Postgres for a request, over a connection pool of its own. Used by `reports` and `page`."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import ApiError, echo
 from app.published import database
-from app.published.database import DatabaseAwayError
+from app.published.database import DatabaseUnavailableError
 from app.published.refresher import Published
 from shared import sqlstates
 from shared.postgres import Address
@@ -26,12 +26,12 @@ class UnknownRunError(ApiError):
     type = "unknown-run"
     title = "Unknown run"
 
-    def __init__(self, run_id: str, reason: str = "is not on record") -> None:
-        super().__init__(f"Run {echo(run_id)!r} {reason}. /runs lists those that there are.")
+    def __init__(self, run_id: str, reason: str = "does not exist") -> None:
+        super().__init__(f"Run {echo(run_id)!r} {reason}. /runs lists the runs.")
 
 
 class Reader:
-    """Reads over at most `connections` connections. A request waits up to 2 seconds for a free one."""
+    """A connection pool of at most `connections`. A request waits up to 2 seconds for a free connection."""
 
     def __init__(self, address: Address, connections: int, published: Published) -> None:
         self._published = published
@@ -45,26 +45,26 @@ class Reader:
         )
 
     def read(self, *statements: Executable) -> list[Sequence[Row[Any]]]:
-        """Return the rows of each statement, all from one snapshot of the database. Raises DatabaseAwayError."""
+        """Return the rows of each statement, all from one database snapshot. Raises DatabaseUnavailableError."""
         try:
             with self._engine.connect() as connection:
                 return [connection.execute(statement).all() for statement in statements]
         except SQLAlchemyError as error:
             reason = sqlstates.explain(error, self._address)
             log.warning("tables cannot be read", error=type(error).__name__, reason=reason)
-            raise DatabaseAwayError from None
+            raise DatabaseUnavailableError from None
 
     def require(self) -> None:
-        """Raise DatabaseAwayError if the database did not answer the last poll, without waiting for a timeout."""
+        """Raise DatabaseUnavailableError if the last poll of the database failed. This does not wait for a timeout."""
         if not self._published.database_answers:
-            raise DatabaseAwayError
+            raise DatabaseUnavailableError
 
     def stop(self) -> None:
         self._engine.dispose()
 
 
 def reader(name: str) -> Reader:
-    """Return the app's reader named `tables` or `rows`. Raises DatabaseAwayError."""
+    """Return the app's reader named `tables` or `rows`. Raises DatabaseUnavailableError."""
     found: Reader = current_app.extensions[name]
     found.require()
     return found

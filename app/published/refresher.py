@@ -13,7 +13,7 @@ from sqlalchemy.exc import MultipleResultsFound, ProgrammingError, SQLAlchemyErr
 
 from app.errors import ApiError
 from app.published import models
-from app.published.database import DatabaseAwayError
+from app.published.database import DatabaseUnavailableError
 from app.published.snapshot import Segment, Snapshot
 from shared import sqlstates
 from shared.postgres import Address
@@ -41,43 +41,44 @@ class NothingPublishedError(ApiError):
 
     def __init__(self) -> None:
         super().__init__(
-            "No run is published yet. Switch on the DAG Voucher_Select in Airflow; its first run is served at once."
+            "No run is published yet. Switch on the DAG Voucher_Select in Airflow. This service uses its first run as "
+            "soon as it is published."
         )
 
 
 class Published:
-    """Holds the snapshot. Take `snapshot` once per request: a new run replaces it in one assignment."""
+    """Holds the snapshot. Read `snapshot` only once per request: a new run replaces it in one assignment."""
 
     def __init__(self, engine: Engine, address: Address, poll_seconds: float) -> None:
         # The run and its segments are read in one transaction, so that no snapshot mixes two runs.
         self._engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._address = address
         self._poll_seconds = poll_seconds
-        self._polling = threading.Lock()  # an older poll must not end after a newer one
+        self._polling = threading.Lock()  # so that an older poll never ends after a newer one
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="published", daemon=True)
         self._current: Row[str, date | None, datetime, datetime, datetime | None, str] | None = None
-        self._reached: float | None = None
-        self._trouble = ""  # why the last poll failed, for the log: what happened and what to do
+        self._last_success: float | None = None
+        self._failure = ""  # why the last poll failed, for the log: what happened and what to do
         self.happened = ""  # the same for callers: only what happened
         self.snapshot: Snapshot | None = None
         self.schema_version: str | None = None  # None if it could not be read
 
     def require(self) -> Snapshot:
-        """Return the snapshot. Raises NothingPublishedError, or DatabaseAwayError if no run could be read yet."""
+        """Return the snapshot. Raises NothingPublishedError, or DatabaseUnavailableError if none could be read yet."""
         if self.snapshot is None:
             if self.happened:
-                raise DatabaseAwayError(
-                    f"No run could be read yet: {self.happened}. The log says what to do; this server tries again by "
-                    "itself."
+                raise DatabaseUnavailableError(
+                    f"No run could be read yet: {self.happened}. The log says what to do. The service retries "
+                    "automatically."
                 )
             raise NothingPublishedError
         return self.snapshot
 
     @property
     def database_answers(self) -> bool:
-        """Whether the last poll of the database succeeded, and was not long ago."""
-        return self._reached is not None and time.monotonic() - self._reached < 8 * self._poll_seconds
+        """Whether the last poll of the database succeeded recently."""
+        return self._last_success is not None and time.monotonic() - self._last_success < 8 * self._poll_seconds
 
     def start(self) -> None:
         self._thread.start()
@@ -89,19 +90,19 @@ class Published:
         self._engine.dispose()
 
     def refresh(self) -> None:
-        """Poll the database once. If it is away or not migrated yet, keep the last snapshot."""
+        """Poll the database once. If it is down or not migrated yet, keep the last snapshot."""
         try:
             with self._polling, self._engine.connect() as connection:
                 self._read(connection)
                 self.schema_version = _schema_version(connection)
         except SQLAlchemyError as error:
-            self._reached = None
+            self._last_success = None
             self.happened = sqlstates.happened(error, self._address)
-            self._tell(sqlstates.explain(error, self._address))
+            self._log_change(sqlstates.explain(error, self._address))
         else:
-            self._reached = time.monotonic()
+            self._last_success = time.monotonic()
             self.happened = ""
-            self._tell("")
+            self._log_change("")
 
     def _read(self, connection: Connection) -> None:
         current = connection.execute(CURRENT).one_or_none()
@@ -116,23 +117,23 @@ class Published:
         self._current = current
         log.info("published run read", run=current and current.run_id)
 
-    def _tell(self, trouble: str) -> None:
-        """Log a line when the database goes away and when it is back, but not for every poll."""
-        if trouble != self._trouble:
-            run = self.snapshot and self.snapshot.run_id
-            log.warning("database away" if trouble else "database back", reason=trouble or None, answering_from_run=run)
-        self._trouble = trouble
+    def _log_change(self, failure: str) -> None:
+        """Log when the database becomes unavailable or available again, but not every poll."""
+        if failure != self._failure:
+            event = "database unavailable" if failure else "database available again"
+            log.warning(event, reason=failure or None, answering_from_run=self.snapshot and self.snapshot.run_id)
+        self._failure = failure
 
     def _follow(self) -> None:
         while not self._ended.wait(self._poll_seconds):
             try:
                 self.refresh()
-            except Exception:  # noqa: BLE001  (the thread must go on polling; `_reached` gets old)
-                self._tell(traceback.format_exc())
+            except Exception:  # noqa: BLE001  (the thread must go on polling; `_last_success` gets old)
+                self._log_change(traceback.format_exc())
 
 
 def _schema_version(connection: Connection) -> str | None:
-    """Return the version of the tables. Read it last: an error aborts the transaction, and answers do not need it."""
+    """Return the version of the tables, None if it cannot be read. Call this last: an error aborts the transaction."""
     try:
         return connection.execute(SCHEMA_VERSION).scalar_one_or_none()
     except (ProgrammingError, MultipleResultsFound):

@@ -1,4 +1,4 @@
-"""The published run in memory. Every answer is read from it. `refresher` creates it."""
+"""The published run in memory, which all answers are read from. Created by `refresher`."""
 
 import json
 from bisect import bisect_right
@@ -19,40 +19,40 @@ from shared.countries import country_key
 
 
 class UnknownKindError(BadValuesError):
-    """The run has no segments of this kind."""
+    """The run has no segments of this segment kind."""
 
     def __init__(self, segment_name: str, known: Iterable[str]) -> None:
         super().__init__(BadValue("segment_name", f"must be one of {', '.join(known)}", (segment_name,)))
 
 
 class UnknownCountryError(CustomerError):
-    """The run has no answer for this country. `known` are the countries it has answers for, most rows first."""
+    """The run has no answer for this country. `known` lists the countries it has answers for, most rows first."""
 
     status = HTTPStatus.NOT_FOUND
     type = "unknown-country"
     title = "Unknown country"
 
     def __init__(self, country_code: str, known: Iterable[str]) -> None:
-        detail = f"There is no voucher for country_code {echo(country_code)!r}. /segments lists the countries."
+        detail = f"Unknown country_code {echo(country_code)!r}. Known values are listed in `known` and at /segments."
         super().__init__(detail, known=list(known))
         self.country_code = country_code
 
 
 class NoSegmentError(CustomerError):
-    """The published segments do not cover the customer: a fault of the run, not of the request."""
+    """The published segments do not cover the customer: an error in the run, not in the request."""
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     type = "no-segment"
     title = "No segment for this customer"
 
     def __init__(self, reason: str) -> None:
-        detail = "The published segments do not cover this customer. The log says what is amiss with them."
+        detail = "The published segments do not cover this customer. The log has the details."
         super().__init__(detail, reason=reason)
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A row of voucher.segment. Fields are named as its columns."""
+    """A row of voucher.segment. Fields are named after its columns."""
 
     country_code: str
     segment_name: str
@@ -75,40 +75,40 @@ class Segment:
 
     @cached_property
     def answer(self) -> bytes:
-        """The JSON body of most responses, cached because it is the same for every request."""
+        """The JSON body of most responses, cached because it never changes."""
         return json.dumps({"voucher_amount": self.amount}, separators=(",", ":")).encode()
 
     @cached_property
     def label(self) -> str:
-        """The kind and label, such as `frequent_segment 10-29`, quoted for an HTTP header."""
+        """The segment kind and label, such as `frequent_segment 10-29`, quoted for an HTTP header."""
         return quote(f"{self.segment_name} {self.segment}", safe=f" {punctuation.replace('%', '')}")
 
     @property
     def share(self) -> float | None:
-        """The share of the segment's assignments with this amount, to four digits; None if it has no assignments."""
+        """The share of the segment's rows with this amount, to four digits; None if it has no rows."""
         return round(self.uses / self.rows, 4) if self.rows else None
 
     def holds(self, measured: int) -> bool:
-        """Return whether a value lies within the bounds. Both are inclusive; an upper bound of None is open."""
+        """Return whether the value is within the bounds. Both are inclusive; None is no upper bound."""
         return self.lower_bound <= measured and (self.upper_bound is None or measured <= self.upper_bound)
 
 
-_Kind = tuple[list[int], list[Segment]]  # where its segments start, and the segments, in the same order
+_Kind = tuple[list[int], list[Segment]]  # the lower bounds of its segments, and the segments in the same order
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One published run. It is immutable: a new run is a new snapshot."""
+    """A published run. It is immutable: a new run gets a new snapshot."""
 
     run_id: str
-    today: date | None  # the day that TODAY pinned, if it was set
+    today: date | None  # the day pinned by TODAY, if it was set
     published_at: datetime
     checked_at: datetime
     data_to: datetime | None  # the last timestamp of the kept rows; None if no row was kept
-    source: str  # as stored; `shared.addresses` formats it for people
+    source: str  # as stored; call `redact` before it is displayed
     sample: bool  # whether the history is the built-in synthetic sample
     segments: tuple[Segment, ...]
-    measures: Mapping[str, str] = field(init=False)  # of each kind, by segment_name
+    measures: Mapping[str, str] = field(init=False)  # by segment_name
     countries: tuple[str, ...] = field(init=False)  # as stored, most rows first
     _found: dict[tuple[str, str], _Kind] = field(init=False, repr=False)
 
@@ -116,7 +116,7 @@ class Snapshot:
         rows: Counter[str] = Counter()
         for row in self.segments:
             rows[row.country_code] += row.rows
-        # Runs of earlier versions may have two spellings of a country. The one with more rows is used.
+        # Runs of earlier versions may have several spellings of a country. The one with most rows is used.
         spellings: dict[str, str] = {}
         for country in sorted(rows, key=lambda country: (-rows[country], country)):
             spellings.setdefault(country_key(country), country)
@@ -134,7 +134,7 @@ class Snapshot:
 
     @property
     def reference_day(self) -> date:
-        """The day that recency counts to: the run's pinned day, or the current UTC day."""
+        """The day that recency counts to: the run's pinned day, otherwise the current UTC day."""
         return self.today or datetime.now(UTC).date()
 
     def measure(self, segment_name: str) -> str:
@@ -145,7 +145,10 @@ class Snapshot:
             raise UnknownKindError(segment_name, self.measures) from None
 
     def find(self, country_code: str, segment_name: str, measured: int) -> Segment:
-        """Return the segment of a customer. Raises UnknownCountryError, or NoSegmentError if the bounds have a gap."""
+        """Return the segment for a customer.
+
+        Raises UnknownCountryError, or NoSegmentError if no segment holds the value.
+        """
         kind = self._found.get((country_key(country_code), segment_name))
         if kind is None:
             raise UnknownCountryError(country_code, self.countries)
@@ -158,7 +161,7 @@ class Snapshot:
         return row
 
     def data_age_days(self, now: datetime) -> float | None:
-        """Return the days since the end of the history; None if no row was kept."""
+        """Return the days from the last timestamp of the history until `now`; None if no row was kept."""
         return None if self.data_to is None else round((now - self.data_to) / timedelta(days=1), 1)
 
 

@@ -1,4 +1,4 @@
-"""GET /assignments.csv: stream the cleaned rows from which a run was made."""
+"""GET /assignments.csv: stream the cleaned rows of a run."""
 
 from contextlib import ExitStack
 
@@ -9,11 +9,11 @@ from werkzeug.utils import secure_filename
 from app.published.reader import reader
 from app.published.refresher import Published
 from app.reports import responses, rfc4180
-from app.reports.downloads import cleaned
+from app.reports.downloads import find_rows
 from app.reports.parameters import OfRunAndCountry
 from app.settings import Settings
 from app.web.request_log import RUN_HEADER
-from app.web.streams import Places, stream
+from app.web.streams import Slots, stream
 
 EXAMPLE = (
     "timestamp,country_code,first_order_ts,last_order_ts,total_orders,voucher_amount\r\n"
@@ -22,10 +22,10 @@ EXAMPLE = (
 HEADERS = {
     **responses.RUN_HEADERS,
     "Content-Length": {
-        "description": "Fewer bytes than this are a download that was cut off.",
+        "description": "If fewer bytes arrive, the download was cut off.",
         "schema": {"type": "integer"},
     },
-    "Content-Disposition": {"description": "A name for the file", "schema": {"type": "string"}},
+    "Content-Disposition": {"description": "A file name", "schema": {"type": "string"}},
 }
 
 blueprint = APIBlueprint("assignments", __name__, abp_tags=[responses.TAG])
@@ -34,28 +34,29 @@ blueprint = APIBlueprint("assignments", __name__, abp_tags=[responses.TAG])
 @blueprint.get(
     "/assignments.csv",
     operation_id="getAssignmentsCsv",
-    responses={200: responses.csv_shown(EXAMPLE, "The rows", HEADERS)},
+    responses={200: responses.csv_docs(EXAMPLE, "The rows", HEADERS)},
 )
 def assignments(query: OfRunAndCountry) -> Response:
     """The cleaned rows, as CSV
 
-    Of the published run, or of an earlier one whose rows are kept. Times are UTC, a missing value is empty, and a
-    country keeps the spelling of its row; one that a spreadsheet would take for a formula has a `'` before it.
+    They are from the published run, or from an earlier run whose rows are kept. Times are in UTC, and a missing value
+    is empty. A country keeps the spelling of its row; one that a spreadsheet would treat as a formula is prefixed with
+    `'`.
     """
     published: Published = current_app.extensions["published"]
-    places: Places = current_app.extensions["places"]
+    slots: Slots = current_app.extensions["download_slots"]
     settings: Settings = current_app.extensions["settings"]
     run_id = query.run or published.require().run_id
     rows = reader("rows")
-    with ExitStack() as place:
-        place.enter_context(places.one())
-        found = cleaned(rows, run_id)
+    with ExitStack() as slot:
+        slot.enter_context(slots.take())
+        found = find_rows(rows, run_id)
         if query.country is not None:
-            found = found.of(query.country)
+            found = found.of_country(query.country)
         response = Response(mimetype=rfc4180.MIMETYPE, headers={RUN_HEADER: run_id})
         response.content_length = found.length
         name = ["assignments", *([secure_filename(found.countries[0])] if query.country else []), run_id]
         response.headers.set("Content-Disposition", "attachment", filename=f"{'-'.join(filter(None, name))}.csv")
-        if request.method == "GET":  # from here on, the stream leaves the place
-            response.response = stream(found.lines(rows), place.pop_all(), settings.longest_download_seconds)
+        if request.method == "GET":  # the stream now holds the slot, and releases it
+            response.response = stream(found.lines(rows), slot.pop_all(), settings.longest_download_seconds)
         return response

@@ -1,4 +1,4 @@
-"""What may stand behind the question mark of a path, and how a value that can't be used is told."""
+"""The query parameters of the reports, and the error for an invalid value."""
 
 import re
 from typing import Annotated, Any, NoReturn
@@ -24,7 +24,7 @@ RUN_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 def _run_id(value: str) -> str:
     if not RUN_ID.fullmatch(value):
-        raise ValueError("must be a run's id, 16 digits from 0 to f; /runs lists them")
+        raise ValueError("must be a run's id: 16 hexadecimal digits in lower case; /runs lists them")
     return value
 
 
@@ -42,27 +42,29 @@ Limit = Annotated[
 
 
 def _no_null(schema: dict[str, Any]) -> None:
-    """Leave out the default of an optional parameter: generated clients would send it, as the text "null"."""
+    """Remove the default null of optional parameters: generated clients would send it as the text "null"."""
     for parameter in schema["properties"].values():
         if "default" in parameter and parameter["default"] is None:
             del parameter["default"]
 
 
 class Query(BaseModel):
-    """Parameters, each of which may be given once."""
+    """Query parameters, each of which may be given once."""
 
     model_config = ConfigDict(frozen=True, json_schema_extra=_no_null)
 
     @field_validator("*", mode="before")
     @classmethod
     def once(cls, value: object, info: ValidationInfo) -> object:
-        if len(request.args.getlist(str(info.field_name))) > 1:  # `value` is the first of them
+        if len(request.args.getlist(str(info.field_name))) > 1:  # `value` is the first one
             raise ValueError("must be given once")
         return value
 
 
 class OfCountry(Query):
-    country: Country | SkipJsonSchema[None] = Field(None, description=f"Only this country. {SPELLINGS} Default: all.")
+    country: Country | SkipJsonSchema[None] = Field(
+        None, description=f"Only this country. {SPELLINGS} Default: all countries."
+    )
 
 
 class OfRun(Query):
@@ -74,14 +76,14 @@ class OfRunAndCountry(OfRun, OfCountry):
 
 
 class Page(Query):
-    limit: Limit = Field(20, description="How many runs.")
+    limit: Limit = Field(20, description="Maximum number of runs.")
     before: RunId | SkipJsonSchema[None] = Field(
-        None, description="A run's id: only runs that started before it. `next` of an answer has it."
+        None, description="A run's id. Only runs that started before it are listed. `next` of a response has it."
     )
 
 
 def refuse(error: ValidationError) -> NoReturn:
-    """Raise BadValuesError, as for an invalid field of a body."""
+    """Raise BadValuesError, as for invalid fields of a body."""
     found = {str(bad["loc"][0]): str(bad["ctx"]["error"]) for bad in error.errors() if "ctx" in bad}
     raise BadValuesError(
         *(BadValue(name, msg, (", ".join(request.args.getlist(name)),)) for name, msg in found.items())

@@ -1,4 +1,4 @@
-"""GET /rules: what was dropped from the history and why, in each country. `page.history` shows it too."""
+"""GET /rules: the rows that each rule dropped, and why, by country. `page.history` uses it too."""
 
 from flask import Response, current_app
 from flask_openapi3.blueprint import APIBlueprint
@@ -13,14 +13,14 @@ from app.reports.parameters import OfRun
 
 
 class Outcome(BaseModel):
-    """What a rule met in one country."""
+    """A rule's rows in one country."""
 
     model_config = ConfigDict(from_attributes=True)
 
     country_code: str = Field(description="Empty for rows without a country.")
-    matched: int = Field(description="Rows that the rule's condition holds for.")
-    dropped: int = Field(description="Of them, those that no earlier rule had dropped.")
-    example: str | None = Field(description="A row that matched, as it stands in the source.")
+    matched: int = Field(description="Rows that match the rule's condition.")
+    dropped: int = Field(description="Matched rows that no earlier rule had dropped.")
+    example: str | None = Field(description="A matched row, as in the source.")
 
 
 class Rule(BaseModel):
@@ -28,16 +28,16 @@ class Rule(BaseModel):
     name: str
     drop_when: str | None = Field(description="The condition; null for the built-in reasons.")
     because: str
-    share_low: float = Field(description="The lowest share of all rows that was expected to match.")
-    share_high: float = Field(description="The highest; outside the two, a run is not published.")
+    share_low: float = Field(description="The lowest expected share of matched rows. A run below it is not published.")
+    share_high: float = Field(description="The highest expected share. A run above it is not published.")
     matched: int
     dropped: int
-    share: float | None = Field(description="`matched` of `rows_in`, to six digits.")
+    share: float | None = Field(description="`matched` divided by `rows_in`, to six digits.")
     countries: list[Outcome]
 
 
 class Rules(BaseModel):
-    """In the order in which they drop; a row counts as dropped by the first it breaks."""
+    """The rules in their order. A dropped row counts for the first rule that it breaks."""
 
     run_id: str
     rows_in: int | None
@@ -71,20 +71,20 @@ blueprint = APIBlueprint("rules", __name__, abp_tags=[responses.TAG])
 @blueprint.get(
     "/rules",
     operation_id="getRules",
-    responses={200: responses.json_shown(EXAMPLE, "The rules", responses.RUN_HEADERS)},
+    responses={200: responses.json_docs(EXAMPLE, "The rules", responses.RUN_HEADERS)},
 )
 def rules(query: OfRun) -> Response:
-    """What was dropped, and why
+    """The rules and the rows they dropped
 
-    Of the published run, or of the one that `run` names.
+    They are those of the published run, or of the run that `run` names.
     """
     published: Published = current_app.extensions["published"]
-    found = of(query.run or published.require().run_id)
-    return responses.json_answer(found, found.run_id)
+    found = load_rules(query.run or published.require().run_id)
+    return responses.json_response(found, found.run_id)
 
 
-def of(run_id: str) -> Rules:
-    """What each rule met in a run. Raises DatabaseAwayError or UnknownRunError."""
+def load_rules(run_id: str) -> Rules:
+    """Return the rules of a run with their counts. Raises DatabaseUnavailableError or UnknownRunError."""
     counts, found, outcomes = reader("tables").read(
         select(models.Run.rows_in, models.Run.rows_kept).where(models.Run.run_id == run_id),
         select(models.Rule).where(models.Rule.run_id == run_id).order_by(models.Rule.position),
@@ -93,18 +93,19 @@ def of(run_id: str) -> Rules:
     if not counts:
         raise UnknownRunError(run_id)
     rows_in, rows_kept = counts[0].rows_in, counts[0].rows_kept
-    met: dict[str, list[Outcome]] = {}
+    by_rule: dict[str, list[Outcome]] = {}
     for row in outcomes:
-        met.setdefault(row.rule, []).append(Outcome.model_validate(row))
+        by_rule.setdefault(row.rule, []).append(Outcome.model_validate(row))
     return Rules(
         run_id=run_id,
         rows_in=rows_in,
         rows_kept=rows_kept,
-        rules=[_rule(rule._asdict(), met.get(rule.name, []), rows_in) for rule in found],
+        rules=[_rule(rule._asdict(), by_rule.get(rule.name, []), rows_in) for rule in found],
     )
 
 
-def _rule(columns: dict[str, object], met: list[Outcome], rows_in: int | None) -> Rule:
-    matched, dropped = sum(country.matched for country in met), sum(country.dropped for country in met)
+def _rule(columns: dict[str, object], outcomes: list[Outcome], rows_in: int | None) -> Rule:
+    matched, dropped = sum(each.matched for each in outcomes), sum(each.dropped for each in outcomes)
     share = round(matched / rows_in, 6) if rows_in else None
-    return Rule.model_validate(columns | {"matched": matched, "dropped": dropped, "share": share, "countries": met})
+    counts = {"matched": matched, "dropped": dropped, "share": share, "countries": outcomes}
+    return Rule.model_validate(columns | counts)

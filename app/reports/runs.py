@@ -1,4 +1,4 @@
-"""GET /runs: which runs there are, where each one's rows came from, how it was audited and when it was published."""
+"""GET /runs: the runs, and for each its source, files, audits and publications."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from sqlalchemy.orm import aliased
 
 from app.published import models
 from app.published.reader import UnknownRunError, reader
-from app.reports import records, responses
+from app.reports import responses, run_models
 from app.reports.parameters import RUN_ID, Page
-from app.reports.records import Run, RunDetail, Runs
+from app.reports.run_models import Run, RunDetail, Runs
 
 
 class Id(BaseModel):
@@ -25,7 +25,7 @@ blueprint = APIBlueprint("runs", __name__, abp_tags=[responses.TAG])
 @blueprint.get(
     "/runs",
     operation_id="getRuns",
-    responses={200: responses.json_shown(records.RUNS, "The runs")},
+    responses={200: responses.json_docs(run_models.RUNS, "The runs")},
 )
 def runs(query: Page) -> Response:
     """The runs, newest first"""
@@ -38,7 +38,7 @@ def runs(query: Page) -> Response:
         raise UnknownRunError(query.before)
     page = [Run.model_validate(row) for row in found[: query.limit]]
     more = len(found) > query.limit
-    return responses.json_answer(
+    return responses.json_response(
         Runs(runs=page, next=url_for(".runs", limit=query.limit, before=page[-1].run_id) if more else None)
     )
 
@@ -46,12 +46,12 @@ def runs(query: Page) -> Response:
 @blueprint.get(
     "/runs/<run_id>",
     operation_id="getRun",
-    responses={200: responses.json_shown(records.RUN, "The run")},
+    responses={200: responses.json_docs(run_models.RUN, "The run")},
 )
 def run(path: Id) -> Response:
-    """One run: its files, audits and publications
+    """A run with its files, audits and publications
 
-    What is no run's id at all is 404 too.
+    A path that is not a run's id gets a 404 too.
     """
     if not RUN_ID.fullmatch(path.run_id):
         raise UnknownRunError(path.run_id)
@@ -59,11 +59,11 @@ def run(path: Id) -> Response:
     if not found:
         raise UnknownRunError(path.run_id)
     columns = found[0]._asdict() | {"parts": parts, "audits": audits, "publications": publications}
-    return responses.json_answer(RunDetail.model_validate(columns))
+    return responses.json_response(RunDetail.model_validate(columns))
 
 
 def _age(run: Any) -> Any:
-    """What runs are in the order of; two may have started at one moment."""
+    """Return the sort key of runs. Two may have started at the same time."""
     return tuple_(run.started_at, run.run_id)
 
 

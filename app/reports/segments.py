@@ -1,4 +1,4 @@
-"""GET /segments: the published run's answers as a table, each with its evidence, from memory."""
+"""GET /segments: the answers of the published run as a table with their evidence, from memory."""
 
 from datetime import UTC, date, datetime
 
@@ -16,12 +16,12 @@ from shared.countries import country_key
 
 
 class Segments(BaseModel):
-    """By country, kind and position."""
+    """Sorted by country, kind and position."""
 
     run_id: str
     published_at: datetime
-    today: date | None = Field(description="The day that recency counts to, where TODAY pinned it.")
-    data_to: datetime | None = Field(description="The last timestamp of the history that the run was learned from.")
+    today: date | None = Field(description="The day that recency counts to, if TODAY pinned it.")
+    data_to: datetime | None = Field(description="The last timestamp of the run's history.")
     segments: list[Evidence]
 
 
@@ -63,15 +63,13 @@ blueprint = APIBlueprint("segments", __name__, abp_tags=[responses.TAG])
     "/segments",
     operation_id="getSegments",
     responses={
-        200: responses.json_shown(
-            EXAMPLE, "The segments", responses.RUN_HEADERS, more=responses.csv_content(CSV_EXAMPLE)
-        )
+        200: responses.json_docs(EXAMPLE, "The segments", responses.RUN_HEADERS, more=responses.csv_media(CSV_EXAMPLE))
     },
 )
 def segments(query: OfCountry) -> Response:
-    """What each segment is answered, and on which evidence
+    """The amount of each segment, with its evidence
 
-    From memory. As CSV for `Accept: text/csv`, or at `/segments.csv`.
+    This is read from memory. It is CSV with `Accept: text/csv`, or at `/segments.csv`.
     """
     run = _published()
     if request.accept_mimetypes.best_match(["application/json", rfc4180.MIMETYPE]) == rfc4180.MIMETYPE:
@@ -84,16 +82,16 @@ def segments(query: OfCountry) -> Response:
             data_to=run.data_to,
             segments=_rows(run, query),
         )
-        response = responses.json_answer(body, run.run_id)
+        response = responses.json_response(body, run.run_id)
     response.vary.add("Accept")
     return response
 
 
 @blueprint.get(
-    "/segments.csv", operation_id="getSegmentsCsv", responses={200: responses.csv_shown(CSV_EXAMPLE, "The segments")}
+    "/segments.csv", operation_id="getSegmentsCsv", responses={200: responses.csv_docs(CSV_EXAMPLE, "The segments")}
 )
 def segments_csv(query: OfCountry) -> Response:
-    """The same evidence, as CSV"""
+    """The same table, as CSV"""
     return _csv_answer(_published(), query)
 
 
@@ -107,7 +105,7 @@ def _csv_answer(run: Snapshot, query: OfCountry) -> Response:
 
 
 def _rows(run: Snapshot, query: OfCountry) -> list[Evidence]:
-    """Raises UnknownCountryError."""
+    """Return the rows of one country, or of all. Raises UnknownCountryError."""
     found = list(run.segments)
     if query.country is not None:
         key = country_key(query.country)

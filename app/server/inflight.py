@@ -1,4 +1,4 @@
-"""Outermost WSGI layer: tracks requests in progress, and drains bodies that the app did not read. Used by `workers`."""
+"""Outermost WSGI layer: track requests in progress, and drain bodies that the app did not read. Used by `workers`."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -9,10 +9,10 @@ CHUNK = 64 * 1024  # bytes
 
 
 class InFlight:
-    """The requests that this process has received and not yet begun to answer.
+    """The requests that this process has received but not yet started to answer.
 
-    What the app left of a body is read and dropped before the answer is sent. Otherwise the server closes a connection
-    with unread data, the kernel resets it, and neither a client nor a proxy in between ever sees the refusal.
+    The rest of a body that the app did not read is read and discarded before the response is sent. Otherwise the server
+    closes a connection with unread data, the kernel resets it, and neither the client nor a proxy sees the response.
     """
 
     def __init__(self, wsgi_app: Callable[..., Iterable[bytes]]) -> None:
@@ -27,7 +27,7 @@ class InFlight:
             self._since[body] = time.monotonic()
         try:
             answer = self._wsgi_app(environ, start_response)
-            # A client that expects a 100 sends nothing before it: nothing is there to be dropped.
+            # A client that expects a 100 sends nothing before it gets one, so there is nothing to discard.
             if (chunked or body.got < length) and "HTTP_EXPECT" not in environ:
                 body.drop_rest()
         finally:
@@ -35,12 +35,15 @@ class InFlight:
         return answer
 
     def longest(self) -> float:
-        """Return for how many seconds the slowest answer has been computed, since its body was received."""
+        """Return how many seconds ago the body of the slowest request was received; 0 if no request is in progress."""
         return time.monotonic() - min(self._since.copy().values(), default=time.monotonic())
 
 
 class Body:
-    """The body of a request: how many bytes were read, and in `since` when; while it is read, it is not in there."""
+    """A request body that counts the bytes read.
+
+    `since` holds the time when it was last read. While a read is in progress, it has no entry there.
+    """
 
     __slots__ = ("_input", "_since", "got")
 
@@ -58,7 +61,7 @@ class Body:
         return found
 
     def drop_rest(self) -> None:
-        """Read what was not read, up to MAX_DROPPED bytes."""
+        """Read and discard the rest of the body, up to MAX_DROPPED bytes."""
         most = self.got + MAX_DROPPED
         while self.got < most and self.read(CHUNK):
             pass

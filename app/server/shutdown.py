@@ -16,8 +16,8 @@ from app.server import sockets
 
 log = structlog.get_logger()
 
-DRAIN_SECONDS = 2.5  # until the worker stops listening; a connection that is idle for as long is closed
-LAST_ANSWERS_SECONDS = 1.0  # for clients that are still connected after that
+DRAIN_SECONDS = 2.5  # until the worker stops listening; connections that are idle for this long are closed
+LAST_ANSWERS_SECONDS = 1.0  # after that, for clients that are still connected
 
 StartResponse = Callable[..., Any]
 WSGI = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -68,7 +68,7 @@ def _shut_down(closing: CloseConnections) -> None:
 
 
 def _wait_for_clients(ports: frozenset[int], seconds: float) -> None:
-    """Wait until no client is connected, but no longer than this."""
+    """Wait until no client is connected, at most this many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and any(True for _ in sockets.clients(ports)):
         time.sleep(0.02)

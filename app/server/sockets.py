@@ -1,6 +1,6 @@
-"""The TCP sockets of the server in this process, as the kernel lists them: granian does not expose its own.
+"""Find the TCP sockets of this process through the kernel, because granian does not expose them.
 
-Used by `workers` and `shutdown`. On other systems than Linux, no sockets are found.
+Used by `workers` and `shutdown`. Only Linux is supported; on other systems, no sockets are found.
 """
 
 import fcntl
@@ -24,9 +24,9 @@ log = structlog.get_logger()
 STALLED = 60.0  # seconds without a byte while the server waits for the client; granian has no such limit
 SLOW = 120.0  # seconds for a body, however steadily it arrives: 4 MiB at 300 kbit/s
 LISTENING = socket.SO_ACCEPTCONN if sys.platform == "linux" else 30
-QUEUE_SECONDS = 0.5  # at most, until the server has accepted the clients in the queue; it takes milliseconds
-QUEUED = 24  # tcpi_unacked of struct tcp_info: of a listening socket, how many wait to be accepted
-# IP_MINTTL and IPV6_MINHOPCOUNT, for which Python has no names. With 255, the kernel drops all packets that do not
+QUEUE_SECONDS = 0.5  # maximum wait for the server to accept the clients in the queue, which takes milliseconds
+QUEUED = 24  # tcpi_unacked of struct tcp_info: for a listening socket, the number of clients in the queue
+# IP_MINTTL and IPV6_MINHOPCOUNT, which Python does not define. With 255, the kernel drops all packets that do not
 # arrive with the highest time to live. Clients send 64 or 128.
 MIN_TTL = {socket.AF_INET: (socket.IPPROTO_IP, 21), socket.AF_INET6: (socket.IPPROTO_IPV6, 73)}
 TCP_INFO_BYTES, LAST_SENT, LAST_RECEIVED = 60, 44, 52  # of struct tcp_info: how many milliseconds ago
@@ -45,14 +45,14 @@ def clients(ports: Collection[int]) -> Iterator[socket.socket]:
 def stop_listening() -> None:
     """Close the listening sockets. New clients get another worker or are refused, connected ones are still served.
 
-    Another socket takes the file descriptor of each one, because granian goes on using the descriptor. A client that
-    connects between the last check of the queue and the close would be reset. To prevent that, the kernel drops the
-    first packets of new clients: they send them again after a second, and get another worker or are refused.
+    Another socket takes over the file descriptor of each one, because granian goes on using the descriptor. A client
+    that connects between the last check of the queue and the close would be reset. To prevent that, the kernel drops
+    the first packets of new clients: they retry after a second, and get another worker or are refused.
     """
     for number, duplicate in _listeners():
-        with suppress(OSError):  # where the kernel has no such option
+        with suppress(OSError):  # the kernel does not have this option
             duplicate.setsockopt(*MIN_TTL[duplicate.family], 255)
-        duplicate.close()  # else the socket would stay open
+        duplicate.close()  # otherwise the socket would stay open
         with socket.create_server(("127.0.0.1", 0)) as unused, _borrowed(number) as listener:
             deadline = time.monotonic() + QUEUE_SECONDS
             while _queued(listener) and time.monotonic() < deadline:
@@ -63,28 +63,28 @@ def stop_listening() -> None:
 def watch(in_flight: InFlight, stalled: float = STALLED, slow: float = SLOW) -> None:
     """Start a thread that ends the connections of clients that stall or send a body too slowly."""
 
-    def look() -> None:
+    def follow() -> None:
         now = False
         while True:
             time.sleep(stalled / 6)
             before, now = now, in_flight.longest() > stalled / 2
             try:
                 ended = end_stalled(stalled, slow, waiting=before or now)
-            except OSError as error:  # such as no file descriptor left to look with
+            except OSError as error:  # for example, no file descriptor is left
                 log.warning("stalled connections cannot be ended", reason=error.strerror)
             else:
                 if ended:
                     log.warning("stalled connections ended", connections=ended)
 
-    threading.Thread(target=look, name="stalled", daemon=True).start()
+    threading.Thread(target=follow, name="stalled", daemon=True).start()
 
 
 def end_stalled(stalled: float, slow: float, waiting: bool = False) -> int:
-    """Close the connections of clients that keep the server waiting, and return how many there were.
+    """Close the connections of clients that keep the server waiting, and return their number.
 
-    Those are clients that have sent and received nothing for `stalled` seconds, and clients that have been sending for
-    `slow` seconds without a response. TCP cannot tell them from clients that wait for the server: while there are any
-    (`waiting`), only clients that do not read what was sent are disconnected.
+    These are clients that have sent and received nothing for `stalled` seconds, and clients that have been sending for
+    `slow` seconds without a response. TCP cannot tell them from clients that wait for the server. So while there are
+    any (`waiting`), only clients that do not read the response are disconnected.
     """
     ended = 0
     for client in clients(ports()):
@@ -119,7 +119,7 @@ def _listeners() -> Iterator[tuple[int, socket.socket]]:
 
 
 def _has_peer(found: socket.socket) -> bool:
-    """Whether it is connected. Listening sockets are not, nor those that granian's main process has bound."""
+    """Return whether the socket is connected. Listening sockets and those bound by granian's main process are not."""
     try:
         return bool(found.getpeername())
     except OSError:

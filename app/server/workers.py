@@ -1,4 +1,4 @@
-"""The web server's settings, each with its reason. `python -m app`, which the image and `make up` call, starts it."""
+"""The web server's options, each with its reason. The image and `make up` start it with `python -m app`."""
 
 import argparse
 import os
@@ -18,30 +18,30 @@ from shared.environment import SettingsError
 FACTORY = "app.server.workers:worker"
 OPTIONS = {
     "--interface": "wsgi",
-    # HTTP/2 without TLS has no users, and looking out for it leaves a client that says nothing connected for ever.
+    # HTTP/2 without TLS has no users. If it were allowed, clients that send nothing would stay connected forever.
     "--http": "1",
-    # Connections that a worker holds, idle ones included; more wait in the backlog, even if another worker is idle.
-    # Most systems limit a process to 1024 files.
+    # Maximum connections of a worker, including idle ones. Further ones wait in the backlog, even if another worker is
+    # idle. Most systems limit a process to 1024 files.
     "--backpressure": "512",
     "--backlog": "1024",
-    # A request has a thread from its headers to the last byte of its answer. As many as connections, so that slow
-    # clients, however many, never take the last one. A thread is started when it is needed, and waiting costs little.
+    # A request keeps a thread from its headers to the last byte of the response. There are as many as connections, so
+    # that slow clients never take the last one. Threads are started when needed, and waiting ones cost little.
     "--blocking-threads": "512",
-    # Milliseconds for a request's headers, and for which an idle connection is kept. A proxy in front has to close
-    # first, or it sends what nobody reads: the most that granian takes leaves it the most room.
+    # Timeout in milliseconds for a request's headers, and for idle connections. A proxy in front must close idle
+    # connections first, otherwise it may send a request on a closed one. This is the maximum that granian accepts.
     "--http1-header-read-timeout": "60000",
-    # Bytes of a request's line and headers. The body has limits of its own in the app, which reads it as it comes.
+    # Maximum bytes of the request line and headers. The app limits the body.
     "--http1-buffer-size": "65536",
-    # Seconds in which a new worker has to be up before, in a reload, the one that it replaces leaves.
+    # Seconds between the start of a new worker and the stop of the one it replaces, in a reload.
     "--respawn-interval": "10",
-    # Seconds for goodbyes and answers under way; in sum less than the 10 that Docker gives before it kills.
+    # Seconds for the graceful shutdown of a worker. Docker kills the container after 10 seconds.
     "--workers-kill-timeout": "8",
 }
 FLAGS = ("--factory", "--respawn-failed-workers")
 
 
 def command(host: str, port: int, workers: int, factory: str = FACTORY) -> list[str]:
-    """What serves the WSGI app that `factory` makes; the benchmarks serve theirs by the same."""
+    """Return the command that serves the WSGI app created by `factory`. The benchmarks use it for their apps too."""
     where = ["--host", host, "--port", str(port), "--workers", str(workers)]
     options = [word for option in OPTIONS.items() for word in option]
     return [sys.executable, "-m", "granian", *where, *options, *FLAGS, factory]
@@ -60,26 +60,32 @@ def worker() -> Flask:
 
 
 def main() -> None:
-    """Look at the settings, and become granian: it has not loaded the app, so on SIGHUP new workers load it anew."""
+    """Check the settings, then replace this process by granian.
+
+    granian's main process does not load the app, so workers started after SIGHUP load it anew.
+    """
     parser = argparse.ArgumentParser(prog="python -m app", description="Serve the API.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", default=8000, type=int)
     given = parser.parse_args()
     request_log.configure()
-    for warning in environment.warnings(os.environ):  # here, and not in each worker
+    for warning in environment.warnings(os.environ):  # once, not in each worker
         structlog.get_logger().warning(warning)
     try:
         settings = Settings.from_environment(os.environ)
     except SettingsError as error:
         sys.exit(f"error: {error}")
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # where workers share what they count: empty at each start
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # where workers share their counts; empty at each start
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = _new_folder()
     argv = command(given.host, given.port, settings.workers)
     os.execv(argv[0], argv)  # noqa: S606
 
 
 def _new_folder() -> str:
-    """A folder for this start. If the disk has no space for one, a path that is none: /readyz reports `metrics`."""
+    """Return a new folder for shared counts.
+
+    If the disk is full, return a path that is no folder: /readyz then reports `metrics`.
+    """
     try:
         return tempfile.mkdtemp(prefix="voucher-metrics-")
     except OSError:

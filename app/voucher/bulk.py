@@ -19,12 +19,12 @@ from app.voucher.routes import answer, body, wants_explanation
 from app.voucher.schemas import NDJSON
 from app.web import problems
 from app.web.request_log import RUN_HEADER
-from app.web.streams import Places
+from app.web.streams import Slots
 
 blueprint = APIBlueprint("vouchers", __name__, abp_tags=[Tag(name="Vouchers")], abp_responses=VOUCHERS_ANSWER)
 
 
-# Each process answers one bulk request at a time: several would only slow down each other and /voucher.
+# Each process answers one bulk request at a time, because several would slow down each other and /voucher.
 _turn = Lock()
 
 
@@ -33,8 +33,8 @@ _turn = Lock()
     "/vouchers.ndjson",
     operation_id="getVouchersNdjson",
     summary="The vouchers of up to 10,000 customers, as NDJSON",
-    description="One customer a line, and one answer a line. Blank lines are skipped. A line that is not JSON, or has "
-    f"a name twice in an object, is answered with a problem of its own. `{NDJSON[1]}` is accepted too.",
+    description="One customer and one answer per line. Blank lines are skipped. A line that is not valid JSON, or has "
+    f"a duplicate name in an object, is answered with a problem. `{NDJSON[1]}` is accepted too.",
     responses=LINES_ANSWER,
     openapi_extensions=LINES,
 )
@@ -43,15 +43,15 @@ def vouchers() -> Response:
     """The vouchers of up to 10,000 customers
 
     The answers are in the order of the customers and from one run. Each is what `/voucher` would answer: an amount, or
-    a problem, which has a `status`. If the array is not JSON, or an object has a name twice, the whole request is
-    refused. NDJSON is accepted too and answered as `/vouchers.ndjson` does. Of several unknown countries, the first
-    problem lists those that are known.
+    a problem, which has a `status`. If the array is not valid JSON, or an object has a duplicate name, the whole
+    request is rejected. NDJSON is accepted too and answered as `/vouchers.ndjson` does. If several countries are
+    unknown, only the first of these problems lists the known ones.
     """
     lines = request.mimetype in NDJSON
     if not (lines or request.is_json):
         raise UnsupportedMediaType(NO_CUSTOMERS)
-    places: Places = current_app.extensions["bulk_places"]
-    with places.one():
+    slots: Slots = current_app.extensions["bulk_slots"]
+    with slots.take():
         return _respond(body(MAX_BULK_BYTES), lines)
 
 
@@ -76,15 +76,18 @@ def _lines(sent: bytes) -> list[bytes]:
 
 
 def _array(sent: bytes) -> list[Any]:
-    """Raises BrokenJSONError."""
+    """Return the array of a body. Raises BrokenJSONError."""
     found = parse_json(sent)
     if not isinstance(found, list):
-        raise BrokenJSONError('The body is JSON, but not an array: write [{"country_code": …}, …].')
+        raise BrokenJSONError('The body is not an array. Send [{"country_code": …}, …].')
     return found
 
 
 def _answers(given: Sequence[Any], read: Callable[[Any], Customer], snapshot: Snapshot, explained: bool) -> list[bytes]:
-    """Return the JSON object for each customer. Only the first unknown country lists the known ones: it can be long."""
+    """Return the JSON object for each customer.
+
+    Only the first unknown country lists the known ones, because they are many.
+    """
     day = snapshot.reference_day
     left_out: set[str] = set()
 

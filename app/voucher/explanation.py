@@ -1,4 +1,4 @@
-"""Explain an answer: the evidence in a row of `/segments`, the body of `?explain=true`, and its sentence."""
+"""Explain an answer: the evidence in a row of `/segments`, the body of `?explain=true`, and a sentence."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -20,52 +20,52 @@ UNITS = {"total_orders": ("order", "orders"), "days_since_last_order": ("day", "
 
 
 class Answer(BaseModel):
-    """The amount used most for customers like this one."""
+    """The amount sent most often to customers like this one."""
 
     voucher_amount: Amount
 
 
 class Evidence(BaseModel):
-    """The answer of a segment and its votes: a row of voucher.segment, fields named as its columns."""
+    """A segment's amount and its votes: a row of voucher.segment. Fields are named after its columns."""
 
     model_config = ConfigDict(from_attributes=True)
 
     country_code: str = Field(description="As stored.")
     segment_name: str
     segment: str
-    position: int = Field(description="Of the segment in its kind, from 0.")
-    measure: str = Field(description="What is counted: `total_orders` or `days_since_last_order`.")
+    position: int = Field(description="Position of the segment in its kind, from 0.")
+    measure: str = Field(description="The measure of the kind: `total_orders` or `days_since_last_order`.")
     lower_bound: int = Field(description="Inclusive.")
-    upper_bound: int | None = Field(description="Inclusive; null where the segment is open upwards.")
+    upper_bound: int | None = Field(description="Inclusive; null if there is none.")
     voucher_amount: Amount
-    uses: Count = Field(description="How many assignments of the segment were of this amount.")
-    rows: Count = Field(description="How many assignments are in the segment.")
-    runner_up_amount: Amount | None = Field(description="The amount used most after this one.")
+    uses: Count = Field(description="Number of the segment's vouchers with this amount.")
+    rows: Count = Field(description="Number of the segment's vouchers.")
+    runner_up_amount: Amount | None = Field(description="The second most used amount.")
     runner_up_uses: Count | None
     basis: Literal["segment", "country"] = Field(
-        description="`country` where the segment has no assignment: the amount is the one used most in the country."
+        description="`country` if the segment has no vouchers: the amount is the most used one of the country."
     )
-    tied: bool = Field(description="The runner-up was used as often; of the two, the smaller amount is the answer.")
+    tied: bool = Field(description="Whether the runner-up was used as often. Of the two, the smaller amount wins.")
     share: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        description="`uses` of `rows`, to four digits; null without rows."
+        description="`uses` divided by `rows`, to four digits; null without rows."
     )
 
 
 class Explanation(Evidence, Answer):
-    """The amount, and the votes behind it."""
+    """The amount and its evidence."""
 
-    because: str = Field(description="The same in a sentence.")
+    because: str = Field(description="A summary in one sentence.")
     measured: Count = Field(description="The customer's orders, or days from the last order to `reference_day`.")
-    reference_day: date = Field(description="The UTC day up to which days are counted.")
+    reference_day: date = Field(description="The UTC day that days are counted to.")
     run_id: str
     published_at: datetime
     checked_at: datetime = Field(description="When the run was last compared with its source.")
-    data_to: datetime | None = Field(description="The last timestamp of the history that the run was learned from.")
-    data_age_days: float | None = Field(description="How long ago `data_to` is.")
+    data_to: datetime | None = Field(description="The last timestamp of the run's history.")
+    data_age_days: float | None = Field(description="Days since `data_to`.")
 
 
 def explain(row: Segment, measured: int, reference_day: date, snapshot: Snapshot) -> Explanation:
-    """Explain why `row` is the answer for this measured value on this day."""
+    """Return the explanation of the amount in `row` for this measured value on this day."""
     return Explanation(
         **dict(Evidence.model_validate(row)),
         because=because(row, measured, reference_day),
@@ -80,13 +80,13 @@ def explain(row: Segment, measured: int, reference_day: date, snapshot: Snapshot
 
 
 def because(row: Segment, measured: int, reference_day: date) -> str:
-    """Return a sentence: "27 orders, so segment 10-29: 2640 was used in 4,401 of 7,256 assignments, 61 %."."""
+    """Return a sentence: "27 orders, so segment 10-29: 2640 was used in 4,401 of 7,256 vouchers, 61 %."."""
     one, many = UNITS[row.measure]
     since = f" from the last order to {reference_day}" if row.measure == "days_since_last_order" else ""
     found = f"{measured:,} {one if measured == 1 else many}{since}, so segment {row.segment}"
     if row.basis == "country":
-        return f"{found}: it has no assignments, so {row.amount} is the amount used most in all of {row.country_code}."
-    share = f"{row.uses:,} of {row.rows:,} assignments, {100 * (row.share or 0):.0f} %"
+        return f"{found}: it has no vouchers, so {row.amount} is the amount used most in all of {row.country_code}."
+    share = f"{row.uses:,} of {row.rows:,} vouchers, {100 * (row.share or 0):.0f} %"
     tie = (
         f"; {json_number(row.runner_up_amount)} as often, and the smaller wins"
         if row.tied and row.runner_up_amount is not None

@@ -1,4 +1,4 @@
-"""The OpenAPI document of /voucher and /vouchers, except the customer's schema, which depends on the run."""
+"""The OpenAPI documentation of /voucher and /vouchers, without the customer's schema, which depends on the run."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -22,7 +22,7 @@ NO_CUSTOMERS = (
 AMOUNT = Answer(voucher_amount=2640)
 EXPLANATION = Explanation(
     voucher_amount=2640,
-    because="27 orders, so segment 10-29: 2640 was used in 4,401 of 7,256 assignments, 61 %.",
+    because="27 orders, so segment 10-29: 2640 was used in 4,401 of 7,256 vouchers, 61 %.",
     country_code="Peru",
     segment_name="frequent_segment",
     segment="10-29",
@@ -51,11 +51,11 @@ def header(description: str, example: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}, "example": example}
 
 
-RUN = {RUN_HEADER: header("The run that was asked", EXPLANATION.run_id)}
-RUN_AND_SEGMENT = RUN | {SEGMENT_HEADER: header("The kind and the segment", "frequent_segment 10-29")}
+RUN = {RUN_HEADER: header("The run that was read", EXPLANATION.run_id)}
+RUN_AND_SEGMENT = RUN | {SEGMENT_HEADER: header("The segment kind and the segment", "frequent_segment 10-29")}
 DEPRECATION = {"Deprecation": header("Since when this path is deprecated (RFC 9745)", f"@{DEPRECATED}")}
 VOUCHER: dict[str, Any] = {
-    "description": "The amount; with `explain=true`, also the votes behind it",
+    "description": "The amount; with `explain=true`, also the evidence",
     "headers": RUN_AND_SEGMENT,
     "content": {
         "application/json": {
@@ -72,7 +72,7 @@ OLD_VOUCHER_ANSWER: ResponseDict = {200: VOUCHER | {"headers": RUN_AND_SEGMENT |
 ANSWERS = [AMOUNT.model_dump(mode="json"), problems.EXAMPLE]
 VOUCHERS_ANSWER: ResponseDict = {
     200: {
-        "description": "For each customer an answer or a problem",
+        "description": "An answer or a problem for each customer",
         "headers": RUN,
         "content": {
             "application/json": {
@@ -85,7 +85,7 @@ VOUCHERS_ANSWER: ResponseDict = {
 FILE = {"type": "string", "format": "binary"}  # generated clients would quote a plain string
 LINES_ANSWER: ResponseDict = {
     200: {
-        "description": "For each customer a line: an answer or a problem",
+        "description": "One line per customer: an answer or a problem",
         "headers": RUN,
         "content": {NDJSON[0]: {"schema": FILE, "example": lines(ANSWERS)}},
     }

@@ -1,4 +1,4 @@
-"""POST /voucher: answer a customer with the amount of the segment, from memory."""
+"""POST /voucher: answer a customer from memory with the amount of the customer's segment."""
 
 from codecs import BOM_UTF8
 from datetime import date
@@ -37,7 +37,7 @@ blueprint.after_request(mark_deprecated)
     strict_slashes=False,
     operation_id="getSegmentationVoucher",
     summary="The old path of /voucher",
-    description="For existing clients. New clients use `/voucher`, which gives the same answers.",
+    description="For existing clients. New clients should use `/voucher`, which gives the same answers.",
     deprecated=True,
     responses=OLD_VOUCHER_ANSWER,
     openapi_extensions=CUSTOMER,
@@ -46,7 +46,7 @@ blueprint.after_request(mark_deprecated)
 def voucher() -> Response:
     """The voucher of a customer
 
-    The amount used most for customers of the same country in the same segment.
+    The amount sent most often to customers of the same country and segment.
     """
     if not request.is_json:
         raise UnsupportedMediaType
@@ -56,7 +56,7 @@ def voucher() -> Response:
 
 
 def respond(customer: Customer, published: Published, explained: bool = False) -> tuple[bytes, list[tuple[str, str]]]:
-    """Return the body and headers of a 200. Raises the errors of `Published.require` and `answer`."""
+    """Return the body and headers of a 200 response. Raises the errors of `Published.require` and `answer`."""
     snapshot = published.require()
     row, found = answer(customer, snapshot, snapshot.reference_day, explained)
     content = b"%b\n" % found
@@ -98,27 +98,27 @@ def body(most_bytes: int) -> bytes:
 
 
 def _check_encoding() -> None:
-    """Raise UnsupportedMediaType if the client says that the body is compressed, or is not UTF-8."""
+    """Raise UnsupportedMediaType if the headers say that the body is compressed or not UTF-8."""
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        raise UnsupportedMediaType(f"Send the body as it is: Content-Encoding {echo(encoding)!r} is not read.")
+        raise UnsupportedMediaType(f"Content-Encoding {echo(encoding)!r} is not supported. Send the body uncompressed.")
     charset = request.mimetype_params.get("charset", "utf-8")
     if charset.lower() not in UTF_8:
-        raise UnsupportedMediaType(f"Send the body as UTF-8: charset {echo(charset)!r} is not read.")
+        raise UnsupportedMediaType(f"The charset {echo(charset)!r} is not supported. Send the body as UTF-8.")
 
 
 def wants_explanation() -> bool:
-    """Return the value of `explain`. Raises BadValuesError."""
+    """Return the value of the query parameter `explain`. Raises BadValuesError."""
     given = request.args.getlist("explain")
     if not given:
         return False
     if len(given) > 1 or given[0].lower() not in YES_OR_NO:
-        raise BadValuesError(BadValue("explain", "must be true or false, 1 or 0, and once", (", ".join(given),)))
+        raise BadValuesError(BadValue("explain", "must be true, false, 1 or 0, and be given once", (", ".join(given),)))
     return YES_OR_NO[given[0].lower()]
 
 
 def measure(customer: Customer, snapshot: Snapshot, reference_day: date) -> int:
-    """Return the customer's orders, or days to the reference day.
+    """Return the customer's number of orders, or the days from the last order to the reference day.
 
     Raises UnknownKindError, BadValuesError or NoSegmentError.
     """
@@ -129,15 +129,19 @@ def measure(customer: Customer, snapshot: Snapshot, reference_day: date) -> int:
         )
     value = getattr(customer, field)
     if value is None:
-        raise BadValuesError(BadValue(field, f"is needed: {customer.segment_name} measures it"))
+        raise BadValuesError(BadValue(field, f"is required for {customer.segment_name}"))
     return _days_since(value, snapshot, reference_day) if name == "days_since_last_order" else cast(int, value)
 
 
 def _days_since(last_order: date, snapshot: Snapshot, reference_day: date) -> int:
-    """Return whole UTC days to the reference day. One day ahead is 0, for local clocks; more raises BadValuesError."""
+    """Return whole UTC days to the reference day.
+
+    A last order on the following day counts as 0, because the client's clock may be local. Raises BadValuesError if it
+    is later than that.
+    """
     days = (reference_day - last_order).days
     if days < -1:
         origin = "pinned by TODAY" if snapshot.today else "the current UTC day"
-        detail = f"lies after the reference day {reference_day}, {origin}, by more than a day"
+        detail = f"must not be more than a day after the reference day {reference_day} ({origin})"
         raise BadValuesError(BadValue("last_order_ts", detail, (last_order.isoformat(),)))
     return max(days, 0)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from app.published.snapshot import Snapshot
-from app.voucher.customer import FIELDS, MEASURED, NEEDED
+from app.voucher.customer import FIELDS, MEASURED, REQUIRED
 from app.voucher.explanation import Answer, Explanation
 from app.web.openapi import COMPONENTS
 
@@ -13,7 +13,7 @@ NDJSON = ("application/x-ndjson", "application/jsonl")  # neither is registered;
 
 
 def describe(spec: dict[str, Any], snapshot: Snapshot | None) -> None:
-    """Add the schemas and examples of customers to a document. Without a snapshot there are no examples."""
+    """Add the schemas and examples of customers to an OpenAPI document. Without a snapshot there are no examples."""
     answers = {model.__name__: model.model_json_schema() for model in (Answer, Explanation)}
     spec["components"]["schemas"] |= answers | customers(snapshot)
     if snapshot is None:
@@ -41,7 +41,7 @@ def _show_parameters(spec: dict[str, Any], snapshot: Snapshot) -> None:
 
 
 def customers(snapshot: Snapshot | None) -> dict[str, Any]:
-    """Return the customer schemas by name: one for each segment kind, and `Customer`, which is any of them."""
+    """Return the customer schemas by name: one per segment kind, and `Customer`, which is any of them."""
     if snapshot is None:
         return {"Customer": _customer(None, None)}
     kinds = {kind: f"{COMPONENTS}/{_name(kind)}" for kind in snapshot.measures}
@@ -59,7 +59,7 @@ def _name(kind: str) -> str:
 
 
 def _customer(kind: str | None, measured: str | None) -> dict[str, Any]:
-    needed = [*NEEDED, measured] if measured else [*NEEDED]
+    needed = [*REQUIRED, measured] if measured else [*REQUIRED]
     properties: dict[str, Any] = {"customer_id": {"description": "Accepted and ignored."}}
     for name, (_, schema) in FIELDS.items():
         properties[name] = dict(schema) if name in needed else schema | {"type": [schema["type"], "null"]}
@@ -82,7 +82,10 @@ def example(snapshot: Snapshot, segment_name: str) -> dict[str, object]:
 
 
 def ref(*components: str) -> dict[str, Any]:
-    """Return the schema of any of these. Clients take the first that fits: put those with more fields first."""
+    """Return a schema that accepts any of these components.
+
+    Clients take the first match, so put those with more fields first.
+    """
     refs = [{"$ref": f"{COMPONENTS}/{component}"} for component in components]
     return refs[0] if len(refs) == 1 else {"anyOf": refs}
 

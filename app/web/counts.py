@@ -20,8 +20,8 @@ from prometheus_client.registry import Collector
 log = structlog.get_logger()
 
 FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-TYPES = ("counter", "histogram")  # prometheus-client has a file for each
-BYTES = 1 << 20  # of a file; 4,000 series take 650 kB, and there are fewer
+TYPES = ("counter", "histogram")  # prometheus-client writes one file per type
+BYTES = 1 << 20  # per file; 4,000 series take 650 kB, and there are fewer
 UNREADABLE = (OSError, RuntimeError, ValueError, struct.error)  # what prometheus-client raises for an invalid file
 
 

@@ -1,4 +1,4 @@
-"""Liveness and readiness. They are read from memory, so that a probe never waits for the database."""
+"""Liveness and readiness. Both are read from memory, so a probe never waits for the database."""
 
 from configparser import ConfigParser
 from datetime import UTC, datetime, timedelta
@@ -22,25 +22,27 @@ class Life(BaseModel):
 
 
 class Health(BaseModel):
-    """`degraded` still answers; `failing` cannot, as no run is in memory."""
+    """`degraded` still answers; `failing` cannot, because no run is in memory."""
 
     status: Literal["ok", "degraded", "failing"]
     ok: list[str]
     failing: list[str] = Field(
-        description="`log` while lines of the log are lost, because its disk is full or nobody reads it; `metrics` "
-        "if a worker has no space for its counts of requests."
+        description="`log` while log lines are lost, because the disk is full or nobody reads the log; `metrics` "
+        "if a worker has no disk space for its request counts."
     )
     run_id: str | None
     published_at: datetime | None
     checked_at: datetime | None = Field(description="When the run was last compared with its source.")
-    max_age_hours: float = Field(description="Once `checked_at` is as old as this, `freshness` fails.")
-    data_to: datetime | None = Field(description="The last timestamp of the history that the run was learned from.")
-    data_age_days: float | None = Field(description="How long ago `data_to` is. Shown, and never a failure.")
+    max_age_hours: float = Field(description="`freshness` fails when `checked_at` is this old.")
+    data_to: datetime | None = Field(description="The last timestamp of the run's history.")
+    data_age_days: float | None = Field(description="Days since `data_to`. This is only reported and never fails.")
     sample: bool | None = Field(
         description="Whether the answers come from the built-in synthetic sample, which is invented data."
     )
-    version: str = Field(description="Of the API.")
-    schema_version: str | None = Field(description="Of the tables. `schema_version` fails when the API knows another.")
+    version: str = Field(description="Version of the API.")
+    schema_version: str | None = Field(
+        description="Version of the tables. `schema_version` fails if this API does not support it."
+    )
 
 
 def _version() -> str:
@@ -61,16 +63,16 @@ blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="Health")])
 
 @blueprint.get("/livez", operation_id="getLiveness", responses={200: Life})
 def livez() -> Response:
-    """Whether the process lives"""
+    """Whether the process is running"""
     return _json(Life())
 
 
 @blueprint.get("/readyz", operation_id="getReadiness", responses={200: Health, 503: Health})
 @blueprint.get("/health", operation_id="getHealth", responses={200: Health, 503: Health})
 def readyz() -> Response:
-    """Whether vouchers are answered, and from a run that is fresh
+    """Whether vouchers are answered from a fresh run
 
-    503 only when no run is in memory; `/health` is the same.
+    The status is 503 only if no run is in memory. `/health` is the same.
     """
     published: Published = current_app.extensions["published"]
     settings: Settings = current_app.extensions["settings"]

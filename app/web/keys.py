@@ -1,4 +1,4 @@
-"""API keys. If keys are set, a request without one gets a 401, except for health, metrics and documentation."""
+"""API keys. If any are set, requests without a key get a 401, except for health, metrics and documentation."""
 
 import hmac
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ from werkzeug.datastructures import Authorization
 
 from app.web import problems
 
-# Compared with the path exactly as Flask sees it: any other spelling needs a key.
+# Compared with the path exactly as Flask sees it. Any other spelling requires a key.
 PUBLIC_PATHS = frozenset({"/livez", "/readyz", "/health", "/metrics", "/openapi.json", "/redoc", "/redoc/"})
 PUBLIC_PATHS |= {"/swagger", "/swagger/", "/oauth2-redirect.html"}
 ASSETS = ("/redoc/", "/swagger/")  # only files of the documentation's wheels are below these
@@ -18,7 +18,7 @@ CHALLENGE = 'Bearer, Basic realm="Voucher Select", charset="UTF-8"'  # with Basi
 
 
 class ApiKeys:
-    """WSGI layer. A key is a bearer token, or the password of any user."""
+    """WSGI layer that requires a key: a bearer token, or the password of any user."""
 
     def __init__(self, wsgi_app: Callable[..., Iterable[bytes]], keys: Iterable[str]) -> None:
         self._wsgi_app = wsgi_app
@@ -27,7 +27,7 @@ class ApiKeys:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if is_public(environ["PATH_INFO"]) or self._knows(_given(environ.get("HTTP_AUTHORIZATION"))):
             return self._wsgi_app(environ, start_response)
-        refusal = problems.response(problems.refused(HTTPStatus.UNAUTHORIZED))
+        refusal = problems.response(problems.of_status(HTTPStatus.UNAUTHORIZED))
         refusal.headers["WWW-Authenticate"] = CHALLENGE
         return refusal(environ, start_response)
 

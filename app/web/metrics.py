@@ -1,4 +1,4 @@
-"""GET /metrics: what an alert on freshness needs, and the requests of all workers, in Prometheus' text format."""
+"""GET /metrics: freshness for alerts, and request counts of all workers, in Prometheus' text format."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -35,15 +35,16 @@ blueprint = APIBlueprint("metrics", __name__, abp_tags=[Tag(name="Health")], abp
 
 @blueprint.get("/metrics", operation_id="getMetrics")
 def metrics() -> Response:
-    """What `/readyz` says, and the requests counted, for Prometheus
+    """Freshness and request counts, for Prometheus
 
-    Alert on `voucher_fresh == 0`. What is not known has no sample: when nothing is published, no timestamps.
+    Alert on `voucher_fresh == 0`. Metrics without a value are left out, such as timestamps before the first
+    publication.
     """
     return Response(generate_latest(current_app.extensions["metrics"]), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 def new_registry(published: Published, max_age_hours: float) -> CollectorRegistry:
-    """Return a registry for this app. The library's default one counts only the worker that happens to answer."""
+    """Return a registry for this app. The library's default registry counts only the worker that answers."""
     registry = CollectorRegistry()
     registry.register(HealthCollector(published, max_age_hours))
     if counts.FOLDER is not None:
@@ -52,14 +53,14 @@ def new_registry(published: Published, max_age_hours: float) -> CollectorRegistr
 
 
 class Requests:
-    """Counts each response. Unknown methods and paths are `other`, so that callers cannot create new series."""
+    """Counts each response. Unknown methods and paths count as `other`, so that callers cannot create new series."""
 
     def __init__(self, app: Flask, registry: CollectorRegistry) -> None:
-        # A registry that sums up the files must not count this worker twice.
+        # A registry that sums the shared files must not count this worker twice.
         where = registry if counts.FOLDER is None else None
-        self._requests = Counter("voucher_requests", "Requests answered.", ["method", "path", "status"], registry=where)
+        self._requests = Counter("voucher_requests", "Answered requests.", ["method", "path", "status"], registry=where)
         self._seconds = Histogram(
-            "voucher_request_seconds", "Until the answer began.", ["path"], buckets=BUCKETS, registry=where
+            "voucher_request_seconds", "Time until the response started.", ["path"], buckets=BUCKETS, registry=where
         )
         self._known = {rule.rule for rule in app.url_map.iter_rules() if not rule.arguments}
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
@@ -73,7 +74,7 @@ class Requests:
         duration.observe(seconds)
 
     def _path(self, environ: dict[str, Any]) -> str:
-        """Return the template of the route: /runs/<run_id>, not each run."""
+        """Return the route of a request: /runs/<run_id>, not the path of a single run."""
         path: str = environ["PATH_INFO"]
         if path in self._known:
             return path
@@ -89,7 +90,7 @@ class Requests:
 
 
 class HealthCollector(Collector):
-    """Computes the metrics of the published run on request, so that all workers report the same."""
+    """Computes the metrics of the published run on request, so that all workers report the same values."""
 
     def __init__(self, published: Published, max_age_hours: float) -> None:
         self._published = published
@@ -98,14 +99,14 @@ class HealthCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         health = check_health(self._published, self._max_age_hours, datetime.now(UTC))
         run = {"run_id": health.run_id} if health.run_id else None
-        yield InfoMetricFamily("voucher_published_run", "The run that is answered from.", run)
+        yield InfoMetricFamily("voucher_published_run", "The published run.", run)
         for name, documentation, value in (
             ("voucher_fresh", "Whether the source was checked within the maximum age.", "freshness" in health.ok),
             ("voucher_max_age_seconds", "Maximum age of the last check.", health.max_age_hours * 3600),
             ("voucher_checked_timestamp_seconds", "Last check of the source.", _seconds(health.checked_at)),
             ("voucher_published_timestamp_seconds", "Publication of the run.", _seconds(health.published_at)),
             ("voucher_data_to_timestamp_seconds", "Last timestamp of the run's history.", _seconds(health.data_to)),
-            ("voucher_database_up", "Whether the database answered of late.", "database" in health.ok),
+            ("voucher_database_up", "Whether the last poll of the database succeeded.", "database" in health.ok),
         ):
             yield GaugeMetricFamily(name, documentation, value)
 

@@ -1,4 +1,4 @@
-"""The problems that an operation may respond with, as the OpenAPI document has them."""
+"""The problem responses of all operations, for the OpenAPI document."""
 
 from collections.abc import Iterator
 
@@ -6,19 +6,21 @@ from app.errors import ApiError
 
 COMPONENTS = "#/components/schemas"
 PROBLEM = {"application/problem+json": {"schema": {"$ref": f"{COMPONENTS}/Problem"}}}
-# Two ranges and no `default`: only a 5XX has Retry-After, and strict clients go on to notice any other status.
+# Two ranges and no `default`: only a 5XX has Retry-After, and strict clients notice any other status.
 PROBLEMS = {
-    "4XX": {"description": "A problem of the request", "content": PROBLEM},
+    "4XX": {"description": "A problem with the request", "content": PROBLEM},
     "5XX": {
-        "description": "A problem of the service",
-        "headers": {"Retry-After": {"description": "Seconds, if waiting helps.", "schema": {"type": "integer"}}},
+        "description": "A problem with the service",
+        "headers": {
+            "Retry-After": {"description": "Seconds to wait, if waiting helps.", "schema": {"type": "integer"}}
+        },
         "content": PROBLEM,
     },
 }
 
 
 def kinds() -> str:
-    """Return a Markdown table of all kinds of problems: the subclasses of ApiError that have a type."""
+    """Return a Markdown table of the problem types: the subclasses of ApiError that have a type."""
     rows = sorted(
         {(kind.status.value, kind.type, kind.title) for kind in _subclasses(ApiError) if hasattr(kind, "type")}
     )

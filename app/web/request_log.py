@@ -1,4 +1,4 @@
-"""Log to stderr as JSON lines: one for each request, and the app's messages. They contain no customer data."""
+"""Log to stderr as JSON lines: one line per request, and the app's messages. They contain no customer data."""
 
 import errno
 import json
@@ -16,12 +16,12 @@ from pydantic_core import to_json
 
 log = structlog.get_logger()
 
-RUN_HEADER = "Voucher-Run"  # names the run that an answer was read from
+RUN_HEADER = "Voucher-Run"  # the run that an answer was read from
 REQUEST_HEADER = "X-Request-Id"  # identifies the request in the logs of both sides
 REQUEST_ID = "HTTP_X_REQUEST_ID"  # the same header in the WSGI environ
 SANE_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
-LONGEST = 200  # characters of a path
-AT_ONCE = getattr(os, "RWF_NOWAIT", 0)  # flag of pwritev(2) on Linux: fail instead of waiting
+MAX_LENGTH = 200  # characters of a method or path
+NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # flag of pwritev(2) on Linux: fail instead of waiting
 
 Counts = Callable[[dict[str, Any], int, float], None]
 
@@ -29,14 +29,14 @@ Counts = Callable[[dict[str, Any], int, float], None]
 class Stderr:
     """Writes each line with one call to the file descriptor, so that lines of several workers do not mix.
 
-    Logging never blocks or fails a request: if the disk is full, or nobody reads the pipe, the line is lost. `lost`
-    counts lost lines; the next line that is written is followed by one with that number.
+    Logging never blocks a request or makes it fail: if the disk is full or nobody reads the pipe, the line is lost.
+    `lost` counts lost lines. The next line that can be written is followed by a line with that number.
     """
 
     def __init__(self) -> None:
         self.lost = 0
-        self._number, self._flags = 2, AT_ONCE
-        self._torn = b""  # prefix of the next line, after a line was written in part
+        self._number, self._flags = 2, NOWAIT
+        self._torn = b""  # prefix of the next line: a line end, if the last one was written only in part
 
     def write(self, line: bytes) -> None:
         if not self._put(line):
@@ -54,13 +54,13 @@ class Stderr:
         except OSError as error:
             if not flags or error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
                 return False
-            self._number, self._flags = _impatient(), 0
+            self._number, self._flags = _non_blocking(), 0
             return self._put(line)
         self._torn = b"" if written == len(text) else b"\n"
         return not self._torn
 
 
-def _impatient() -> int:
+def _non_blocking() -> int:
     """Return a non-blocking file descriptor of stderr, for pipes and terminals, where pwritev has no such flag.
 
     It is opened again, because O_NONBLOCK on stderr itself would affect every process that inherited it.
@@ -82,7 +82,7 @@ def configure() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(serializer=_to_json),
         ],
-        logger_factory=structlog.BytesLoggerFactory(stderr),  # type: ignore[arg-type]  # structlog needs no more of a file
+        logger_factory=structlog.BytesLoggerFactory(stderr),  # type: ignore[arg-type]  # structlog uses no other method of a file
         cache_logger_on_first_use=True,
     )
 
@@ -98,8 +98,8 @@ def _to_json(event: Mapping[str, Any], **_: Any) -> bytes:
 class RequestLog:
     """WSGI layer that logs and counts each request. Flask's hooks would take four times as long.
 
-    It does so before the server sends the response. `ms` is the time until the response begins, which for a stream is
-    not its end. Queries are not logged, because they may identify a customer.
+    It logs before the server sends the response. `ms` is the time until the response starts, not until a stream ends.
+    Queries are not logged, because they may identify a customer.
     """
 
     def __init__(self, wsgi_app: Callable[..., Iterable[bytes]], count: Counts) -> None:
@@ -108,15 +108,15 @@ class RequestLog:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         began = perf_counter()
-        # The rest of the app reads it there: log lines of errors have the same id.
+        # The rest of the app reads it from there, so that log lines of errors have the same id.
         request_id = environ[REQUEST_ID] = _request_id(environ.get(REQUEST_ID))
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             seconds, code = perf_counter() - began, int(status[:3])
             log.info(
                 "request",
-                method=environ["REQUEST_METHOD"][:LONGEST],
-                path=environ["PATH_INFO"][:LONGEST],
+                method=environ["REQUEST_METHOD"][:MAX_LENGTH],
+                path=environ["PATH_INFO"][:MAX_LENGTH],
                 status=code,
                 ms=round(seconds * 1000, 2),
                 run=dict(headers).get(RUN_HEADER),

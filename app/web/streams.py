@@ -1,7 +1,7 @@
-"""Limit how many downloads and bulk calls there are at once, and end downloads. Used by `assignments` and `bulk`.
+"""Limit concurrent downloads and bulk requests, and end downloads. Used by `assignments` and `bulk`.
 
-granian gives every response a thread of its own until the client has taken the last byte. So places are few; `sockets`
-ends the connections of clients that stall.
+granian keeps a thread for each response until the client has read the last byte, so there are few slots. `sockets`
+closes the connections of clients that stall.
 """
 
 import threading
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class TooManyDownloadsError(ApiError):
-    """Every place is taken."""
+    """All download slots are taken."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     type = "too-many-downloads"
@@ -26,38 +26,38 @@ class TooManyDownloadsError(ApiError):
     retry_after = 10
 
     def __init__(self) -> None:
-        super().__init__("As many downloads are under way as may be at once. Try again when one has ended.")
+        super().__init__("The maximum number of concurrent downloads is reached. Try again when one has ended.")
 
 
 class TooSlowError(Exception):
-    """The download takes longer than is allowed."""
+    """The download takes longer than allowed."""
 
 
 class TooManyCallsError(ApiError):
-    """Every place is taken, and none became free in time."""
+    """All bulk slots are taken, and none became free in time."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     type = "too-many-calls"
-    title = "Too many bulk calls"
+    title = "Too many bulk requests"
     retry_after = 10
 
     def __init__(self) -> None:
         super().__init__(
-            "As many bulk calls are under way as may be at once. Try again later, or send fewer at a time."
+            "The maximum number of concurrent bulk requests is reached. Try again later, or send fewer at a time."
         )
 
 
-class Places:
-    """So many at once in this process; one more waits up to `patience` seconds for its place."""
+class Slots:
+    """A limited number of slots in this process. A request waits up to `wait_seconds` for a free one."""
 
-    def __init__(self, number: int, error: Callable[[], ApiError], patience: float = 0) -> None:
+    def __init__(self, number: int, error: Callable[[], ApiError], wait_seconds: float = 0) -> None:
         self._free = threading.BoundedSemaphore(number)
         self._error = error
-        self._patience = patience
+        self._patience = wait_seconds
 
     @contextmanager
-    def one(self) -> Generator[None, None, None]:
-        """Raises the error that was given if there is no place."""
+    def take(self) -> Generator[None, None, None]:
+        """Hold a slot in a `with` block. Raises the given error if none is free."""
         if not self._free.acquire(timeout=self._patience):
             raise self._error()
         try:
@@ -67,16 +67,16 @@ class Places:
 
 
 def stream(
-    chunks: Iterable[bytes], place: AbstractContextManager[object], seconds: float
+    chunks: Iterable[bytes], slot: AbstractContextManager[object], seconds: float
 ) -> Generator[bytes, None, None]:
-    """Return a generator of the chunks that leaves `place` at its end, on an error, and when it is closed or forgotten.
+    """Return a generator of the chunks that releases `slot` when it ends, fails, is closed or is garbage-collected.
 
-    It raises TooSlowError after so many seconds, and what the chunks raise.
+    The generator raises TooSlowError after `seconds`, and the errors of the chunks.
     """
     deadline = time.monotonic() + seconds
 
     def sent() -> Generator[bytes, None, None]:
-        with place:
+        with slot:
             yield b""
             try:
                 for chunk in chunks:
@@ -88,5 +88,5 @@ def stream(
                 raise
 
     begun = sent()
-    next(begun)  # a generator that was never begun would not leave `place`
+    next(begun)  # a generator that was never started would not release `slot`
     return begun

@@ -1,6 +1,6 @@
 """Audits of a run by itself: its rules' bands, and whether its tables agree with one another.
 
-To add one, add it to `AUDITS`: `run_audits` runs it, and `make rules` writes it into the documentation.
+To add one, add it to `AUDITS`: `runner` runs it, and `make rules` writes it into the documentation.
 """
 
 from pipeline.audits.audit import MEND_RULES, Audit

@@ -1,15 +1,53 @@
 """Run all audits on a loaded run. Called by `run.py`. A failed audit keeps the run from being published."""
 
+import logging
+
+from tabulate import tabulate
+
+from pipeline import PipelineError
 from pipeline.audits import comparison, consistency
 from pipeline.audits.audit import Audit, Outcome
+from pipeline.publish import publication
 from pipeline.publish.changes import HASH_JOINS, parameters
 from pipeline.publish.database import Database
+
+log = logging.getLogger("pipeline")
 
 AUDITS = (*consistency.AUDITS, *comparison.AUDITS)
 SHOWN = 5  # failing rows of a check; the rest are counted
 
 
-def run_audits(database: Database, run_id: str, published: str | None) -> list[Outcome]:
+class RunRejected(PipelineError):
+    """The run failed an audit and is not published. The published run stays as it was."""
+
+
+def audit_run(database: Database, run_id: str, force: str | None) -> None:
+    """Audit a loaded run, log the outcomes, and reject the run if an audit fails, unless `force` is a reason not to.
+
+    Raises RunRejected.
+    """
+    published = publication.current(database)
+    outcomes = _run_audits(database, run_id, published)
+    log.info("audit: run %s, compared with %s", run_id, published or "nothing")
+    table = [[outcome.audit.name, outcome.word, outcome.seen.removeprefix("skipped: ")] for outcome in outcomes]
+    for line in tabulate(table, ["audit", "outcome", "seen"], maxcolwidths=[None, None, 70]).splitlines():
+        log.info("audit:   %s", line)
+    for warned in (outcome for outcome in outcomes if outcome.word == "warned"):
+        log.warning("audit: %s: expected: %s; seen: %s", warned.audit.name, warned.audit.expected, warned.seen)
+    if not (failed := [outcome for outcome in outcomes if outcome.failed]):
+        return
+    if force:
+        log.warning("audit: published in spite of it, by force: %s", force)
+        return
+    publication.reject(database, run_id)
+    faults = "; ".join(f"{outcome.audit.name}: {outcome.seen}" for outcome in failed)
+    remedies = dict.fromkeys(outcome.audit.remedy for outcome in failed)
+    for remedy in remedies:
+        log.info("audit: what to do: %s", remedy)
+    raise RunRejected(f"run {run_id} is not published: {faults}. {'. '.join(remedies)}")
+
+
+def _run_audits(database: Database, run_id: str, published: str | None) -> list[Outcome]:
     """Run all audits on a loaded run, record their outcomes and return them.
 
     `published` is the run that readers see. Comparisons with it are skipped if there is none, or if it came from the

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pipeline.source import s3, tempfolder
 from pipeline.source.s3 import SourceError, SourceUnavailable
 from pipeline.source.s3_answers import answer as meaning
-from shared.addresses import shown
+from shared.addresses import redact
 
 FOLDER = "loaded_by="
 SETTING = "VOUCHER_ROWS"
@@ -56,5 +56,5 @@ def delete(prefix: str, run_id: str) -> None:
             answer = client.delete_objects(Bucket=bucket, Delete={"Objects": keys}) if keys else {}
             for fault in answer.get("Errors", []):
                 kind = SourceUnavailable if meaning(fault["Code"], 0).retryable else SourceError
-                name = shown(f"s3://{bucket}/{fault['Key']}")
+                name = redact(f"s3://{bucket}/{fault['Key']}")
                 raise kind(f"{name} can't be deleted ({fault['Code']}); check what the credentials may")

@@ -7,11 +7,11 @@ import psycopg2
 
 from pipeline import PipelineError
 from shared import postgres
-from shared.environment import FIRST_LOOK
+from shared.environment import DEFAULT_SECRET
 from shared.postgres import Address
 
 HOST = "postgres"  # the service in docker-compose.yml; no other server is tried
-# Role and what follows FIRST_LOOK in its password.
+# Role and what follows DEFAULT_SECRET in its password.
 DEFAULTS = {
     "postgres": "postgres",
     "voucher": "owner",
@@ -32,14 +32,14 @@ def reject(owner: Address) -> None:
     found = [role for role in DEFAULTS if _logs_in(owner, role)]
     if found:
         raise DefaultLoginError(
-            f"Postgres still accepts the passwords of this repository for {', '.join(found)}, which "
+            f"Postgres still accepts default passwords of this repository for {', '.join(found)}, which "
             "VOUCHER_ENV=production does not allow. Set their passwords in .env, then run `docker compose exec -T "
             "postgres sh /docker-entrypoint-initdb.d/initdb.sh` (docs/operations.md, From a first look to production)"
         )
 
 
 def _logs_in(owner: Address, role: str) -> bool:
-    login = Address("", {"user": role, "password": f"{FIRST_LOOK}-{DEFAULTS[role]}"})
+    login = Address("", {"user": role, "password": f"{DEFAULT_SECRET}-{DEFAULTS[role]}"})
     try:
         postgres.connect(owner.for_role(login)).close()
     except psycopg2.OperationalError:

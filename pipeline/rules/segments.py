@@ -122,9 +122,8 @@ class Kind:
         expected: int | None = 0
         for segment in self.segments:
             if segment.lower != expected:
-                raise SegmentError(
-                    f"kind {self.name}: segment {segment.label} starts at {segment.lower}, not at {expected}"
-                )
+                found = f"segment {segment.label} starts at {segment.lower}, not at {expected}"
+                raise SegmentError(f"kind {self.name}: {found}")
             if segment.upper is not None and segment.upper < segment.lower:
                 raise SegmentError(f"kind {self.name}: segment {segment.label} ends before it starts")
             expected = None if segment.upper is None else segment.upper + 1

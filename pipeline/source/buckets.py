@@ -13,7 +13,7 @@ from pipeline.source import listing, s3, tableformats
 from pipeline.source.listing import MAGIC, Choice, Entry
 from pipeline.source.s3 import SourceError
 from pipeline.source.s3_answers import answer
-from shared.addresses import shown
+from shared.addresses import redact
 
 ARCHIVED = {"GLACIER", "DEEP_ARCHIVE"}
 
@@ -30,7 +30,9 @@ def find(uri: str, anonymous: bool) -> Choice:
         chosen = listing.choose(entries, pattern)
         place.refuse_archived(base, chosen.parts)
         names = Names(place, base, pattern, entries).beginning
-        kind = tableformats.table(uri, pattern, listing.folders(base + part.name for part in chosen.parts), names)
+        kind = tableformats.table(
+            uri, pattern, tableformats.folders_of(base + part.name for part in chosen.parts), names
+        )
     parts = (replace(part, name=f"s3://{bucket}/{base}{part.name}") for part in chosen.parts)
     return replace(chosen, parts=tuple(parts), table=kind)
 
@@ -78,7 +80,7 @@ class Bucket:
         archived = [part for part in parts if part.archived]
         for part in archived:
             if _archived(s3.head(self.client, self.name, base + part.name)):
-                known, uri = answer("InvalidObjectState", 403), shown(f"s3://{self.name}/{base}{part.name}")
+                known, uri = answer("InvalidObjectState", 403), redact(f"s3://{self.name}/{base}{part.name}")
                 others = f". {len(archived):,} of {len(parts):,} parts are in such a class" if len(parts) > 1 else ""
                 raise SourceError(f"{uri}: {known.meaning}; {known.remedy}{others}")
 

@@ -20,7 +20,7 @@ from pipeline.rules.columns import missing_columns
 from pipeline.source import https, s3, tempfolder
 from pipeline.source.parts import Part
 from pipeline.source.s3 import SourceError, SourceInterrupted
-from shared.addresses import shown
+from shared.addresses import redact
 
 CHUNK = 1 << 20  # bytes
 TRIES, PAUSE = 3, 0.2  # of a body that is cut off; seconds
@@ -28,7 +28,7 @@ TRIES, PAUSE = 3, 0.2  # of a body that is cut off; seconds
 
 def located(part: Part, source: str) -> Part:
     """Return the part with its address if `source`, the value of VOUCHER_SOURCE, is this part on the web."""
-    return replace(part, address=source) if https.SCHEME.match(source) and shown(source) == part.uri else part
+    return replace(part, address=source) if https.SCHEME.match(source) and redact(source) == part.uri else part
 
 
 def inspect(part: Part, anonymous: bool = False) -> Part:
@@ -36,7 +36,7 @@ def inspect(part: Part, anonymous: bool = False) -> Part:
     with _copied(part, anonymous) as copy:
         footer = _footer(part.uri, copy.path)
         if fault := missing_columns(footer.schema.to_arrow_schema().names, part.uri):
-            raise SourceError(f"{shown(part.uri)}: {fault}")
+            raise SourceError(f"{redact(part.uri)}: {fault}")
         return replace(
             part,
             etag=copy.etag or f"sha256:{copy.sha256}",
@@ -77,7 +77,7 @@ def _copied(part: Part, anonymous: bool) -> Iterator[_Copy]:
             path.symlink_to(part.uri)
             digest = _digest_of_file(part.uri, path)
         if part.sha256 and digest != part.sha256:
-            raise SourceError(f"{shown(part.uri)} changed since the run was planned; run again")
+            raise SourceError(f"{redact(part.uri)} changed since the run was planned; run again")
         yield _Copy(path, digest, etag)
 
 
@@ -116,7 +116,7 @@ def _digest_of_file(uri: str, path: Path) -> str:
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
     except OSError as error:
-        raise SourceError(f"{shown(uri)} can't be read: {error.strerror}") from None
+        raise SourceError(f"{redact(uri)} can't be read: {error.strerror}") from None
     return digest.hexdigest()
 
 
@@ -127,7 +127,7 @@ def _footer(uri: str, path: Path) -> pq.FileMetaData:
         with path.open("rb") as file:
             start, size = file.read(4), path.stat().st_size
         if start == b"PARE":
-            raise SourceError(f"{shown(uri)} is encrypted; write it with a plain footer") from None
+            raise SourceError(f"{redact(uri)} is encrypted; write it with a plain footer") from None
         fault = "is an incomplete Parquet file" if start == b"PAR1" else "is not a Parquet file"
         reason = str(error).splitlines()[0].rstrip(".")
-        raise SourceError(f"{shown(uri)} {fault} ({size:,} bytes: {reason}); upload it again") from None
+        raise SourceError(f"{redact(uri)} {fault} ({size:,} bytes: {reason}); upload it again") from None

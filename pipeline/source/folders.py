@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from pipeline.source import listing, tableformats
 from pipeline.source.listing import FORMS, MAGIC, Choice, Entry, hidden, is_part, matters, may_hold
 from pipeline.source.s3 import SourceError
-from shared.addresses import shown
+from shared.addresses import redact
 
 FILE_URL = re.compile(r"file:(//(localhost)?)?/", re.IGNORECASE)
 KINDS = {
@@ -39,7 +39,7 @@ def find(uri: str) -> Choice:
     chosen = listing.choose(_entries(base, pattern), pattern)
     parts = {(real := _real(_join(base, part.name))): replace(part, name=real) for part in chosen.parts}
     places = {_join(base, part.name.rpartition("/")[0]) for part in chosen.parts}
-    holding = filter(None, listing.folders(f"{Path(place).resolve()}/" for place in places))
+    holding = filter(None, tableformats.folders_of(f"{Path(place).resolve()}/" for place in places))
     return replace(chosen, parts=tuple(parts.values()), table=tableformats.table(uri, pattern, holding, _names))
 
 
@@ -47,7 +47,7 @@ def _path(uri: str) -> str:
     if FILE_URL.match(uri):
         uri = unquote(FILE_URL.sub("/", uri))
     elif uri.lower().startswith("file:"):
-        raise SourceError(f"{shown(uri)}: a file on another host can't be read; write file:///path, or only the path")
+        raise SourceError(f"{redact(uri)}: a file on another host can't be read; write file:///path, or only the path")
     return os.path.expanduser(uri)  # noqa: PTH111  (Path's ends in a traceback where there is no such user)
 
 
@@ -62,7 +62,7 @@ def _real(path: str) -> str:
     except UnicodeEncodeError:
         folder, _, name = real.rpartition("/")
         name = ascii(os.fsencode(name))[1:]
-        raise SourceError(f"{shown(folder)}/{name}: the name is not UTF-8; rename the file") from None
+        raise SourceError(f"{redact(folder)}/{name}: the name is not UTF-8; rename the file") from None
     return real
 
 
@@ -76,7 +76,7 @@ def _entries(base: str, pattern: str) -> Iterator[Entry]:
 def _size(path: str, status: os.stat_result) -> int:
     if not stat.S_ISREG(status.st_mode):
         what = KINDS.get(stat.S_IFMT(status.st_mode), "no file")
-        raise SourceError(f"{shown(path)} is {what}; a part must be a file: remove it, or name the parts by a pattern")
+        raise SourceError(f"{redact(path)} is {what}; a part must be a file: remove it, or name the parts by a pattern")
     return status.st_size
 
 
@@ -103,7 +103,8 @@ def _walk(base: str, folder: str, pattern: str, above: frozenset[tuple[int, int]
             children = sorted(found, key=lambda child: child.name)
     except OSError as error:
         raise SourceError(
-            f"{shown(path)} can't be read: {error.strerror}; allow this user to read it, or name the parts by a pattern"
+            f"{redact(path)} can't be read: {error.strerror}; allow this user to read it, or name the parts by a "
+            "pattern"
         ) from None
     for child in children:
         name = f"{folder}{child.name}"
@@ -124,12 +125,12 @@ def _status(path: str, uri: str = "") -> os.stat_result:
     try:
         return Path(path).stat()
     except (OSError, ValueError) as error:
-        raise SourceError(f"{shown(uri or path)}{_fault(path, error)}") from None
+        raise SourceError(f"{redact(uri or path)}{_fault(path, error)}") from None
 
 
 def _fault(path: str, error: OSError | ValueError) -> str:
     if isinstance(error, FileNotFoundError) and Path(path).is_symlink():
-        return f" is a link to {shown(str(Path(path).readlink()))}, which does not exist; correct or remove it"
+        return f" is a link to {redact(str(Path(path).readlink()))}, which does not exist; correct or remove it"
     if isinstance(error, FileNotFoundError):
         return f": no such file; set VOUCHER_SOURCE to {FORMS}"
     reason = getattr(error, "strerror", None) or "this can't be the name of a file"

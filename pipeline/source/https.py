@@ -1,6 +1,6 @@
 """Read a part at an https address: its headers and its bytes. Called by `parts` and `copies`.
 
-The address may contain secrets: a signature, a token, a password. Errors name it by `shown`, and never repeat messages
+The address may contain secrets: a signature, a token, a password. Errors name it by `redact`, and never repeat messages
 of the server or the library, which may contain them too.
 """
 
@@ -18,7 +18,7 @@ from urllib3.util import Retry
 
 from pipeline.source import tempfolder
 from pipeline.source.s3 import TIMEOUT, SourceError, SourceInterrupted, SourceUnavailable
-from shared.addresses import HIDDEN, shown
+from shared.addresses import HIDDEN, redact
 
 SCHEME = re.compile(r"https?:", re.IGNORECASE)
 HEADERS = {"Accept-Encoding": "identity"}  # the bytes of the file, not what a server makes of them on the way
@@ -32,7 +32,7 @@ def head(address: str) -> tuple[str, int]:
     """Return ETag and size of the file at the address, '' and 0 if the server doesn't say.
 
     Many servers refuse HEAD, and so do links signed for GET: then a GET request is sent, and its body isn't read. An
-    address with a query has no ETag, because its shown name (see `shown`) may be that of another file.
+    address with a query has no ETag, because its redacted name (see `redact`) may be that of another file.
     """
     with _session() as session:
         try:
@@ -74,7 +74,7 @@ def _fetch(address: str, path: Path, decoded: bool) -> tuple[str, str]:
 
 
 def _etag(address: str, answer: requests.Response) -> str:
-    names_one_file = "?" not in address and not shown(address).endswith(f"/{HIDDEN}")
+    names_one_file = "?" not in address and not redact(address).endswith(f"/{HIDDEN}")
     return answer.headers.get("ETag", "") if names_one_file else ""
 
 
@@ -101,18 +101,18 @@ def _errors(address: str, away: type[SourceUnavailable] = SourceUnavailable) -> 
     except requests.HTTPError as error:
         raise _refused(address, error.response.status_code) from None
     except TooManyRedirects:
-        raise SourceError(f"{shown(address)} redirects too often; check VOUCHER_SOURCE") from None
+        raise SourceError(f"{redact(address)} redirects too often; check VOUCHER_SOURCE") from None
     except SSLError as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise SourceError(
-                f"{shown(address)}: the server's certificate is not trusted; set REQUESTS_CA_BUNDLE to its authority's"
+                f"{redact(address)}: the server's certificate is not trusted; set REQUESTS_CA_BUNDLE to its authority's"
             ) from None
-        raise away(f"{shown(address)} can't be fetched (SSLError); check the address and the network") from None
+        raise away(f"{redact(address)} can't be fetched (SSLError); check the address and the network") from None
     except ValueError:  # what can't be an address; requests.InvalidURL is one too
-        raise SourceError(f"{shown(address)} is not the address of a file; check VOUCHER_SOURCE") from None
+        raise SourceError(f"{redact(address)} is not the address of a file; check VOUCHER_SOURCE") from None
     except requests.RequestException as error:
         raise away(
-            f"{shown(address)} can't be fetched ({type(error).__name__}); check the address and the network"
+            f"{redact(address)} can't be fetched ({type(error).__name__}); check the address and the network"
         ) from None
 
 
@@ -122,4 +122,4 @@ def _refused(address: str, status: int) -> SourceError:
     remedy = "check VOUCHER_SOURCE"
     if status in {401, 403, 410}:
         remedy += ": a signed link or a token in it may have expired"
-    return kind(f"{shown(address)}: the server answered {status} {known.get(status, '')}; {remedy}")
+    return kind(f"{redact(address)}: the server answered {status} {known.get(status, '')}; {remedy}")

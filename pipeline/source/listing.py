@@ -24,16 +24,13 @@ from functools import lru_cache
 
 from fsspec.utils import glob_translate
 
-from shared.addresses import shown
+from shared.addresses import redact
 
 FORMS = "s3://bucket/key, s3://bucket/folder/, https://…, a file or a folder; * and ** stand for any names"
 SLASH = re.compile("/")
 MAGIC = re.compile(r"[*?[]")
 CODECS = "gz|gzip|snappy|zst|zstd|br|brotli|lz4|lzo"
 PARQUET = re.compile(rf"\.(parquet|parq|pq)(\.({CODECS}))?$", re.IGNORECASE)
-ENDING = re.compile(
-    rf"(c\d+)?(\.({CODECS}))?(\.p\w*)?(\.({CODECS}))?$", re.IGNORECASE
-)  # Spark's part-…-c000.snappy.parquet
 SIDE_CAR = re.compile(
     r"(~|\.(bak|backup|old|orig|copy|tmp|temp|part|partial|crdownload|swp|lock|crc|md5|sha\d+|json|dvc|asc|sig|txt))$",
     re.IGNORECASE,
@@ -89,14 +86,6 @@ def choose(entries: Iterable[Entry], pattern: str) -> Choice:
     return Choice(tuple(sorted(parts, key=lambda entry: entry.name)), _sentence(left_out))
 
 
-def names_files(pattern: str) -> bool:
-    """Return whether the pattern spells out more of the files' names than their ending, so that it selects single
-    files.
-    """
-    spelled_out = re.sub(r"\[[^\]]*\]|[*?]", "", pattern.rpartition("/")[2])
-    return bool(re.search(r"\w", ENDING.sub("", spelled_out)))
-
-
 def is_part(name: str, pattern: str) -> bool:
     """Return whether the file is a part."""
     return _kind(name, pattern)[0] == "part"
@@ -127,13 +116,6 @@ def may_hold(folder: str, pattern: str) -> bool:
     fixed = asked[: asked.index("**")] if _any_depth(pattern) else asked
     deep_enough = _any_depth(pattern) or len(given) < len(asked)
     return deep_enough and all(fnmatchcase(name, wanted) for name, wanted in zip(given, fixed, strict=False))
-
-
-def folders(names: Iterable[str]) -> list[str]:
-    """Return the folders of these files and all folders above them, each with "/" at its end; "" is the top."""
-    return sorted(
-        {name[:place] for name in names for place in (0, *(1 + slash.start() for slash in SLASH.finditer(name)))}
-    )
 
 
 def _kind(name: str, pattern: str) -> tuple[str, str]:
@@ -211,6 +193,6 @@ def _sentence(left_out: dict[str, set[str]]) -> str:
 
 
 def _few(names: set[str]) -> str:
-    first = [shown(name) for name in sorted(names)[:NAMED]]
+    first = [redact(name) for name in sorted(names)[:NAMED]]
     more = [f"and {len(names) - NAMED:,} more"] if len(names) > NAMED else []
     return ", ".join([*first, *more])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pipeline.source import buckets, folders, https, listing, s3, tableformats
 from pipeline.source.listing import FORMS
 from pipeline.source.s3 import SourceError
-from shared.addresses import shown
+from shared.addresses import redact
 
 log = logging.getLogger("pipeline")
 
@@ -67,16 +67,16 @@ def find_parts(uri: str, anonymous: bool = False) -> Listing:
     scheme = SCHEME.match(uri)
     name = scheme[1].lower() if scheme else ""
     if name in {"http", "https"}:
-        return Listing((Part(shown(uri), *https.head(uri), address=uri),))
+        return Listing((Part(redact(uri), *https.head(uri), address=uri),))
     if name in {"s3", "s3a", "s3n"}:
         found = buckets.find(uri, anonymous)
     elif name and name != "file" and not os.path.lexists(uri):
-        raise SourceError(f"{shown(uri)}: {name}:// is not known; VOUCHER_SOURCE is {FORMS}")
+        raise SourceError(f"{redact(uri)}: {name}:// is not known; VOUCHER_SOURCE is {FORMS}")
     else:
         found = folders.find(uri)
     if not found.parts:
         left_out = f" by name; {found.left_out}" if found.left_out else " (*.parquet)"
-        raise SourceError(f"{shown(uri)}: there is no Parquet file{left_out}; set VOUCHER_SOURCE to {FORMS}")
+        raise SourceError(f"{redact(uri)}: there is no Parquet file{left_out}; set VOUCHER_SOURCE to {FORMS}")
     parts = sorted((Part(each.name, each.etag, each.size) for each in found.parts), key=lambda part: part.uri)
     return Listing(tuple(parts), found.left_out, tableformats.warning(uri, found.table))
 

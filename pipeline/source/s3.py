@@ -18,7 +18,7 @@ from botocore.parsers import ResponseParserError
 
 from pipeline import PipelineError
 from pipeline.source.s3_answers import answer
-from shared.addresses import shown
+from shared.addresses import redact
 
 CONNECTIONS = 32  # at once
 TIMEOUT = (5, 60)  # seconds to connect, seconds between two chunks
@@ -51,18 +51,18 @@ def bucket_and_key(uri: str) -> tuple[str, str]:
     scheme = SCHEME.match(uri)
     bucket, slash, key = uri[scheme.end() if scheme else 0 :].partition("/")
     if not (scheme and slash and bucket):
-        raise SourceError(f"{shown(uri)} is not s3://bucket/key")
+        raise SourceError(f"{redact(uri)} is not s3://bucket/key")
     if bucket.startswith("arn:"):
         raise SourceError(
-            f"{shown(uri)}: an ARN can't name a bucket here; use the alias of the access point, which ends in -s3alias"
+            f"{redact(uri)}: an ARN can't name a bucket here; use the alias of the access point, which ends in -s3alias"
         )
     if "@" in bucket or ":" in bucket:
         raise SourceError(
-            f"{shown(uri)}: an S3 address can't contain credentials; write s3://bucket/key, and set AWS_ACCESS_KEY_ID "
+            f"{redact(uri)}: an S3 address can't contain credentials; write s3://bucket/key, and set AWS_ACCESS_KEY_ID "
             "and AWS_SECRET_ACCESS_KEY"
         )
     if not BUCKET.fullmatch(bucket):
-        raise SourceError(f"{shown(uri)}: a bucket's name has only letters, digits, '.', '-' and '_'; correct it")
+        raise SourceError(f"{redact(uri)}: a bucket's name has only letters, digits, '.', '-' and '_'; correct it")
     return bucket, key
 
 
@@ -127,19 +127,19 @@ def errors(uri: str, setting: str = "VOUCHER_SOURCE") -> Iterator[None]:
         raise _answered(error, uri, setting) from None
     except CREDENTIALS:
         raise SourceError(
-            f"{shown(uri)}: AWS credentials are missing or incomplete; set AWS_ACCESS_KEY_ID and "
+            f"{redact(uri)}: AWS credentials are missing or incomplete; set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or VOUCHER_S3_ANONYMOUS=1 for a public bucket"
         ) from None
     except CUT as error:
         raise SourceInterrupted(
-            f"{shown(uri)}: the data from S3 is incomplete or damaged ({type(error).__name__}); run again"
+            f"{redact(uri)}: the data from S3 is incomplete or damaged ({type(error).__name__}); run again"
         ) from None
     except (boto.HTTPClientError, boto.ConnectionError) as error:
         raise _unreachable(error, uri) from None
     except (boto.BotoCoreError, ResponseParserError) as error:
         raise SourceError(
-            f"{shown(uri)}: S3 can't be reached, or the server is not S3 ({type(error).__name__}); check {setting} and "
-            "AWS_ENDPOINT_URL_S3"
+            f"{redact(uri)}: S3 can't be reached, or the server is not S3 ({type(error).__name__}); check {setting} "
+            "and AWS_ENDPOINT_URL_S3"
         ) from None
 
 
@@ -150,16 +150,16 @@ def _answered(error: boto.ClientError, uri: str, setting: str) -> SourceError:
     known = answer(code, status)
     kind = SourceUnavailable if known.retryable else SourceError
     remedy = known.remedy.replace("{setting}", setting)
-    return kind(f"{shown(uri)}: {known.meaning}; {remedy} (S3 answered {code})")
+    return kind(f"{redact(uri)}: {known.meaning}; {remedy} (S3 answered {code})")
 
 
 def _unreachable(error: boto.BotoCoreError, uri: str) -> SourceError:
     if "Invalid header value" in str(error):
-        return SourceError(f"{shown(uri)}: the AWS credentials contain a line break; remove it")
+        return SourceError(f"{redact(uri)}: the AWS credentials contain a line break; remove it")
     if "certificate verify failed" in str(error).lower():
-        return SourceError(f"{shown(uri)}: the certificate of S3 is not trusted; set AWS_CA_BUNDLE to its authority's")
+        return SourceError(f"{redact(uri)}: the certificate of S3 is not trusted; set AWS_CA_BUNDLE to its authority's")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-    where = f" at {shown(endpoint)}" if endpoint else ""
+    where = f" at {redact(endpoint)}" if endpoint else ""
     return SourceUnavailable(
-        f"{shown(uri)}: S3 does not answer{where} ({type(error).__name__}); check AWS_ENDPOINT_URL_S3 and the network"
+        f"{redact(uri)}: S3 does not answer{where} ({type(error).__name__}); check AWS_ENDPOINT_URL_S3 and the network"
     )

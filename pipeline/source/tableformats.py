@@ -6,9 +6,9 @@ Called by `buckets` and `folders` for all folders that contain parts, and those 
 import re
 from collections.abc import Callable, Iterable
 
-from pipeline.source import listing
+from pipeline.source.listing import CODECS
 from pipeline.source.s3 import SourceError
-from shared.addresses import shown
+from shared.addresses import redact
 
 FORMATS = {  # what such a table is, and a name beside or below which its files lie
     "a Delta table": r"_delta_log/?",
@@ -20,7 +20,17 @@ FORMATS = {  # what such a table is, and a name beside or below which its files 
 }
 BEGINNINGS = ("_", ".hoodie/", "metadata/", "snapshot/")  # of all these names
 HIVE = re.compile(r"(^|/)(base|delta|delete_delta)_0\d{6}(_\w+)?/")  # the rows of a transaction, and those it deleted
+ENDING = re.compile(
+    rf"(c\d+)?(\.({CODECS}))?(\.p\w*)?(\.({CODECS}))?$", re.IGNORECASE
+)  # Spark's part-…-c000.snappy.parquet
 WRITE = re.compile(r"_(started|committed)_(\d+)")  # Databricks: a write, and that it is whole
+
+
+def folders_of(names: Iterable[str]) -> list[str]:
+    """Return the folders of these files and all folders above them, each with "/" at its end; "" is the top."""
+    return sorted(
+        {name[:place] for name in names for place in (0, *(at + 1 for at, char in enumerate(name) if char == "/"))}
+    )
 
 
 def table(uri: str, pattern: str, folders: Iterable[str], names: Callable[[str, str], Iterable[str]]) -> str:
@@ -30,9 +40,9 @@ def table(uri: str, pattern: str, folders: Iterable[str], names: Callable[[str, 
     `names` returns the names in a folder with a given beginning; names of folders may end in "/".
     """
     kind = next(filter(None, (_kind(folder, names) for folder in folders)), "")
-    if kind and not listing.names_files(pattern):
+    if kind and not _names_files(pattern):
         raise SourceError(
-            f"{shown(uri)} is {kind}, or holds one: its log says which of its files count, and rows that were deleted "
+            f"{redact(uri)} is {kind}, or holds one: its log says which of its files count, and rows that were deleted "
             "or replaced are in the others. Export a plain copy, or name the live files: one file, or a pattern that "
             "spells out how their names begin"
         )
@@ -41,7 +51,13 @@ def table(uri: str, pattern: str, folders: Iterable[str], names: Callable[[str, 
 
 def warning(uri: str, kind: str) -> str:
     """Return the warning for parts that a pattern selects from a table."""
-    return f"{shown(uri)} names files of {kind}; its log is not read: each file that fits counts" if kind else ""
+    return f"{redact(uri)} names files of {kind}; its log is not read: each file that fits counts" if kind else ""
+
+
+def _names_files(pattern: str) -> bool:
+    """Return whether the pattern spells out more of the names than their ending, so that it selects single files."""
+    spelled_out = re.sub(r"\[[^\]]*\]|[*?]", "", pattern.rpartition("/")[2])
+    return bool(re.search(r"\w", ENDING.sub("", spelled_out)))
 
 
 def _kind(folder: str, names: Callable[[str, str], Iterable[str]]) -> str:

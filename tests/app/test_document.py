@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from tests.app.conftest import RUN, Ask
+from tests.conftest import ROOT
 
 Publish = Callable[..., None]
 
@@ -34,6 +35,7 @@ OPERATIONS = {
 
 
 HEALTH = ("/readyz", "/health")
+GUIDE = (ROOT / "docs" / "api.md").read_text()
 
 
 def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -46,6 +48,12 @@ def within(schema: Any) -> list[dict[str, Any]]:
     if isinstance(schema, list):
         return [each for value in schema for each in within(value)]
     return [schema, *within(list(schema.values()))] if isinstance(schema, dict) else []
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_the_guide_names_every_operation(path: str) -> None:
+    """docs/api.md, which people read before the reference."""
+    assert re.search(rf"(`|POST |:8000){re.escape(path.replace('{run_id}', 'RUN'))}[`?'\s]", GUIDE)
 
 
 @pytest.mark.parametrize("published", [False, True])
@@ -231,7 +239,7 @@ def test_health_says_what_its_ages_mean(client: FlaskClient) -> None:
     """The document tells the age of the check, which may fail, from the age of the data, which never does."""
     fields = client.get("/openapi.json").json["components"]["schemas"]["Health"]["properties"]
     assert "`freshness` fails" in fields["max_age_hours"]["description"]
-    assert "never a failure" in fields["data_age_days"]["description"]
+    assert "never fails" in fields["data_age_days"]["description"]
 
 
 def test_the_examples_of_the_document_are_answered(publish: Publish, client: FlaskClient) -> None:

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dev.ports import free_port
-from dev.postgres import Postgres
 from dev.processes import Processes
-from dev.service import Service
+from dev.services.api import Service
+from dev.services.postgres import Postgres
 from pipeline import SAMPLE_MARK
+from proofs.publishing.histories import TYPES
 from tests.conftest import API, PIPELINE, ROOT, as_role, migrate
-from tests.proofs.data import TYPES
 
 TODAY = date(2020, 6, 1)
 EVIL = "<img src=x onerror=alert(1)>"

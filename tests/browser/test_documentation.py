@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from proofs.document.prefix_proxy import under_prefix
 from tests.browser.stage import Stage
-from tests.proofs.generated import under_prefix
 
 Visit = Callable[..., Page]
 

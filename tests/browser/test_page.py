@@ -33,7 +33,7 @@ def test_any_two_runs_are_compared(visit: Visit) -> None:
     page.locator("#new").select_option(first)
     page.get_by_role("button", name="Compare").click()
     expect(page).to_have_url(re.compile(f"country=Latvia.*old={first}&new={first}|old={first}&new={first}"))
-    expect(page.locator("#compared")).to_contain_text("Every answer is the same in both runs.")
+    expect(page.locator("#compared")).to_contain_text("Both runs have the same answers.")
     expect(page.locator("#segments h2")).to_have_text("Segments of Latvia")
 
 
@@ -121,7 +121,7 @@ def test_a_publish_appears_by_itself(visit: Visit, stage: Stage) -> None:
     try:
         stage.publish("next")
         expect(page.locator("#segments li").first).to_contain_text("5500", timeout=SECONDS)
-        expect(page.get_by_role("status")).to_have_text("A new run was published. This page shows it now.")
+        expect(page.get_by_role("status")).to_have_text("A new run was published. This page now shows it.")
         expect(page.locator("#total_orders")).to_be_focused()
         expect(page.locator("#total_orders")).to_have_value("4")
         expect(page.locator("#new")).to_have_value(chosen)
@@ -162,7 +162,7 @@ def test_a_banner_tells_that_the_answers_are_of_the_sample(
         assert not violations(page)
         beside.publish("now")
         expect(page.get_by_role("status")).to_have_text(
-            "A new run was published. This page shows it now.", timeout=SECONDS
+            "A new run was published. This page now shows it.", timeout=SECONDS
         )
         expect(page.locator(".banner")).to_have_count(0)
         expect(page.locator(".facts")).to_contain_text(f"{tmp_path}/now.parquet")
@@ -175,9 +175,9 @@ def test_a_banner_tells_that_postgres_is_away_and_goes_with_it(
     page = visit()
     try:
         stage.postgres.kill()
-        expect(page.locator(".banner")).to_contain_text("The database is away.", timeout=SECONDS)
-        expect(page.get_by_role("status")).to_have_text("The database is away.")
-        expect(page.locator("#dropped")).to_contain_text("which is away just now")
+        expect(page.locator(".banner")).to_contain_text("The database is down.", timeout=SECONDS)
+        expect(page.get_by_role("status")).to_have_text("The database is down.")
+        expect(page.locator("#dropped")).to_contain_text("be shown while the database is down")
         expect(page.locator("#segments li").first).to_contain_text("3520")
         page.locator("#total_orders").fill("20")
         page.get_by_role("button", name="Show the voucher").click()
@@ -194,7 +194,7 @@ def test_a_banner_tells_that_the_answers_are_stale(visit: Visit, stage: Stage, v
     page = visit()
     try:
         stage.query("UPDATE voucher.current_run SET checked_at = '2020-06-02'")
-        expect(page.locator(".banner")).to_contain_text("since 2 Jun 2020, 00:00 UTC", timeout=SECONDS)
+        expect(page.locator(".banner")).to_contain_text("at 2 Jun 2020, 00:00 UTC", timeout=SECONDS)
         expect(page.locator(".banner").get_by_role("link", name="Airflow")).to_be_visible()
         assert not violations(page)
     finally:
@@ -271,7 +271,7 @@ def test_it_is_light(visit: Visit) -> None:
     print(f"{sum(sizes.values()):,} bytes in {len(sizes)} requests: {sizes}; first paint after {paint:.0f} ms")
     assert len(sizes) <= 4
     assert sum(sizes.values()) < 150_000
-    assert "20 of 32 assignments" in loaded[0].response().text()
+    assert "20 of 32 vouchers" in loaded[0].response().text()
 
 
 def test_the_documentation_is_a_click_away(visit: Visit) -> None:

@@ -12,10 +12,10 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page
 
-from dev.postgres import Postgres
+from dev.services.postgres import Postgres
+from proofs.support.proxies import CA, UNDER_A_PREFIX
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import Tables, served
-from tests.app.proxies import CA, UNDER_A_PREFIX
 
 KEY = "a-key-of-16-or-more"
 CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}

@@ -1,5 +1,5 @@
 // Calls every operation by openapi-fetch with the types that openapi-typescript has made, generated.ts, and prints what
-// each returned. Compiled and executed by tests/proofs/generated.py, in a folder with generated.ts and input.json.
+// each returned. Compiled and executed by proofs/document/generated.py, in a folder with generated.ts and input.json.
 import createClient from "openapi-fetch";
 
 import type { components, paths } from "./generated.js";

@@ -1,6 +1,6 @@
 """Calls every operation by the client that openapi-generator has made, `generated`, and prints what each returned.
 
-Executed by tests/proofs/generated.py, in a folder with `generated` and input.json.
+Executed by proofs/document/generated.py, in a folder with `generated` and input.json.
 """
 
 import json

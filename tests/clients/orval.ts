@@ -1,5 +1,5 @@
 // Calls every operation by the client that orval has made, generated.ts, and prints what each returned.
-// Compiled and executed by tests/proofs/generated.py, in a folder with generated.ts and input.json.
+// Compiled and executed by proofs/document/generated.py, in a folder with generated.ts and input.json.
 import axios from "axios";
 
 import * as api from "./generated.js";

@@ -13,12 +13,12 @@ from typing import Any
 
 import requests
 
-from dev.airflow import Client
 from dev.ports import free_port
 from dev.processes import until
-from dev.service import Service
-from dev.stack import DAG
-from tests.checkout import copy_checkout
+from dev.services.airflow_client import Client
+from dev.services.api import Service
+from dev.stack.stack import DAG
+from proofs.support.checkout import copy_checkout
 
 ALWAYS = ("postgres", "s3", "airflow-api", "airflow-scheduler", "airflow-dags", "api")
 

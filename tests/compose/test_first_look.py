@@ -44,7 +44,7 @@ def test_only_three_ports_and_only_here(project: Project) -> None:
 def test_first_look_passwords_are_warned_about(project: Project) -> None:
     """In the log of each process that uses one."""
     for service in ("migrate", "api"):
-        assert "first look's password" in project.compose("logs", service), service
+        assert "a default password from this repository" in project.compose("logs", service), service
     assert "AIRFLOW_PASSWORD, AIRFLOW_SECRET: anyone can read" in project.compose("logs", "airflow-setup")
 
 
@@ -114,6 +114,6 @@ def test_a_notebook_that_could_not_save_does_not_start(project: Project) -> None
 
 
 def test_production_refuses_the_token(project: Project) -> None:
-    """Of the first look, whose notebooks anyone could open."""
+    """The default one, with which anyone could open the notebooks."""
     said = project.compose("run", "--rm", "--no-deps", "-T", "notebook", check=False, VOUCHER_ENV="production")
-    assert "JUPYTER_TOKEN is the first look's, which VOUCHER_ENV=production refuses" in said
+    assert "JUPYTER_TOKEN contains a default password from this repository" in said

@@ -9,8 +9,8 @@ import pytest
 from tabulate import tabulate
 
 from dev.processes import until
+from proofs.support.request_load import Load
 from tests.compose.project import ALWAYS, Project
-from tests.proofs.clients import Load
 
 RATE = 100  # requests a second
 KILL = "import os; os.kill({pid}, 9)"  # `docker kill` would count as asked for, and nothing would start it again

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from dev.processes import until
+from proofs.support.request_load import Load
 from tests.compose.project import Project
-from tests.proofs.clients import Load
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 import requests
 
 from dev.processes import until
+from proofs.support.request_load import Load
 from tests.compose.project import ALWAYS, Project
 from tests.conftest import ROOT
-from tests.proofs.clients import Load
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 BLOCKS = {
@@ -79,7 +79,7 @@ def test_from_a_first_look_to_production(project: Project) -> None:
     change = ("psql", "--quiet", "--username=postgres", f"--command=ALTER ROLE voucher PASSWORD '{owner}'")
     project.compose("exec", "-T", "postgres", *change)
     said = project.compose("run", "--rm", "-T", "migrate", check=False)
-    assert "still accepts the passwords of this repository for postgres, airflow, which" in said, said
+    assert "still accepts default passwords of this repository for postgres, airflow, which" in said, said
 
     execute(project, BLOCKS["From a first look to production"][0])
     assert all(map(project.healthy, ALWAYS))

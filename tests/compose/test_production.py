@@ -78,8 +78,8 @@ def test_it_runs_without_a_stand_in(production: Project) -> None:
 
 
 def test_nothing_is_warned_about(production: Project) -> None:
-    """No secret of the first look is left."""
-    assert "first look" not in production.compose("logs")
+    """No default secret is left."""
+    assert "default password" not in production.compose("logs")
 
 
 def test_airflow_s_first_look_login_is_refused(production: Project) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.servers import OURS
+from benchmarks.service.servers import OURS
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.long

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from dev import packages
+from dev.tools import packages
 from tests.conftest import ROOT
 
 NAME = "tiny-1.0-py3-none-any.whl"
@@ -181,7 +181,7 @@ def test_an_environment_that_was_broken_off_is_made_anew(tmp_path: Path) -> None
         "PIP_FIND_LINKS": str(tmp_path),
     }
 
-    subprocess.run(["sh", "dev/venv.sh", ".venv", python], cwd=tmp_path, env=shell, check=True)
+    subprocess.run(["sh", "dev/tools/venv.sh", ".venv", python], cwd=tmp_path, env=shell, check=True)
 
     assert subprocess.run([home / "bin" / "uv", "--version"]).returncode == 0
     assert not (home / "half a package").exists()

@@ -9,12 +9,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from dev.parts import EDITIONS, GROUP_ROWS, edition, write_parts
-from dev.sample import SIZE, main, sample
 from pipeline import SAMPLE_MARK
 from pipeline.evaluate.engine import evaluate, open_duckdb
 from pipeline.rules.rulebook import RuleBook
 from pipeline.rules.segments import SegmentBook
+from sample.__main__ import main
+from sample.cells import SIZE
+from sample.history import sample
+from sample.parts import EDITIONS, GROUP_ROWS, edition, write_parts
 from tests import figures
 
 

@@ -20,14 +20,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dev import notebooks, rotation, s3
-from dev.airflow import Airflow, Client
+from dev.commands import notebooks
+from dev.commands.up import up
 from dev.ports import free_port
-from dev.postgres import Postgres
-from dev.processes import Process, Processes, StackError, born, until
-from dev.service import Service
-from dev.stack import Stack
-from dev.up import up
+from dev.processes import Process, Processes, StackError, start_time, until
+from dev.services import postgres_files, s3
+from dev.services.airflow import Airflow
+from dev.services.airflow_client import Client
+from dev.services.api import Service
+from dev.services.postgres import Postgres
+from dev.stack import log_rotation
+from dev.stack.stack import Stack
 from tests.conftest import ROOT
 
 FREE = {"API_PORT": "0", "AIRFLOW_PORT": "0", "POSTGRES_PORT": "0", "S3_PORT": "0"}
@@ -126,14 +129,14 @@ def test_orphans_are_stopped(processes: Processes, again: bool) -> None:
     orphan = int(log.read_text())
     os.kill(leader.pid, signal.SIGKILL)
     assert until(lambda: not leader.running, 10)
-    assert born(orphan)
+    assert start_time(orphan)
 
     if again:
         processes.start("api", ["sleep", "600"], os.environ)
     else:
         processes.stop("api")
 
-    assert not born(orphan)
+    assert not start_time(orphan)
 
 
 def test_deaf_process_is_killed(processes: Processes) -> None:
@@ -354,9 +357,9 @@ def test_what_is_told_of_the_source_holds_no_secret(tmp_path: Path, free: dict[s
 
     memory = Stack(tmp_path, free).memory
 
-    assert "hunter2" not in memory.told_source + memory.told_others
-    assert f"remembered from {tmp_path.name}/env; `make up VOUCHER_SOURCE=sample` goes back" in memory.told_source
-    assert memory.told_others == "API_DATABASE_URL, DATABASE_URL, PIPELINE_DATABASE_URL, VOUCHER_API_KEYS"
+    assert "hunter2" not in memory.source_text + memory.remembered_names
+    assert f"remembered from {tmp_path.name}/env; `make up VOUCHER_SOURCE=sample` goes back" in memory.source_text
+    assert memory.remembered_names == "API_DATABASE_URL, DATABASE_URL, PIPELINE_DATABASE_URL, VOUCHER_API_KEYS"
 
 
 @pytest.mark.parametrize(
@@ -387,7 +390,7 @@ def test_a_notebook_does_not_take_the_sample_for_another_object(tmp_path: Path, 
     other = {"VOUCHER_SOURCE": "s3://voucher-history/mine.parquet", "AWS_SECRET_ACCESS_KEY": s3.SECRET_KEY}
     Stack(tmp_path, free | other).write_env()
 
-    with pytest.raises(StackError, match=r"s3://voucher-history/mine.parquet lies in it. Run `make up`"):
+    with pytest.raises(StackError, match=r"s3://voucher-history/mine.parquet is in it. Run `make up`"):
         notebooks.environment(Stack(tmp_path, free))
 
 
@@ -446,7 +449,7 @@ def test_a_wrong_source_is_named_before_anything_changes(
 def test_a_start_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
     """What was started and not waited for is waited for: Postgres gets its database, the S3 stand-in answers."""
     server, storage = Postgres(tmp_path, free_port(), "a password", "the admin's"), s3.S3(tmp_path, free_port())
-    home = server._home()
+    home = postgres_files.prepare_home(tmp_path)
     (home / "new-half").mkdir()
     (home / "word-half").write_text("the admin's")
     try:
@@ -566,9 +569,9 @@ def test_a_long_log_is_copied_and_emptied(tmp_path: Path, full: bool) -> None:
         writer.write(b"x" * 10_000)
         if full:
             old.mkdir()  # no copy can be written, as on a full disk
-        rotation.rotate(log, limit=10_000)
+        log_rotation.rotate(log, limit=10_000)
         assert log.stat().st_size == 10_000
-        rotation.rotate(log, limit=9_999)
+        log_rotation.rotate(log, limit=9_999)
         writer.write(b"y")
     assert log.read_bytes() == b"y"
     assert full or old.read_bytes() == b"x" * 10_000
@@ -579,7 +582,7 @@ def test_the_stack_rotates_its_logs(tmp_path: Path, free: dict[str, str], proces
     stack = Stack(tmp_path, free)
     log = processes.log("api")
     log.parent.mkdir()
-    log.write_bytes(b"x" * (rotation.LIMIT + 1))
+    log.write_bytes(b"x" * (log_rotation.LIMIT + 1))
 
     stack.rotate_logs()
 

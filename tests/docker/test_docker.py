@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from app.settings import FIRST_LOOK as APP_MARK
 from app.settings import Settings as AppSettings
 from app.settings import SettingsError as AppSettingsError
-from dev.airflow import Airflow
+from dev.services.airflow import Airflow
 from docker import airflow_setup, check_settings, s3
 from pipeline.migrations.default_logins import DEFAULTS
-from pipeline.settings import FIRST_LOOK, SettingsError, refuse_first_look
+from pipeline.settings import DEFAULT_SECRET, SettingsError, reject_default_secrets
 from shared.environment import VARIABLES
 from tests.conftest import ROOT
 
@@ -78,7 +77,7 @@ def test_the_airflow_image_is_the_locked_airflow() -> None:
 
 
 def test_airflow_is_set_as_without_docker(tmp_path: Path) -> None:
-    """Each of dev/airflow.py's settings, with its value, and no other; where Airflow's defaults do, none."""
+    """Each of dev/services/airflow.py's settings, with its value, and no other; where Airflow's defaults do, none."""
     prefix = "AIRFLOW__"
     dev = Airflow(tmp_path, 8080, ROOT / "pipeline" / "dags", "secret").environment
     wanted = {name.removeprefix(prefix): value for name, value in dev.items() if name.startswith(prefix)}
@@ -130,12 +129,11 @@ def test_default_secrets_are_marked_and_stand_in_compose_alone() -> None:
     _, defaults = resolved(COMPOSE)
     secrets = {name: value for name, value in defaults.items() if re.search("PASSWORD|SECRET|TOKEN", name)}
     assert len(secrets) == 9
-    assert {name for name, value in secrets.items() if FIRST_LOOK not in value} == {"AIRFLOW_PASSWORD"}
-    assert APP_MARK == FIRST_LOOK
+    assert {name for name, value in secrets.items() if DEFAULT_SECRET not in value} == {"AIRFLOW_PASSWORD"}
     python = [
         path.read_text() for folder in ("app", "pipeline", "shared", "docker") for path in (ROOT / folder).rglob("*.py")
     ]
-    typed = {value for value in secrets.values() if len(value) > len(FIRST_LOOK)}
+    typed = {value for value in secrets.values() if len(value) > len(DEFAULT_SECRET)}
     assert not [value for value in typed for text in python if value in text]
 
 
@@ -146,26 +144,26 @@ PASSWORD = "postgresql://voucher_api:first-look-api@postgres/voucher"
     "name",
     ["DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL", "AIRFLOW__API_AUTH__JWT_SECRET"],
 )
-def test_production_refuses_the_first_look_s_secrets(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """It names the variable, never the value; a first look is warned."""
-    with pytest.raises(SettingsError, match=f"is in {name}, and VOUCHER_ENV=production refuses it") as refused:
-        refuse_first_look({name: PASSWORD, "VOUCHER_ENV": "production"})
+def test_production_rejects_default_secrets(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The message names the variable, never the value. Outside production, a warning does."""
+    with pytest.raises(SettingsError, match=f"{name} contains a default password .* does not allow") as refused:
+        reject_default_secrets({name: PASSWORD, "VOUCHER_ENV": "production"})
     assert "first-look-api" not in str(refused.value)
-    refuse_first_look({name: PASSWORD})
-    assert f"is in {name}: set your own" in caplog.text
+    reject_default_secrets({name: PASSWORD})
+    assert f"{name} contains a default password from this repository; set your own" in caplog.text
     assert "first-look-api" not in caplog.text
 
 
 def test_production_takes_ones_own_secrets(caplog: pytest.LogCaptureFixture) -> None:
     """And says nothing of them."""
     own = {"PIPELINE_DATABASE_URL": "postgresql://voucher_pipeline:ours@postgres/voucher", "AWS_SECRET_ACCESS_KEY": "x"}
-    refuse_first_look(own | {"VOUCHER_ENV": "production"})
+    reject_default_secrets(own | {"VOUCHER_ENV": "production"})
     assert not caplog.text
 
 
-def test_the_api_refuses_the_first_look_s_password() -> None:
-    """In production; else it is taken."""
-    with pytest.raises(AppSettingsError, match="API_DATABASE_URL has the first look's password") as refused:
+def test_the_api_rejects_the_default_password() -> None:
+    """In production; elsewhere it is accepted."""
+    with pytest.raises(AppSettingsError, match="API_DATABASE_URL contains a default password") as refused:
         AppSettings.from_environment({"API_DATABASE_URL": PASSWORD, "VOUCHER_ENV": "production"})
     assert "first-look-api" not in str(refused.value)
     assert AppSettings.from_environment({"API_DATABASE_URL": PASSWORD}).database_url.password == "first-look-api"
@@ -245,7 +243,7 @@ def test_whatever_starts_waits_for_the_check() -> None:
 def test_default_logins_are_those_of_compose() -> None:
     """`migrate` tries the passwords that docker-compose.yml gives the roles."""
     _, defaults = resolved(COMPOSE)
-    tried = {f"{FIRST_LOOK}-{word}" for word in DEFAULTS.values()}
+    tried = {f"{DEFAULT_SECRET}-{word}" for word in DEFAULTS.values()}
     assert tried == {
         value for name, value in defaults.items() if name.endswith("_PASSWORD") and name != "AIRFLOW_PASSWORD"
     }
@@ -314,7 +312,7 @@ def test_the_notebook_s_token_is_refused_in_production(value: str) -> None:
     environ = {"PATH": "/usr/bin:/bin", "VOUCHER_ENV": value, "JUPYTER_TOKEN": "first-look"}
     ended = subprocess.run(["sh", ROOT / "docker/notebook.sh"], env=environ, capture_output=True, text=True)
     assert ended.returncode == 1
-    assert "JUPYTER_TOKEN is the first look's" in ended.stderr
+    assert "JUPYTER_TOKEN contains a default password" in ended.stderr
 
 
 def test_the_images_are_of_one_python() -> None:

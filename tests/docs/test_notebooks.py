@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from nbclient import NotebookClient
 
-from dev.sample import SIZE
 from pipeline.rules.rulebook import RuleBook
+from sample.cells import SIZE
 from tests.conftest import ROOT
 from tests.pipeline.conftest import history
 from tests.pipeline.rules.test_shipped_rules import ROWS, dropped_by
@@ -43,7 +43,7 @@ EDITS = [
 def copy(tmp_path_factory: pytest.TempPathFactory, sample_file: Path) -> Path:
     """A copy of what the notebooks need, without the rule file, and the sample."""
     folder = tmp_path_factory.mktemp("copy")
-    for name in ("pipeline", "shared", "dev", "notebooks"):
+    for name in ("pipeline", "shared", "sample", "notebooks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / RULES).unlink()
     shutil.copy(sample_file, folder / "history.parquet")

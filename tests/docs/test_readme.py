@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from dev.parts import write_parts
 from dev.ports import free_port
 from dev.processes import until
+from proofs.interrupts import at_a_terminal
+from proofs.support.checkout import copy_checkout
+from sample.parts import write_parts
 from shared.environment import VARIABLES
-from tests.checkout import copy_checkout
 from tests.conftest import ROOT
-from tests.proofs.interrupts import at_a_terminal
 
 DOCS = {path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 PAGES = [*DOCS, *map(ROOT.joinpath, ("CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md"))]
@@ -86,7 +86,7 @@ class Newcomer:
             os.killpg(process.pid, signal.SIGINT)
             said = process.communicate()[0]
         assert process.returncode
-        assert "Interrupted. Ending the steps that are under way." in said
+        assert "Interrupted. Ending the current steps." in said
         assert "Traceback" not in said
 
     def published(self) -> str:
@@ -209,8 +209,8 @@ import os, sys
 import nbformat
 from nbclient import NotebookClient
 from dev.__main__ import STATE
-from dev.notebooks import environment
-from dev.stack import Stack
+from dev.commands.notebooks import environment
+from dev.stack.stack import Stack
 
 notebook = nbformat.read("notebooks/01_explore.ipynb", 4)
 notebook.cells = [next(cell for cell in notebook.cells if cell.cell_type == "code")]

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from dev.airflow import Airflow, Client
 from dev.ports import free_port
 from dev.processes import until
+from dev.services.airflow import Airflow
+from dev.services.airflow_client import Client
 
 pytestmark = pytest.mark.long
 

@@ -12,28 +12,30 @@ from hypothesis import HealthCheck, given, seed, settings
 from dev.ports import free_port
 from pipeline.source import https
 from pipeline.source.s3 import SourceUnavailable
+from proofs.secrets.addresses import DATABASES, SOURCES, Case, cases
+from proofs.secrets.exercise import exercise
+from proofs.secrets.targets import Targets, open_targets
 from tests.conftest import Bucket
-from tests.secret_addresses import DATABASES, SOURCES, Case, World, cases, exercise, world_of
 
 WORD = "hunter2Secret"
 
 
 @pytest.fixture
-def world(database: str, bucket: Bucket, tmp_path: Path) -> Iterator[World]:
-    with world_of(database, tmp_path, bucket.server, bucket.name) as world:
-        yield world
+def targets(database: str, bucket: Bucket, tmp_path: Path) -> Iterator[Targets]:
+    with open_targets(database, tmp_path, bucket.server, bucket.name) as targets:
+        yield targets
 
 
 @pytest.mark.parametrize(("variables", "number"), [(DATABASES, 20), (SOURCES, 15)], ids=["databases", "sources"])
-def test_no_secret_is_seen(world: World, variables: tuple[str, ...], number: int) -> None:
+def test_no_secret_is_seen(targets: Targets, variables: tuple[str, ...], number: int) -> None:
     """Wherever it stands in whichever address, mistyped or not, and whatever reads that; and what is right works."""
     ends: Counter[str] = Counter()
 
     @seed(8)
     @settings(max_examples=number, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(cases(world, variables))
+    @given(cases(targets, variables))
     def tried(case: Case) -> None:
-        seen = exercise(world, case)
+        seen = exercise(targets, case)
         assert not seen.leaks(case.secret), (case, seen.text)
         assert not seen.faults, (case, seen.faults)
         ends.update("worked" if code == 0 else "refused" for code in seen.codes)

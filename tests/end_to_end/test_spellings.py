@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from app import create_app
 from app.settings import Settings as AppSettings
 from app.settings import database_url
-from dev.postgres import OWNER, Postgres
+from dev.services.postgres import OWNER, Postgres
 from pipeline import run
 from pipeline.publish.database import DatabaseError
 from pipeline.rules.rulebook import Rule, RuleBook

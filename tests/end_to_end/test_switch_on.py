@@ -10,11 +10,12 @@ import psycopg2
 import pyarrow.parquet as pq
 import pytest
 
-from dev.airflow import Airflow, Client
 from dev.ports import free_port
-from dev.postgres import Postgres
 from dev.processes import until
-from dev.s3 import S3
+from dev.services.airflow import Airflow
+from dev.services.airflow_client import Client
+from dev.services.postgres import Postgres
+from dev.services.s3 import S3
 from pipeline.publish.database import Database
 from pipeline.publish.publication import roll_back
 from tests.conftest import PIPELINE, ROOT, as_role
@@ -64,7 +65,7 @@ class Stack:
         with closing(psycopg2.connect(self.database)) as connection, connection.cursor() as cursor:
             cursor.execute(
                 """SELECT voucher_amount, run_id FROM voucher.segment JOIN voucher.current_run USING (run_id)
-                WHERE (country_code, segment) = ('Peru', '5-13')"""
+                WHERE (country_code, segment_name, lower_bound) = ('Peru', 'frequent_segment', 5)"""
             )
             amount, run_id = cursor.fetchone()
         return int(amount), run_id

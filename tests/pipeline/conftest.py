@@ -16,9 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.__main__ import main
+from pipeline.rules.segments import SegmentBook
 from pipeline.settings import Settings
 from tests.conftest import ROOT
 
+# The labels of the shipped segments, in their order.
+FREQUENT, RECENCY = ([segment.label for segment in kind.segments] for kind in SegmentBook.load().kinds)
 ROW = {
     "timestamp": "2020-05-15 18:59:21.102761+00:00",
     "country_code": "Peru",

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg2.extras import execute_values
 
-from dev.postgres import Postgres
+from dev.services.postgres import Postgres
 from pipeline.evaluate import engine
 from pipeline.evaluate.totals import Results, aggregate
 from pipeline.rules.columns import COLUMNS

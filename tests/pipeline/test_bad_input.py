@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 
 from dev.ports import free_port
-from dev.postgres import Postgres
 from dev.processes import until
-from dev.s3 import S3
+from dev.services.postgres import Postgres
+from dev.services.s3 import S3
 from pipeline import run
 from pipeline.settings import Settings
 from tests.conftest import ROOT, Bucket

@@ -10,6 +10,7 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 
 from pipeline import run
+from pipeline.audits.runner import RunRejected
 from pipeline.evaluate import engine
 from pipeline.evaluate.totals import aggregate
 from pipeline.publish import runs
@@ -140,7 +141,7 @@ def test_a_run_that_has_not_passed_is_never_published(settings: Make, written: W
     unaudited, rejected = run.plan(good), run.plan(bad)
     run.load(good, unaudited)
     run.load(bad, rejected)
-    with pytest.raises(run.RunRejected):
+    with pytest.raises(RunRejected):
         run.audit(bad, rejected)
     for config, run_id in ((good, unaudited), (bad, rejected)):
         with pytest.raises(DatabaseError, match=f"run {run_id} has not passed its audits"):
@@ -153,7 +154,7 @@ def test_a_rejected_run_is_published_once_the_band_is_widened(
 ) -> None:
     """The analyst's way out works: the same data under a wider band is loaded anew and published."""
     config = settings(written(history(*[{}] * 20, {"total_orders": "many"})))
-    with pytest.raises(run.RunRejected):
+    with pytest.raises(RunRejected):
         run.run(config, "test")
     RuleBook(RuleBook.load().rules, unreadable_share=(0, 0.05)).save(tmp_path / "rules.toml")
     monkeypatch.setattr(run, "RULES_FILE", tmp_path / "rules.toml")
@@ -182,9 +183,7 @@ def test_fewer_rules_are_not_published_unasked(
     first = run.run(config, "test")
     RuleBook(RuleBook.load().rules[:left]).save(tmp_path / "rules.toml")
     monkeypatch.setattr(run, "RULES_FILE", tmp_path / "rules.toml")
-    with pytest.raises(
-        run.RunRejected, match=rf"rules_remain: {left} rules, 4 in the published run; gone: .*make rules"
-    ):
+    with pytest.raises(RunRejected, match=rf"rules_remain: {left} rules, 4 in the published run; gone: .*make rules"):
         run.run(config, "test")
     assert query("SELECT run_id FROM voucher.current_run") == [(first,)]
     shorter = run.run(config, "test", force="the others are obsolete")
@@ -198,7 +197,7 @@ def test_no_rules_are_not_published_unasked(
     """Not even when nothing is published yet."""
     (tmp_path / "rules.toml").touch()
     monkeypatch.setattr(run, "RULES_FILE", tmp_path / "rules.toml")
-    with pytest.raises(run.RunRejected, match="rules_remain: there is no rule: every row that can be read is kept"):
+    with pytest.raises(RunRejected, match="rules_remain: there is no rule: every row that can be read is kept"):
         run.run(settings(written(FEW)), "test")
 
 
@@ -280,7 +279,7 @@ def test_a_run_that_is_not_on_record_is_named(pipeline_database: str) -> None:
         ({"VOUCHER_SOURCE": "x"}, "DATABASE_URL is not set"),
         (
             {"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x", "VOUCHER_ENV": "production"},
-            "PIPELINE_DATABASE_URL is not set, which",
+            "PIPELINE_DATABASE_URL is not set, but",
         ),
         ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x", "TODAY": "tomorrow"}, "TODAY is 'tomorrow'"),
         ({"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x", "VOUCHER_KEEP_RUNS": "0"}, "VOUCHER_KEEP_RUNS is '0'"),

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dev.parts import EDITIONS, edition
 from pipeline import SAMPLE_MARK, run
 from pipeline.rules.rulebook import RuleBook, RuleError
 from pipeline.settings import Settings
 from pipeline.workbench import ALL, Workbench, changed
+from sample.parts import EDITIONS, edition
 from tests.conftest import Bucket
-from tests.pipeline.conftest import history
+from tests.pipeline.conftest import FREQUENT, history
 
 ROWS = history(
     *[{}] * 3,
@@ -89,7 +89,7 @@ def test_overlap_counts_rows_that_break_two_rules() -> None:
 def test_a_candidate_shows_the_answers_it_would_change() -> None:
     """A rule that is tried is compared with the saved rules on the same history, and not kept."""
     bench = Workbench(history(*[{}] * 3, *[{"voucher_amount": 3520.0, "total_orders": "5"}] * 2))
-    flips = bench.try_rule("total_orders > 5").xs("5-13", level="segment")
+    flips = bench.try_rule("total_orders > 5").xs(FREQUENT[1], level="segment")
     assert flips[
         ["voucher_amount_before", "voucher_amount_after", "uses_before", "uses_after"]
     ].to_numpy().tolist() == [[2640, 3520, 3, 2]]
@@ -122,7 +122,7 @@ def test_frame_file_and_s3_are_the_same_history(bucket: Bucket, written: Callabl
     for other in others:
         pd.testing.assert_frame_equal(first, other)
     assert benches[0].typed["voucher_amount"].tolist()[-1] == 4400
-    assert benches[0].placed["frequent_segment"].tolist() == ["5-13", "5-13", "5-13", "5-13"]
+    assert benches[0].placed["frequent_segment"].tolist() == 4 * [FREQUENT[1]]
 
 
 def test_changed_lists_answers_that_appear_and_vanish() -> None:

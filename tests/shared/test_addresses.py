@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.addresses import HIDDEN, shown
+from shared.addresses import HIDDEN, redact
 
 
 @pytest.mark.parametrize(
@@ -15,9 +15,9 @@ from shared.addresses import HIDDEN, shown
 )
 def test_what_was_shown_is_shown_the_same(address: str) -> None:
     """An address from a table, where it stands as it is shown, reads there as it does anywhere else."""
-    once = shown(address)
+    once = redact(address)
 
-    assert shown(once) == once
+    assert redact(once) == once
     assert "hunter2" not in once
 
 
@@ -32,7 +32,7 @@ def test_what_was_shown_is_shown_the_same(address: str) -> None:
 )
 def test_a_key_with_an_at_sign_is_told_from_a_user(address: str, known: str) -> None:
     """By what stands where the bucket would: no bucket has capital letters or an @."""
-    assert shown(address) == known
+    assert redact(address) == known
 
 
 @pytest.mark.parametrize(
@@ -41,5 +41,5 @@ def test_a_key_with_an_at_sign_is_told_from_a_user(address: str, known: str) -> 
 )
 def test_a_query_with_an_at_sign_may_be_a_password(address: str) -> None:
     """Where the one ends and the other begins nobody knows, so that only the scheme is shown."""
-    assert shown(address) in {f"s3://{HIDDEN}", HIDDEN}
-    assert shown(shown(address)) == shown(address)
+    assert redact(address) in {f"s3://{HIDDEN}", HIDDEN}
+    assert redact(redact(address)) == redact(address)

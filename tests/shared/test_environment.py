@@ -88,9 +88,7 @@ def test_production(value: str, production: bool) -> None:
 )
 def test_unknown_variables_are_warned_of(name: str, nearest: str) -> None:
     """A setting that does not exist is named with the nearest that does, and without its value."""
-    assert environment.warnings({name: "s3cret"}) == [
-        f"{name} is set, but there is no such setting; did you mean {nearest}?"
-    ]
+    assert environment.warnings({name: "s3cret"}) == [f"{name} is set, but is not a setting; did you mean {nearest}?"]
 
 
 def test_known_variables_are_not_warned_of() -> None:

@@ -12,7 +12,7 @@ from flask import Flask
 from app import create_app
 from app.settings import Settings as AppSettings
 from dev.ports import free_port
-from dev.postgres import Postgres
+from dev.services.postgres import Postgres
 from pipeline.migrations import MigrationError, migrate
 from pipeline.migrations.roles import RoleError
 from pipeline.publish.database import Database, DatabaseError, DatabaseUnavailable
@@ -246,7 +246,7 @@ def test_what_the_driver_says_while_it_connects(address: str, message: str) -> N
         ("voucher", WORD, "", "^Postgres refused the password; correct it in DB"),
         (WORD, WORD, "", "^Postgres refused the password; correct it in DB"),
         ("voucher", "", "", "^Postgres refused the password; correct it in DB"),
-        ("voucher", None, WORD, "^Postgres has no such database as DB names; create it, or correct"),
+        ("voucher", None, WORD, "^Postgres does not have the database of DB; create it, or correct"),
     ],
 )
 def test_what_postgres_says_while_it_lets_in(

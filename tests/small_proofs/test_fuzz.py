@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.proofs import fuzz
+from proofs.document import fuzz
 
 pytestmark = pytest.mark.long
 
 
 def test_whatever_is_made_from_the_document_is_answered_as_the_document_says(tmp_path: Path) -> None:
     """With and without keys, by the running server; no 5xx, and every refusal is a problem."""
-    with fuzz.stage(tmp_path / "world") as stage:
-        results = [fuzz.trial(stage, *key, examples=40) for key in fuzz.keys(stage)[:2]]
+    with fuzz.fixtures(tmp_path / "world") as fixtures:
+        results = [fuzz.trial(fixtures, *key, examples=40) for key in fuzz.keys(fixtures)[:2]]
     print(fuzz.table(results))
     assert not [(each.key, each.faults) for each in results if each.faults]
     assert not fuzz.short(results, cases=1_000)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from dev.parts import write_parts
-from dev.postgres import Postgres
-from dev.s3 import S3
-from tests.proofs import crash, dask, parts, readers, rollback
-from tests.proofs.servers import Servers
+from dev.services.postgres import Postgres
+from dev.services.s3 import S3
+from proofs.parts import dask, parts
+from proofs.parts.servers import Servers
+from proofs.parts.trial import Fixtures
+from proofs.publishing import crash, readers, rollback
+from sample.parts import write_parts
 
 pytestmark = pytest.mark.long
 
@@ -30,16 +32,16 @@ def servers(tmp_path: Path, postgres: Postgres, s3: S3, template: str) -> Server
 
 def test_a_kill_at_any_point_leaves_one_whole_run_and_the_next_run_tidies_up(tmp_path: Path) -> None:
     """At each boundary of what the pipeline sends to Postgres one of the two is killed, in turn."""
-    with crash.stage(tmp_path / "world") as stage:
-        results = [crash.trial(stage, *key) for key in crash.few(stage)]
+    with crash.fixtures(tmp_path / "world") as fixtures:
+        results = [crash.trial(fixtures, *key) for key in crash.few(fixtures)]
     print(crash.table(results))
     assert not [(each.key, each.faults) for each in results if each.faults]
 
 
 def test_no_reader_sees_an_error_or_a_mixed_answer_while_runs_are_published(tmp_path: Path) -> None:
     """Each connection sees each publish as one switch from one whole run to the other."""
-    with readers.stage(tmp_path / "world") as stage:
-        result = readers.trial(stage, 0, publishes=10, requests=3_000)
+    with readers.fixtures(tmp_path / "world") as fixtures:
+        result = readers.trial(fixtures, 0, publishes=10, requests=3_000)
     print(readers.table([result]))
     assert not result.faults
     assert min(result.a, result.b) > 0
@@ -47,8 +49,8 @@ def test_no_reader_sees_an_error_or_a_mixed_answer_while_runs_are_published(tmp_
 
 def test_a_rollback_under_load_fails_no_request(tmp_path: Path) -> None:
     """Back to the run before and forward again, while requests are answered."""
-    with rollback.stage(tmp_path / "world") as stage:
-        result = rollback.trial(stage, 0)
+    with rollback.fixtures(tmp_path / "world") as fixtures:
+        result = rollback.trial(fixtures, 0)
     print(rollback.table([result]))
     assert not result.faults
     assert result.requests > 0
@@ -56,8 +58,8 @@ def test_a_rollback_under_load_fails_no_request(tmp_path: Path) -> None:
 
 def test_a_dask_cluster_gives_what_one_process_gives(servers: Servers, days: list[Path]) -> None:
     """Every table is the same, to the byte, also when a worker is killed in mid-part."""
-    stage = dask.Stage(servers, {dask.SYNTHETIC: cache(lambda: dask.stored(servers, dask.SYNTHETIC, days))})
-    results = [dask.trial(stage, *key) for key in dask.keys(stage)]
+    fixtures = dask.Fixtures(servers, {dask.SYNTHETIC: cache(lambda: dask.stored(servers, dask.SYNTHETIC, days))})
+    results = [dask.trial(fixtures, *key) for key in dask.keys(fixtures)]
     print(dask.table(results))
     assert not [(each.key, each.faults) for each in results if each.faults]
     assert not dask.short(results)
@@ -67,6 +69,6 @@ def test_a_dask_cluster_gives_what_one_process_gives(servers: Servers, days: lis
 def test_each_part_is_read_once(servers: Servers, days: list[Path], tmp_path: Path, what: str) -> None:
     """Whatever changes, breaks off or can't be read, and wherever cleaned rows lie."""
     (tmp_path / "mixed").mkdir()
-    result = parts.trial(parts.Stage(servers, days, parts.mixed(days[:10], tmp_path / "mixed")), what)
+    result = parts.trial(Fixtures(servers, days, parts.mixed(days[:10], tmp_path / "mixed")), what)
     print(parts.table([result]))
     assert not result.faults

@@ -5,27 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.proofs import requests, service, soak
-from tests.proofs.site import Site
+from proofs.service import events, requests, service, soak
+from proofs.service.running_service import RunningService
 
 pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with service.stage(tmp_path_factory.mktemp("service") / "site") as site:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    with service.fixtures(tmp_path_factory.mktemp("service") / "site") as site:
         yield site
 
 
-@pytest.mark.parametrize("event", service.FEW)
-def test_nothing_that_happens_loses_a_request(site: Site, event: str) -> None:
+@pytest.mark.parametrize("event", events.FEW)
+def test_nothing_that_happens_loses_a_request(site: RunningService, event: str) -> None:
     """But for those that a killed worker had been sent."""
     result = service.trial(site, event, 0, seconds=1)
     print(service.table([result]))
     assert not result.faults
 
 
-def test_odd_requests_are_answered_over_http_too(site: Site) -> None:
+def test_odd_requests_are_answered_over_http_too(site: RunningService) -> None:
     """None breaks the server or its connection."""
     results = [requests.trial(site, *key) for key in requests.keys(site)]
     assert not [(each.key, each.faults) for each in results if each.faults]
@@ -33,8 +33,8 @@ def test_odd_requests_are_answered_over_http_too(site: Site) -> None:
 
 def test_a_soak_has_no_error_and_draws_its_memory(tmp_path: Path) -> None:
     """A few publishes under load; whether memory grows shows at full size."""
-    with soak.stage(tmp_path / "site") as stage:
-        results = [soak.trial(stage, number, seconds=3) for number in range(4)]
+    with soak.fixtures(tmp_path / "site") as fixtures:
+        results = [soak.trial(fixtures, number, seconds=3) for number in range(4)]
     assert not [(each.key, each.faults) for each in results if each.faults]
     assert len(results[0].memory) == 3
     soak.figure(results, tmp_path / "soak.png")

@@ -5,7 +5,7 @@ the right one. Addresses on record lose what may be a secret.
 import sqlalchemy as sa
 from alembic import op
 
-from shared.addresses import shown
+from shared.addresses import redact
 
 revision = "0004"
 down_revision = "0003"
@@ -34,10 +34,10 @@ def _hide_secrets() -> None:
     for table, key, column in (("run", "run_id", "source"), ("run", "run_id", "rows_uri"), ("part", "part_id", "uri")):
         found = connection.execute(sa.text(f"SELECT {key}, {column} FROM voucher.{table} WHERE {column} LIKE '%:/%'"))
         also = ", etag = 'sha256:' || sha256 || '#' || part_id" if table == "part" else ""
-        change = sa.text(f"UPDATE voucher.{table} SET {column} = :shown{also} WHERE {key} = :key")
+        change = sa.text(f"UPDATE voucher.{table} SET {column} = :redacted{also} WHERE {key} = :key")
         for identity, address in found.all():
-            if shown(address) != address:
-                connection.execute(change, {"shown": shown(address), "key": identity})
+            if redact(address) != address:
+                connection.execute(change, {"redacted": redact(address), "key": identity})
 
 
 def downgrade() -> None:

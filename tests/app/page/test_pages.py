@@ -104,7 +104,7 @@ def test_an_unknown_country_is_met_with_the_known_ones(still: FlaskClient) -> No
     """404, with a link to each, and no part of another country's page."""
     page = still.get("/?country=Atlantis")
     assert page.status_code == 404
-    assert "No voucher is known for “Atlantis”" in words(page.text)
+    assert "There is no voucher for “Atlantis”" in words(page.text)
     assert re.findall(r'<a href="/\?country=([^"]+)">', page.text) == ["Latvia", "Peru", "S%C3%A3o+Tom%C3%A9"]
     assert '<section id="segments"' not in page.text
 
@@ -123,7 +123,7 @@ def test_how_sure_an_answer_is(publish: Publish, client: FlaskClient) -> None:
     publish(countries={"Peru": 7256}, uses=4401, runner_up=(3520, 1451))
     page = client.get("/").text
     board = part(page, "segments")
-    assert "61 % 4,401 of 7,256 assignments" in board
+    assert "61 % 4,401 of 7,256 vouchers" in board
     assert "41 points ahead of 3520 (20 %)" in board
     assert '<rect class="won" x="0" width="60.65" height="1"/><rect class="next" x="60.65" width="20.0"' in page
 
@@ -131,20 +131,20 @@ def test_how_sure_an_answer_is(publish: Publish, client: FlaskClient) -> None:
 def test_a_tie_is_said_in_words(publish: Publish, client: FlaskClient) -> None:
     """With the amount that was used as often."""
     publish(countries={"Peru": 10}, uses=5, runner_up=(3520, 5), tied=True)
-    assert "Tie 3520 as often; the smaller wins" in part(client.get("/").text, "segments")
+    assert "Tie 3520 was used as often; the smaller amount wins" in part(client.get("/").text, "segments")
 
 
 def test_a_segment_without_history_is_said_in_words(publish: Publish, client: FlaskClient) -> None:
     """Its amount is the country's."""
     publish(countries={"Peru": 0}, basis="country")
     board = part(client.get("/").text, "segments")
-    assert "No history the country's choice: what was used most in all of Peru" in board
+    assert "No history falls back to the most used amount of Peru" in board
     assert "assignments" not in board.partition("0-4")[2]
 
 
 def test_an_amount_that_nothing_competes_with(still: FlaskClient) -> None:
     """No runner-up is made up."""
-    assert "30 of 30 assignments no other amount was used" in part(still.get("/?country=Peru").text, "segments")
+    assert "30 of 30 vouchers no other amount was used" in part(still.get("/?country=Peru").text, "segments")
 
 
 def test_amounts_of_a_board_have_as_many_digits(publish: Publish, client: FlaskClient) -> None:
@@ -166,7 +166,7 @@ def test_a_kind_that_the_page_has_no_words_for(publish: Publish, client: FlaskCl
 def test_an_example_is_answered_before_anything_is_tried(still: FlaskClient) -> None:
     """What the form holds and what the answer says are of one customer."""
     page = still.get("/?country=Peru").text
-    assert "15 orders, so segment 14-37: 1200 was used in 30 of 30 assignments, 100 %." in part(page, "try")
+    assert "15 orders, so segment 14-37: 1200 was used in 30 of 30 vouchers, 100 %." in part(page, "try")
     assert re.search(r'name="total_orders"[^>]* value="15"', page)
     assert re.search(r'name="last_order_ts"[^>]* value="2018-06-15"', page)
 
@@ -189,23 +189,23 @@ def test_a_tried_customer_is_answered_as_the_service_answers(
     answer = still.post("/voucher?explain=true", json={"country_code": "Peru", "segment_name": kind} | customer).json
     tried = part(still.get(f"/?country=Peru&{query}").text, "try")
     assert f"Voucher {answer['voucher_amount']} {answer['because']}" in tried
-    assert "For example" not in tried
+    assert "Example" not in tried
 
 
 @pytest.mark.parametrize(
     ("query", "field", "said"),
     [
-        ("segment_name=frequent_segment&total_orders=", "total_orders", "Is needed: frequent_segment measures it."),
-        ("segment_name=frequent_segment", "total_orders", "Is needed: frequent_segment measures it."),
+        ("segment_name=frequent_segment&total_orders=", "total_orders", "Enter the number of orders."),
+        ("segment_name=frequent_segment", "total_orders", "Enter the number of orders."),
         *(
-            (f"segment_name=frequent_segment&total_orders={given}", "total_orders", "Must be a whole number, 0 or more")
+            (f"segment_name=frequent_segment&total_orders={given}", "total_orders", "Must be a whole number of at least 0")
             for given in ("many", "2.5", "-1", "1e3", "\u0663", "1%00", "9" * 5000)
         ),
-        ("segment_name=recency_segment&total_orders=3", "last_order_ts", "Is needed: recency_segment measures it."),
+        ("segment_name=recency_segment&total_orders=3", "last_order_ts", "Enter the day of the last order."),
         ("segment_name=recency_segment&last_order_ts=soon", "last_order_ts", "Must be text like 2018-05-03"),
-        ("segment_name=recency_segment&last_order_ts=2018-07-20", "last_order_ts", "Lies after the reference day 2018-07-15"),
+        ("segment_name=recency_segment&last_order_ts=2018-07-20", "last_order_ts", "Must not be more than a day after the reference day 2018-07-15"),
         ("segment_name=vip_segment", "segment_name", "Must be one of frequent_segment, recency_segment"),
-        ("segment_name=", "segment_name", "Must be text, and not blank"),
+        ("segment_name=", "segment_name", "Must be text and not blank"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_said_beside_its_field(
@@ -255,13 +255,13 @@ def test_the_funnel_of_a_country_and_of_all(publish: Publish, client: FlaskClien
     publish(countries={"Peru": 30, "Latvia": 90}, kinds={"frequent_segment": ("total_orders", [("0-4", 0, 4, 7), ("5+", 5, None, 8)])})  # fmt: skip
     drop(run)
     found = part(client.get("/?country=Peru").text, "dropped")
-    assert "Rows of the history Peru 140 All countries 1,000" in found
+    assert "All rows of the history Peru 140 All countries 1,000" in found
     assert "No country. missing_country_code Peru -0 0.0 % matched 0 All countries -20 2.0 % matched 20" in found
     assert "It fits no segment. no_orders drops a row when total_orders IS NULL Peru -40 28.6 % matched 40" in found
     assert "It says nothing. no_amount drops a row when voucher_amount IS NULL Peru -10 7.1 % matched 25 All" in found
-    assert "Kept: these rows vote Peru 90 64.3 % All countries 880 88.0 %" in found
+    assert "Kept rows, which are counted as votes Peru 90 64.3 % All countries 880 88.0 %" in found
     assert "1 more reasons" not in found
-    assert "One more reason, for values that can't be read, met no row." in found
+    assert "One more rule, for unreadable values, removed no row." in found
 
 
 def test_the_bars_of_the_funnel_shrink(publish: Publish, client: FlaskClient, run: CleanedRows) -> None:
@@ -284,10 +284,10 @@ def test_the_runs_are_a_timeline(publish: Publish, client: FlaskClient, run: Cle
     ):
         move(run, AT + timedelta(minutes=minute), to, previous, action, reason)
     found = part(client.get("/").text, "runs")
-    assert "1 Mar 2026, 04:32 UTC Rolled back Answers now by ana Run aaaaaaa A draft 361,588 rows kept" in found
+    assert "1 Mar 2026, 04:32 UTC Rolled back Live by ana Run aaaaaaa A draft 361,588 rows kept" in found
     assert "Forced by ana Run bbbbbbb The June files" in found
     assert found.index("04:32") < found.index("04:31") < found.index("04:30")
-    assert found.count("Answers now") == 1
+    assert found.count("Live") == 1
     assert "data up to 14 Jul 2018, 21:00 UTC" in found
 
 
@@ -313,11 +313,11 @@ def test_the_newest_publication_is_compared_with_what_it_replaced(
     kind = {"frequent_segment": ("total_orders", [("0+", 0, None, 7)])}
     publish(OTHER, kinds=kind)
     move(run, AT, OTHER, None, "publish", None)
-    assert "There is one run so far." in part(client.get("/").text, "runs")
+    assert "There is only one run so far." in part(client.get("/").text, "runs")
     publish(RUN, kinds=kind)
     move(run, AT + timedelta(minutes=1), RUN, OTHER, "publish", None)
     page = client.get("/").text
-    assert "Every answer is the same in both runs." in part(page, "runs")
+    assert "Both runs have the same answers." in part(page, "runs")
     assert f'<option value="{OTHER}" selected>' in page
     assert f"old={OTHER}&amp;new={RUN}#compared" in page
 
@@ -327,7 +327,7 @@ def test_a_run_that_is_not_there_has_nothing_to_compare(still: FlaskClient, name
     """The section says so; the rest of the page stands."""
     page = still.get(f"/?old={name}&new={RUN}")
     assert page.status_code == 200
-    assert "One of these runs has no answers on record." in part(page.text, "runs")
+    assert "One of these runs has no answers in the database." in part(page.text, "runs")
     assert "of Latvia" in part(page.text, "segments")
 
 
@@ -369,8 +369,8 @@ def test_stale_answers_have_a_banner(publish: Publish, client: FlaskClient) -> N
     publish(OTHER, checked_at=AT)
     banner = words(client.get("/").text)
     assert "These answers may be out of date." in banner
-    assert "since 1 Mar 2026, 04:30 UTC, which is more than 36 hours ago" in banner
-    assert "why Voucher_Select has not run" in banner
+    assert "at 1 Mar 2026, 04:30 UTC, more than 36 hours ago" in banner
+    assert "whether Voucher_Select is switched on" in banner
 
 
 @pytest.mark.parametrize("path", ["/", "/?country=Atlantis"])
@@ -378,7 +378,7 @@ def test_sample_data_has_a_banner(publish: Publish, client: FlaskClient, path: s
     """Above all else that the page says, until the answers come from another history."""
     publish(synthetic=[True])
     main = words(client.get(path).text.partition("<main")[2].partition("<section")[0])
-    assert "Sample data. These answers come from the built-in synthetic sample. It is invented" in main
+    assert "Sample data. These answers come from the built-in synthetic sample, which is invented" in main
     assert "Source The synthetic sample" in words(client.get(path).text)
     publish(OTHER, synthetic=[False])
     assert "Sample data" not in words(client.get(path).text)
@@ -397,7 +397,7 @@ def test_tables_of_another_version_have_a_banner(publish: Publish, client: Flask
     publish()
     run.execute("UPDATE voucher.alembic_version SET version_num = 'later'")
     client.application.extensions["published"].refresh()
-    assert "The tables are of a version that this service does not know." in words(client.get("/").text)
+    assert "The tables have a version that this service does not support." in words(client.get("/").text)
 
 
 def test_the_age_of_the_data_is_shown(publish: Publish, client: FlaskClient) -> None:
@@ -438,7 +438,7 @@ def test_a_part_that_could_not_be_read_is_asked_for_again(
     publish()
     run.execute("ALTER TABLE voucher.publication RENAME TO elsewhere")
     page = client.get("/").text
-    assert "which is away just now" in part(page, "runs")
+    assert "can't be shown while the database is down" in part(page, "runs")
     assert 'data-state=""' in page
 
 

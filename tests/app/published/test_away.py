@@ -4,9 +4,9 @@ import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.published.database import DatabaseAwayError
-from dev.postgres import Postgres
+from app.published.database import DatabaseUnavailableError
 from dev.processes import until
+from dev.services.postgres import Postgres
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import RUN, Ask, Tables, start, stop
 
@@ -51,7 +51,7 @@ def test_answers_go_on_from_memory_while_postgres_is_away(own_postgres: Postgres
         next(chunks), next(chunks)
 
         own_postgres.kill()
-        with pytest.raises(DatabaseAwayError):
+        with pytest.raises(DatabaseUnavailableError):
             list(chunks)
         download.close()
         assert until(lambda: client.get("/readyz").json["status"] == "degraded", 5)

@@ -15,8 +15,8 @@ from flask.testing import FlaskClient
 from app import create_app
 from app.settings import Settings, database_url
 from dev.ports import free_port
-from dev.postgres import Postgres
 from dev.processes import until
+from dev.services.postgres import Postgres
 from tests.app.conftest import Ask, Tables, start, stop
 from tests.conftest import API, as_role
 
@@ -69,10 +69,10 @@ def test_a_run_that_cannot_be_read_does_not_end_the_following(tables: Tables, da
     ("change", "happened", "remedy"),
     [
         ("password", "Postgres refused the password", "correct it in API_DATABASE_URL"),
-        ("name", "Postgres has no such database as API_DATABASE_URL names", "create it"),
+        ("name", "Postgres does not have the database of API_DATABASE_URL", "create it"),
         ("port", "Postgres does not answer (connection refused)", "check API_DATABASE_URL and that it runs"),
         ("options", "a parameter of API_DATABASE_URL cannot be used", "check the names and values"),
-        ("tables", "Postgres lacks the tables (", "`python -m pipeline migrate` makes them"),
+        ("tables", "Postgres lacks the tables (", "run `python -m pipeline migrate`"),
     ],
 )
 def test_a_database_that_was_never_read_is_told_from_one_without_a_run(
@@ -98,7 +98,7 @@ def test_a_database_that_was_never_read_is_told_from_one_without_a_run(
     assert happened in page
     assert "Nothing is published yet" not in page
     written = capfd.readouterr().err
-    (line,) = [json.loads(line) for line in written.splitlines() if "database away" in line]
+    (line,) = [json.loads(line) for line in written.splitlines() if "database unavailable" in line]
     assert line["reason"].startswith(happened)
     assert remedy in line["reason"]
     assert "hunter2Secret" not in problem.text + page + written

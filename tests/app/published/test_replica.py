@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dev import postgres
 from dev.ports import free_port
-from dev.postgres import Postgres
 from dev.processes import as_user, until
+from dev.services import postgres_files
+from dev.services.postgres import Postgres
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import RUN, Ask, Tables, start, stop
 
@@ -22,8 +22,8 @@ SOME = 20_000  # rows: 4 pages
 def replica(own_postgres: Postgres, tmp_path: Path) -> Iterator[Postgres]:
     """A copy of a server of the test's own, which follows it."""
     server = replace(own_postgres, folder=tmp_path / "replica", port=free_port())
-    home = server._home()
-    programs = postgres._binaries(home)
+    home = postgres_files.prepare_home(server.folder)
+    programs = postgres_files.programs(home)
     subprocess.run(
         [
             programs / "pg_basebackup",
@@ -33,7 +33,7 @@ def replica(own_postgres: Postgres, tmp_path: Path) -> Iterator[Postgres]:
         env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
         cwd=home,
         check=True,
-        **as_user(postgres._account()),
+        **as_user(postgres_files.account()),
     )
     server.processes.start(
         "postgres",
@@ -42,7 +42,7 @@ def replica(own_postgres: Postgres, tmp_path: Path) -> Iterator[Postgres]:
             *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
         ],
         {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"},
-        user=postgres._account(),
+        user=postgres_files.account(),
         cwd=home,
     )
     try:

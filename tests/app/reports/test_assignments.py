@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from app.reports.downloads import RowsGoneError
 from app.web.streams import TooSlowError
-from dev.postgres import Postgres
+from dev.services.postgres import Postgres
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import RUN, Tables, start, stop
 
@@ -323,7 +323,7 @@ def test_rows_that_lie_elsewhere_are_named(load: Load, client: FlaskClient) -> N
     loaded.execute("UPDATE voucher.run SET rows_uri = 's3://bucket/cleaned/' WHERE run_id = %(run)s")
     response = client.get("/assignments.csv")
     assert (response.status_code, response.json["type"]) == (404, "urn:voucher-select:rows-elsewhere")
-    assert "are Parquet files under s3://bucket/cleaned/" in response.json["detail"]
+    assert "are in Parquet files under s3://bucket/cleaned/" in response.json["detail"]
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 import requests
 
 from dev.ports import free_port
-from dev.postgres import Postgres
 from dev.processes import until
+from dev.services.postgres import Postgres
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import Tables
 

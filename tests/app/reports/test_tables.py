@@ -11,8 +11,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from dev.postgres import Postgres
 from dev.processes import until
+from dev.services.postgres import Postgres
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import DATA_TO, KINDS, RUN, Ask, Tables, start, stop
 
@@ -101,7 +101,7 @@ def test_segments_of_an_unknown_country(client_still: FlaskClient, path: str) ->
     assert b"<" not in response.data
     blank = client_still.get(f"{path}?country=%20")
     assert refused(blank) == (422, "bad-value")
-    assert blank.json["detail"] == "country must be text, and not blank."
+    assert blank.json["detail"] == "country must be text and not blank."
 
 
 def table(response: TestResponse) -> list[dict[str, str]]:

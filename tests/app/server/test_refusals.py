@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from dev.postgres import Postgres
+from dev.services.postgres import Postgres
+from proofs.support.proxies import EVERY, Proxy
 from tests.app.conftest import Tables, served
-from tests.app.proxies import EVERY, Proxy
 
 KEY = "a-key-of-16-or-more"
 BIG = b'{"x": "' + b"x" * 1000 * 1024 + b'"}'  # more than any buffer on the way holds; nginx itself refuses 1 MiB

@@ -14,7 +14,7 @@ import requests
 
 from dev.ports import free_port
 from dev.processes import Processes, until
-from dev.service import Service
+from dev.services.api import Service
 from tests.app.conftest import Tables
 from tests.conftest import API, ROOT, as_role
 
@@ -72,7 +72,7 @@ def test_a_start_without_what_it_needs_says_so_in_a_line() -> None:
     )  # fmt: skip
     assert ended.returncode == 1
     assert ended.stderr == (
-        "error: VOUCHER_API_KEYS: key 1 of 1 has fewer than 16 characters. `openssl rand -hex 16` makes one.\n"
+        "error: VOUCHER_API_KEYS: key 1 of 1 has fewer than 16 characters. Generate one with `openssl rand -hex 16`.\n"
     )
 
 
@@ -84,7 +84,7 @@ def test_unknown_settings_are_warned_of_once() -> None:
     )
     warning, error = ended.stderr.splitlines()
     assert json.loads(warning)["event"] == (
-        "VOUCHER_WORKER is set, but there is no such setting; did you mean VOUCHER_WORKERS?"
+        "VOUCHER_WORKER is set, but is not a setting; did you mean VOUCHER_WORKERS?"
     )
     assert error.startswith("error: Neither API_DATABASE_URL nor DATABASE_URL is set")
     assert "hunter2Secret" not in ended.stderr + ended.stdout

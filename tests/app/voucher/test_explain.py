@@ -45,7 +45,7 @@ def test_an_explanation_tells_all_that_the_amount_rests_on(publish: Publish, ask
     assert found.pop("data_age_days") == pytest.approx((datetime.now(UTC) - DATA_TO) / timedelta(days=1), abs=0.1)
     assert found == {
         "voucher_amount": 1200,
-        "because": "27 orders, so segment 14-37: 1200 was used in 20 of 30 assignments, 67 %.",
+        "because": "27 orders, so segment 14-37: 1200 was used in 20 of 30 vouchers, 67 %.",
         "country_code": "Peru",
         "segment_name": "frequent_segment",
         "segment": "14-37",
@@ -102,35 +102,35 @@ def test_a_country_that_answers_for_its_segment_has_no_share(publish: Publish, a
     assert (found["basis"], found["uses"], found["rows"], found["share"]) == ("country", 0, 0, None)
     assert (found["runner_up_amount"], found["runner_up_uses"]) == (None, None)
     assert found["because"] == (
-        "3 orders, so segment 0-4: it has no assignments, so 1000 is the amount used most in all of Peru."
+        "3 orders, so segment 0-4: it has no vouchers, so 1000 is the amount used most in all of Peru."
     )
 
 
 @pytest.mark.parametrize(
     ("change", "measured", "sentence"),
     [
-        ({}, 27, "27 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 assignments, 61 %."),
+        ({}, 27, "27 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 vouchers, 61 %."),
         (
             {"segment": "0-4", "uses": 1, "rows": 1},
             1,
-            "1 order, so segment 0-4: 2640 was used in 1 of 1 assignments, 100 %.",
+            "1 order, so segment 0-4: 2640 was used in 1 of 1 vouchers, 100 %.",
         ),
         (
             {"tied": True, "runner_up_uses": 4401},
             1_000_000,
-            "1,000,000 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 assignments, 61 %; 3520 as often, and "
+            "1,000,000 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 vouchers, 61 %; 3520 as often, and "
             "the smaller wins.",
         ),
         (
             {"tied": True, "runner_up_amount": Decimal(0)},
             27,
-            "27 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 assignments, 61 %; 0 as often, and the "
+            "27 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 vouchers, 61 %; 0 as often, and the "
             "smaller wins.",
         ),
         (
             {"measure": "days_since_last_order", "segment": "0-29", "voucher_amount": Decimal("2640.50")},
             1,
-            "1 day from the last order to 2018-07-15, so segment 0-29: 2640.5 was used in 4,401 of 7,256 assignments, "
+            "1 day from the last order to 2018-07-15, so segment 0-29: 2640.5 was used in 4,401 of 7,256 vouchers, "
             "61 %.",
         ),
     ],

@@ -2,8 +2,8 @@
 
 import pytest
 
+from proofs.service.odd_requests import ODD, Odd
 from tests.app.conftest import Ask
-from tests.app.odd_requests import ODD, Odd
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.what)

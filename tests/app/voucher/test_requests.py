@@ -36,9 +36,9 @@ def test_every_bad_field_is_named_at_once(client: FlaskClient) -> None:
     """Nobody has to find one's mistakes one by one."""
     response = post(client, '{"country_code": null, "total_orders": "3", "last_order_ts": 7, "first_order_ts": "x"}')
     assert response.json["errors"] == [
-        {"field": "country_code", "detail": "must be text, and not blank", "value": None},
-        {"field": "segment_name", "detail": "is needed"},
-        {"field": "total_orders", "detail": "must be a whole number, 0 or more, and no text", "value": "3"},
+        {"field": "country_code", "detail": "must be text and not blank", "value": None},
+        {"field": "segment_name", "detail": "is required"},
+        {"field": "total_orders", "detail": "must be a whole number of at least 0, not text", "value": "3"},
         {"field": "last_order_ts", "detail": response.json["errors"][3]["detail"], "value": 7},
         {"field": "first_order_ts", "detail": response.json["errors"][4]["detail"], "value": "x"},
     ]

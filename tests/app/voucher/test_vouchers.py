@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from app.web.streams import Places, TooManyCallsError
+from app.web.streams import Slots, TooManyCallsError
 from tests.app.conftest import RUN, Ask, Tables
 
 Publish = Callable[..., None]
@@ -256,7 +256,7 @@ def test_compressed_bodies_are_refused(client: FlaskClient) -> None:
         "/vouchers", data=gzip.compress(GOOD.encode()), headers={"Content-Type": NDJSON, "Content-Encoding": "gzip"}
     )
     assert response.status_code == 415
-    assert response.json["detail"] == "Send the body as it is: Content-Encoding 'gzip' is not read."
+    assert response.json["detail"] == "Content-Encoding 'gzip' is not supported. Send the body uncompressed."
 
 
 @pytest.mark.parametrize(("encoding", "charset"), [("utf-16", "utf-16"), ("latin-1", "iso-8859-1")])
@@ -276,9 +276,9 @@ def test_a_byte_order_mark_is_skipped(client: FlaskClient) -> None:
 def test_a_call_too_many_is_told_to_come_again(app: Flask, publish: Publish) -> None:
     """Once it has waited for a place in vain; its body was not read until then."""
     publish()
-    places = app.extensions["bulk_places"] = Places(1, TooManyCallsError, patience=0.05)
+    slots = app.extensions["bulk_slots"] = Slots(1, TooManyCallsError, wait_seconds=0.05)
     client = app.test_client()
-    with places.one():
+    with slots.take():
         response = post(client, f"[{GOOD}]")
         assert (response.status_code, response.headers["Retry-After"]) == (503, "10")
         assert response.json["type"] == "urn:voucher-select:too-many-calls"

@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from dev.ports import free_port
-from dev.processes import Processes, born, until
-from dev.service import Service
+from dev.processes import Processes, start_time, until
+from dev.services.api import Service
 from tests.app.conftest import NAMESPACE, Tables, ask_often, failing, full_disk, served
 
 CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
@@ -83,7 +83,7 @@ class Workers:
         self._processes.stop("api")
 
     def pids(self) -> set[int]:
-        return {worker.pid for worker in self._granian.children() if born(worker.pid)}
+        return {worker.pid for worker in self._granian.children() if start_time(worker.pid)}
 
     def session(self) -> tuple[requests.Session, int]:
         """A fresh connection, and the worker that answers it."""

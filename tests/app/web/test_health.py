@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from app.published.models import SCHEMA_VERSIONS
 from app.web.health import check_health
-from dev.postgres import Postgres
+from dev.services.postgres import Postgres
 from tests.app.conftest import DATA_TO, Ask, Tables, start, stop
 from tests.conftest import ROOT
 

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pytest
 
 from pipeline import SAMPLE_MARK, run
-from pipeline.audits.runner import AUDITS
+from pipeline.audits.runner import AUDITS, RunRejected
 from pipeline.publish.changes import HASH_JOINS, changes, parameters
 from pipeline.publish.database import Database
 from pipeline.publish.publication import current
 from pipeline.settings import Settings
-from tests.pipeline.conftest import history
+from tests.pipeline.conftest import FREQUENT, RECENCY, history
 
 Query = Callable[..., list[tuple[Any, ...]]]
 Written = Callable[..., Path]
@@ -72,8 +72,8 @@ TAMPERED = {
         r"rows_loaded: 21 rows kept, 10 loaded",
     ),
     "segments_complete": (
-        "DELETE FROM voucher.segment WHERE run_id = %s AND country_code = 'Peru' AND segment = '5-13' RETURNING 1",
-        r"Peru has no segment 5-13 of frequent_segment; Peru: segment 0-4 of frequent_segment ends at 4, and the next "
+        f"DELETE FROM voucher.segment WHERE run_id = %s AND country_code = 'Peru' AND segment = '{FREQUENT[1]}' RETURNING 1",
+        rf"Peru has no segment {FREQUENT[1]} of frequent_segment; Peru: segment {FREQUENT[0]} of frequent_segment ends at 4, and the next "
         r"begins at 14",
     ),
     "segments_complete, none": (
@@ -81,35 +81,35 @@ TAMPERED = {
         r"segments_complete: Latvia has no frequent_segment; .*; Peru has no recency_segment",
     ),
     "segments_complete, first": (
-        "UPDATE voucher.segment SET lower_bound = 1 WHERE run_id = %s AND segment = '0-29' RETURNING 1",
-        r"Peru: the first segment of recency_segment, 0-29, begins at 1, not at 0",
+        f"UPDATE voucher.segment SET lower_bound = 1 WHERE run_id = %s AND segment = '{RECENCY[0]}' RETURNING 1",
+        rf"Peru: the first segment of recency_segment, {RECENCY[0]}, begins at 1, not at 0",
     ),
     "segments_complete, overlap": (
-        "UPDATE voucher.segment SET upper_bound = 15 WHERE run_id = %s AND segment = '5-13' RETURNING 1",
-        r"Peru: segment 5-13 of frequent_segment ends at 15, and the next begins at 14",
+        f"UPDATE voucher.segment SET upper_bound = 15 WHERE run_id = %s AND segment = '{FREQUENT[1]}' RETURNING 1",
+        rf"Peru: segment {FREQUENT[1]} of frequent_segment ends at 15, and the next begins at 14",
     ),
     "segments_complete, open": (
-        "UPDATE voucher.segment SET upper_bound = 99 WHERE run_id = %s AND segment = '38+' RETURNING 1",
+        f"UPDATE voucher.segment SET upper_bound = 99 WHERE run_id = %s AND segment = '{FREQUENT[-1]}' RETURNING 1",
         r"Peru: segment 38\+ of frequent_segment ends at 99, and the next begins at none",
     ),
     "answers_by_votes": (
-        "UPDATE voucher.segment SET voucher_amount = 1 WHERE run_id = %s AND segment = '5-13' RETURNING 1",
-        r"answers_by_votes: Latvia frequent_segment 5-13: published 1\.00 \(10 of 10\), by its votes 4400\.00 \(10 of 10\)",
+        f"UPDATE voucher.segment SET voucher_amount = 1 WHERE run_id = %s AND segment = '{FREQUENT[1]}' RETURNING 1",
+        rf"answers_by_votes: Latvia frequent_segment {FREQUENT[1]}: published 1\.00 \(10 of 10\), by its votes 4400\.00 \(10 of 10\)",
     ),
     "answers_by_votes, uses": (
-        "UPDATE voucher.segment SET uses = uses + 1 WHERE run_id = %s AND segment = '30-60' RETURNING 1",
-        r"Peru recency_segment 30-60: published 2640\.00 \(11 of 10\), by its votes 2640\.00 \(10 of 10\)",
+        f"UPDATE voucher.segment SET uses = uses + 1 WHERE run_id = %s AND segment = '{RECENCY[1]}' RETURNING 1",
+        rf"Peru recency_segment {RECENCY[1]}: published 2640\.00 \(11 of 10\), by its votes 2640\.00 \(10 of 10\)",
     ),
     "answers_by_votes, tie": (
-        "UPDATE voucher.segment SET tied = true WHERE run_id = %s AND segment = '5-13' RETURNING 1",
-        r"answers_by_votes: Latvia frequent_segment 5-13",
+        f"UPDATE voucher.segment SET tied = true WHERE run_id = %s AND segment = '{FREQUENT[1]}' RETURNING 1",
+        rf"answers_by_votes: Latvia frequent_segment {FREQUENT[1]}",
     ),
     "answers_by_votes, missing": (
-        "DELETE FROM voucher.segment_vote WHERE run_id = %s AND segment = '30-60' RETURNING 1",
-        r"Peru recency_segment 30-60: published 2640\.00 \(10 of 10\), by its votes nothing",
+        f"DELETE FROM voucher.segment_vote WHERE run_id = %s AND segment = '{RECENCY[1]}' RETURNING 1",
+        rf"Peru recency_segment {RECENCY[1]}: published 2640\.00 \(10 of 10\), by its votes nothing",
     ),
     "answers_by_votes, country": (
-        "UPDATE voucher.segment SET voucher_amount = 1 WHERE run_id = %s AND segment = '38+' RETURNING 1",
+        f"UPDATE voucher.segment SET voucher_amount = 1 WHERE run_id = %s AND segment = '{FREQUENT[-1]}' RETURNING 1",
         r"Peru: its most used amount is said to be 1\.00, but 2640\.00 was used more",
     ),
 }  # fmt: skip
@@ -134,7 +134,7 @@ def test_a_file_that_breaks_an_audit_is_not_published(
 ) -> None:
     """The run is rejected with what was wrong, with examples and the way out, its rows dropped; the answers stay."""
     before = query(ANSWERS)
-    with pytest.raises(run.RunRejected, match=message):
+    with pytest.raises(RunRejected, match=message):
         run.run(settings(written(rows, "bad.parquet")), "test")
     ((rejected,),) = query("SELECT run_id FROM voucher.run WHERE status = 'rejected'")
     ((severity, passed, _),) = query(OUTCOME, rejected, name)
@@ -156,7 +156,7 @@ def test_tables_that_are_not_what_was_written_are_not_published(
     run_id = run.plan(config)
     run.load(config, run_id)
     assert query(change, run_id)
-    with pytest.raises(run.RunRejected, match=message):
+    with pytest.raises(RunRejected, match=message):
         run.audit(config, run_id)
     assert query(OUTCOME, run_id, name.partition(",")[0])[0][1] is False
     assert query(ANSWERS) == before
@@ -199,7 +199,7 @@ def test_after_the_sample_comparisons_are_skipped(settings: Make, written: Writt
 def test_the_sample_does_not_take_over_from_real_data_unseen(settings: Make, written: Written) -> None:
     """The other way round, a forgotten VOUCHER_SOURCE doesn't put invented answers before customers."""
     run.run(settings(written(history({"timestamp": "2001-01-01"}))), "test")
-    with pytest.raises(run.RunRejected, match="sample_stays_out: 1 of 1 files are the built-in sample"):
+    with pytest.raises(RunRejected, match="sample_stays_out: 1 of 1 files are the built-in sample"):
         run.run(settings(written(SAMPLE, "sample.parquet")), "test")
 
 
@@ -208,7 +208,7 @@ def test_force_publishes_what_an_audit_refuses_and_says_who_and_why(
 ) -> None:
     """The outcome stays failed, the publication has the reason; the same data is then published without a word."""
     config = settings(written(FILES["countries_remain"][0], "bad.parquet"))
-    with pytest.raises(run.RunRejected):
+    with pytest.raises(RunRejected):
         run.run(config, "test")
     run_id = run.run(config, "ana", force="Latvia is closed")
     assert query("SELECT run_id FROM voucher.current_run") == [(run_id,)]
@@ -234,7 +234,7 @@ def test_a_run_is_audited_again_when_another_was_published_since(
     for step in (run.load, run.audit):
         step(three, overtaker)
     run.publish(three, overtaker, "test")
-    with pytest.raises(run.RunRejected, match="countries_remain: Chile has no answer any more"):
+    with pytest.raises(RunRejected, match="countries_remain: Chile has no answer any more"):
         run.publish(slow, run_id, "test")
     assert current(Database(pipeline_database)) == overtaker
 

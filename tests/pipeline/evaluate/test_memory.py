@@ -20,7 +20,7 @@ LIMIT = 768  # MiB, the least there is
 ROWS = 3_000_000
 RUN = """
 import sys
-from benchmarks.memory import peak
+from benchmarks.pipeline.memory import peak
 from pipeline.__main__ import main
 assert main(["run", "--source", sys.argv[1]]) == 0
 print(peak())

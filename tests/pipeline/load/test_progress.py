@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture(autouse=True)
-def _told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def _context(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a pause between two lines."""
     caplog.set_level("INFO")
     monkeypatch.setattr("pipeline.load.progress.EVERY", 0)

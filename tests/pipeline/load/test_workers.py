@@ -16,8 +16,8 @@ import psycopg2
 import pytest
 
 from dev.ports import free_port
-from dev.postgres import Postgres
 from dev.processes import until
+from dev.services.postgres import Postgres
 from pipeline import PipelineError, run
 from pipeline.evaluate import engine
 from pipeline.load import steps, tables
@@ -28,9 +28,9 @@ from pipeline.rules.rulebook import RuleBook
 from pipeline.rules.segments import SegmentBook
 from pipeline.settings import Settings
 from pipeline.source.s3 import SourceError
+from proofs.parts.dask import Cluster
 from tests.conftest import PIPELINE, ROLES_PASSWORD, ROOT, as_role
 from tests.pipeline.conftest import history
-from tests.proofs.dask import Cluster
 
 Query = Callable[..., list[tuple[Any, ...]]]
 Written = Callable[..., Path]

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from dev.postgres import Postgres
+from dev.services.postgres import Postgres
 from pipeline import __main__ as command_line
 from pipeline import run
 from pipeline.migrations import MigrationError, migrate
@@ -46,19 +46,23 @@ def raising(state: str) -> str:
         ("53200", DatabaseUnavailable, "^Postgres has too little memory"),
         ("40001", DatabaseUnavailable, "^two sessions wanted the same rows .*; run again"),
         ("40P01", DatabaseUnavailable, "^two sessions wanted the same rows"),
-        ("55P03", DatabaseBusy, r"^another session holds on to a table .*pg_stat_activity .*; run again when"),
+        ("55P03", DatabaseBusy, r"^another session has locked a table .*pg_stat_activity .*; run again when"),
         ("57014", DatabaseError, "^Postgres cancelled a statement .*statement_timeout in X"),
         ("53100", DatabaseError, "^the disk of Postgres is full"),
         ("54000", DatabaseError, "^a value is too long for an index .*longest country_code"),
         ("54001", DatabaseError, "^a limit of Postgres is exceeded"),
-        ("42501", DatabaseError, "^Postgres refused: server says so; `python -m pipeline migrate` lets the role of X"),
-        ("42P01", DatabaseError, r"^Postgres lacks the tables \(server says so\); `python -m pipeline migrate`"),
+        (
+            "42501",
+            DatabaseError,
+            "^Postgres refused: server says so; run `python -m pipeline migrate`, which grants the role of X",
+        ),
+        ("42P01", DatabaseError, r"^Postgres lacks the tables \(server says so\); run `python -m pipeline migrate`"),
         ("3F000", DatabaseError, "^Postgres lacks the tables"),
         ("42883", DatabaseError, "^Postgres lacks the tables"),
-        ("25006", DatabaseError, "^Postgres takes no writes: it is a replica, or read-only; name the primary in X"),
-        ("22P05", DatabaseError, "^the database cannot hold a text .*ENCODING 'UTF8'"),
+        ("25006", DatabaseError, "^Postgres accepts no writes: it is a replica or read-only; name the primary in X"),
+        ("22P05", DatabaseError, "^the database cannot store a text .*ENCODING 'UTF8'"),
         ("22021", DatabaseError, "^a text has bytes that its encoding does not have .*or correct the text"),
-        ("28000", DatabaseError, "^Postgres does not let the role of X in"),
+        ("28000", DatabaseError, "^Postgres does not accept the role of X"),
         ("XX000", DatabaseError, "^Postgres refused: server says so; see the log of Postgres"),
         ("23505", DatabaseError, "^Postgres refused: server says so"),
     ],
@@ -97,14 +101,14 @@ def test_each_answer_can_be_told() -> None:
         ("FATAL:  no more connections allowed (max_client_conn)", "no connection left", True),
         ('FATAL:  password authentication failed for user "secret"', "refused the password", False),
         ("fe_sendauth: no password supplied", "refused the password", False),
-        ('FATAL:  no pg_hba.conf entry for host "secret", user "secret"', "does not let the role", False),
-        ('FATAL:  role "secret" does not exist', "does not let the role", False),
-        ('FATAL:  role "secret" is not permitted to log in', "does not let the role", False),
-        ('FATAL:  permission denied for database "secret"', "does not let the role", False),
-        ('FATAL:  database "secret" does not exist', "no such database", False),
+        ('FATAL:  no pg_hba.conf entry for host "secret", user "secret"', "does not accept the role", False),
+        ('FATAL:  role "secret" does not exist', "does not accept the role", False),
+        ('FATAL:  role "secret" is not permitted to log in', "does not accept the role", False),
+        ('FATAL:  permission denied for database "secret"', "does not accept the role", False),
+        ('FATAL:  database "secret" does not exist', "does not have the database", False),
         ("FATAL:  unsupported startup parameter: options", "a connection pooler refused", False),
         ("FATAL:  Feature not supported: RDS Proxy currently doesn't support command-line options.", "pooler", False),
-        ("connection failed: session is read-only", "what target_session_attrs asks for", True),
+        ("connection failed: session is read-only", "matches target_session_attrs", True),
         ("server does not support SSL, but SSL was required", "do not agree on encryption", False),
         ('root certificate file "/secret" does not exist', "do not agree on encryption", False),
         ("SSL error: certificate verify failed", "do not agree on encryption", False),
@@ -197,7 +201,7 @@ def test_text_comes_out_as_it_went_in(
     if encoding == "LATIN1":
         path = written(history(*[{}] * 20), "other.parquet")
         with pytest.raises(
-            DatabaseError, match=r"^the database cannot hold a text .*'Ł'\); make a database with ENCODING"
+            DatabaseError, match=r"^the database cannot store a text .*'Ł'\); create a database with ENCODING"
         ):
             run.run(Settings(str(path), url), "Łukasz", "to see it")
 
@@ -258,11 +262,11 @@ def test_a_replica_takes_no_writes(database: str, pipeline_database: str) -> Non
     """A read-only server is named as such, for a run and for a migration."""
     only = "?options=-c%20default_transaction_read_only%3Don"
     with (
-        pytest.raises(DatabaseError, match="takes no writes: it is a replica"),
+        pytest.raises(DatabaseError, match="accepts no writes: it is a replica"),
         Database(f"{pipeline_database}{only}").transaction() as cursor,
     ):
         cursor.execute("DELETE FROM voucher.run_part")
-    with pytest.raises(MigrationError, match="takes no writes: it is a replica"):
+    with pytest.raises(MigrationError, match="accepts no writes: it is a replica"):
         migrate(f"{database}{only}", api_url=as_role(database, f"new_{secrets.token_hex(4)}"))
 
 
@@ -309,7 +313,7 @@ def test_unknown_settings_are_warned_of(
     monkeypatch.setenv("VOUCHER_KEEPRUNS", "1")
     monkeypatch.setenv("PIPELINE_DATABASE_URL", database)
     assert command_line.main(["runs"]) == 0
-    assert "VOUCHER_KEEPRUNS is set, but there is no such setting; did you mean VOUCHER_KEEP_RUNS?" in caplog.text
+    assert "VOUCHER_KEEPRUNS is set, but is not a setting; did you mean VOUCHER_KEEP_RUNS?" in caplog.text
 
 
 def test_a_country_too_long_for_an_index(settings: Callable[..., Settings], written: Written) -> None:

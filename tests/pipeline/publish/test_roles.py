@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 from psycopg2.errors import InsufficientPrivilege
 
-from dev.postgres import OWNER, Postgres
+from dev.services.postgres import OWNER, Postgres
 from pipeline.migrations import migrate
 from pipeline.migrations.roles import RoleError
 from pipeline.publish.database import Database, DatabaseError

@@ -20,7 +20,7 @@ from pipeline.settings import Settings
 from pipeline.source.copies import inspect, local_copy
 from pipeline.source.parts import list_parts
 from pipeline.source.s3 import SourceError, SourceUnavailable
-from shared.addresses import shown
+from shared.addresses import redact
 from tests.pipeline.conftest import history
 
 SECRET = "hunter2Secret"
@@ -243,7 +243,7 @@ def test_no_secret_of_an_address_is_on_record_or_in_the_log(
     assert run.run(settings(f"{source}{SECRET}2"), "test") == first
     assert {path.rpartition("=")[2] for _, path, _ in server.asked} == {f"{SECRET}1", f"{SECRET}2"}
     (on_record,) = query("SELECT uri, etag FROM voucher.part")
-    assert on_record == (shown(source), f"sha256:{inspect(list_parts(f'{source}1')[0]).sha256}")
+    assert on_record == (redact(source), f"sha256:{inspect(list_parts(f'{source}1')[0]).sha256}")
     tables = query(
         "SELECT relname FROM pg_class WHERE relnamespace = 'voucher'::regnamespace AND relkind IN ('r', 'p')"
     )

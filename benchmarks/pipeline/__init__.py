@@ -1,0 +1,1 @@
+"""The benchmarks of the pipeline, beside the limit and the common way."""

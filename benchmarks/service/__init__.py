@@ -1,0 +1,1 @@
+"""The benchmark of the service, beside the servers of `reference`."""

@@ -1,0 +1,126 @@
+"""The service beside the reference servers, all in one run on one machine. Called by `python -m benchmarks service`."""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+
+import psutil
+import requests
+from tabulate import tabulate
+
+from benchmarks.service.latency import Latency, asked, publishes
+from benchmarks.service.published import Published, published
+from benchmarks.service.servers import BARE, OURS, PSYCOPG2, SQLALCHEMY, Memory, Server, servers
+from benchmarks.service.throughput import TOOL, rate
+from dev.processes import StackError
+
+BULK, MOVING = "/vouchers, customers", f"{OURS} during publishes"
+CALL = 10_000  # customers in a call of BULK
+ROWS = (OURS, MOVING, BULK, BARE, PSYCOPG2, SQLALCHEMY)
+WANTED = {(OURS, BARE): 0.85, (OURS, PSYCOPG2): 5, (OURS, SQLALCHEMY): 5, (BULK, OURS): 20}
+
+Rates = Mapping[str, list[float]]  # a second, by name, of each round
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Seconds, but for `rounds` and `per_second`; `load` and `latency` are the lengths of a round."""
+
+    rounds: int = 5
+    load: float = 4
+    per_second: int = 500
+    latency: float = 5
+    publish_every: float = 2
+
+
+QUICK = Effort(rounds=1, load=1, per_second=100, latency=1.5, publish_every=0.5)
+
+
+def run(source: Path | None, quick: bool) -> None:
+    """Print the tables. Raises StackError when a server does not start, or any answer is wrong."""
+    effort = QUICK if quick else Effort()
+    with tempfile.TemporaryDirectory(prefix="voucher-benchmark-") as name:
+        folder = Path(name)
+        with published(folder, source) as known, servers(folder, known.database) as found:
+            _check(found, known)
+            rates = _rates(found, known, folder, effort)
+            memory = {name: server.memory() for name, server in found.items()}
+            _check(found, known)
+            waits = _latencies(found, known, effort)
+    print(f"\n{psutil.cpu_count()} CPUs; {effort.rounds} rounds, of each server in turn; medians of the rounds.")
+    print(f"Load: {TOOL}, {effort.load} s. Memory: the largest worker's, after it.")
+    print(f"Latency: threads in Python, {effort.per_second} requests/s, from when each was due, {effort.latency} s.\n")
+    print(tabulate(_by_server(rates, memory, waits), headers="keys", disable_numparse=True), "\n")
+    print(tabulate(_verdicts(rates), headers="keys", disable_numparse=True), "\n")
+
+
+def _check(found: Mapping[str, Server], known: Published) -> None:
+    """Raise StackError where an answer of the newest run is missing, wrong or misplaced."""
+    for server in found.values():
+        server.check(known.customers, known.newest)
+    customers, amounts = (list(islice(cycle(each), CALL)) for each in (known.customers, known.newest))
+    answer = requests.post(f"{found[OURS].url}/vouchers", json=customers, timeout=60)
+    if not answer.ok or [each.get("voucher_amount") for each in answer.json()] != amounts:
+        raise StackError(f"POST /vouchers answered {answer.status_code} {answer.text[:200]}")
+
+
+def _rates(found: Mapping[str, Server], known: Published, folder: Path, effort: Effort) -> Rates:
+    """In turn, so that whatever else the machine does meanwhile meets all alike."""
+    singles, bulk = folder / "customers.jsonl", folder / "bulk.jsonl"
+    singles.write_text("".join(f"{json.dumps(customer)}\n" for customer in known.customers))
+    bulk.write_text(f"{json.dumps(list(islice(cycle(known.customers), CALL)))}\n")
+    measure: dict[str, Callable[[float], float]] = {
+        name: partial(rate, f"{server.url}/voucher", singles) for name, server in found.items()
+    }
+    # Of two connections, both may have come to the same worker.
+    measure[BULK] = lambda seconds: CALL * rate(f"{found[OURS].url}/vouchers", bulk, seconds, connections=8)
+    for once in measure.values():  # unmeasured: the first requests open what the later ones find open
+        once(1)
+    rates: dict[str, list[float]] = {name: [] for name in measure}
+    for number in range(effort.rounds):
+        for name, again in measure.items():
+            rates[name].append(again(effort.load))
+        figures = ", ".join(f"{name} {values[-1]:,.0f}/s" for name, values in rates.items())
+        print(f"round {number + 1}: {figures}", flush=True)
+    return rates
+
+
+def _latencies(found: Mapping[str, Server], known: Published, effort: Effort) -> Mapping[str, list[Latency]]:
+    waits: dict[str, list[Latency]] = {name: [] for name in (*found, MOVING)}
+    for _ in range(effort.rounds):
+        for name, server in found.items():
+            waits[name].append(asked(server.url, known, effort.per_second, effort.latency, server.constant))
+        with publishes(known, effort.publish_every):
+            waits[MOVING].append(asked(found[OURS].url, known, effort.per_second, effort.latency))
+    if {run for wait in waits[MOVING] for run in wait.runs} != set(known.answers):
+        raise StackError("While the pointer moved, all answers came from one run.")
+    return waits
+
+
+def _by_server(rates: Rates, memory: Mapping[str, Memory], waits: Mapping[str, list[Latency]]) -> list[dict[str, str]]:
+    return [
+        {
+            "": name,
+            "a second": f"{median(rates[name]):,.0f}" if name in rates else "",
+            "p50": f"{median(wait.p50 for wait in waits[name]):.1f} ms" if name in waits else "",
+            "p99": f"{median(wait.p99 for wait in waits[name]):.1f} ms" if name in waits else "",
+            "workers": f"{memory[name].workers}" if name in memory else "",
+            "RSS": f"{memory[name].rss:.0f} MiB" if name in memory else "",
+            "PSS": f"{memory[name].pss:.0f} MiB" if name in memory else "",
+        }
+        for name in ROWS
+    ]
+
+
+def _verdicts(rates: Rates) -> list[dict[str, str]]:
+    found = []
+    for (name, other), wanted in WANTED.items():
+        ratio = median(one / two for one, two in zip(rates[name], rates[other], strict=True))
+        verdict = "met" if ratio >= wanted else "NOT MET"
+        found.append({"ratio": f"{name} : {other}", "wanted": f"{wanted}", "measured": f"{ratio:.2f}", "": verdict})
+    return found

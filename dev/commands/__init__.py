@@ -1,0 +1,1 @@
+"""The commands of `make` that start, show and use the stack."""

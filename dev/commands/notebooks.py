@@ -1,0 +1,51 @@
+"""`make notebook` and `make rules`: the notebooks, on the history of the stack."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from dev.modules import ROOT, module
+from dev.processes import StackError
+from dev.services import s3
+from dev.stack.stack import Stack
+
+LAB = (
+    *("--ServerApp.ip=127.0.0.1", "--ServerApp.allow_root=True"),
+    *("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "notebooks"),
+)
+EXECUTE = (
+    *("--log-level=WARN", "--to", "notebook", "--execute", "--inplace"),
+    "--ExecutePreprocessor.record_timing=False",
+    # At every start the kernel would warn that it listens on 127.0.0.1 without encryption.
+    *("--ExecutePreprocessor.extra_arguments=--log-level=40", "notebooks/02_cleaning_rules.ipynb"),
+)
+TABLES = ("cogapp", "-r", "-P", "--verbosity=1", "README.md", *map(str, sorted((ROOT / "docs").glob("*.md"))))
+
+
+def environment(stack: Stack) -> dict[str, str]:
+    """Return the environment of a notebook: the source of the stack, and no database URL.
+
+    If the S3 stand-in does not run, a notebook makes the sample itself. Raise StackError if the source can't be read.
+    """
+    stack.memory.check_keys()
+    if stack.own_s3 and not (stack.processes.running("s3") and stack.s3.holds(s3.BUCKET, s3.KEY)):
+        if stack.memory.is_sample:
+            return stack.bare_environment
+        raise StackError(f"The S3 stand-in is not running, and {stack.memory.source} is in it. Run `make up`.")
+    return {**stack.bare_environment, **stack.of_source("AWS_")}
+
+
+def notebook(stack: Stack, arguments: Sequence[str] = ()) -> None:
+    """Replace this process by Jupyter."""
+    env = environment(stack)
+    os.chdir(ROOT)
+    os.execve(sys.executable, module("jupyter", "lab", *LAB, *arguments), env)  # noqa: S606
+
+
+def rules(stack: Stack) -> None:
+    """Run the notebook that writes pipeline/rules.toml, then update the tables of README and docs/."""
+    env = environment(stack)
+    for command in (module("nbconvert", *EXECUTE), module(*TABLES)):
+        if subprocess.run(command, env=env, cwd=ROOT, check=False).returncode:
+            raise StackError(f"`python {' '.join(command[1:3])}` failed; its output is above.")

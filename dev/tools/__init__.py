@@ -1,0 +1,1 @@
+"""Tools for `make`: the Python environment, and the pictures of the documentation."""

@@ -1,0 +1,1 @@
+"""Proofs about the OpenAPI document: requests made from it, and clients generated from it."""

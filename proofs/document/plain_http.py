@@ -1,0 +1,87 @@
+"""The calls of the generated clients over plain HTTP, to compare with."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import requests
+
+from pipeline.rules.segments import SegmentBook
+from proofs.publishing.histories import CUSTOMERS
+
+
+def given(public: str, run: str, key: str) -> dict[str, Any]:
+    """Return the input of the calling programs: address, key and customers."""
+    frequent, recency = (
+        next(json.loads(each.request) for each in CUSTOMERS if each.kind == kind.name)
+        for kind in SegmentBook.load().kinds
+    )
+    return {
+        "url": public,
+        "key": key,
+        "frequent": frequent,
+        "recency": recency,
+        "unknown": frequent | {"country_code": "Atlantis"},
+        "country": frequent["country_code"],
+        "run": run,
+    }
+
+
+def expected(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answers over plain HTTP, by the names that the calling programs use."""
+
+    def ask(path: str, body: Any = None, **query: Any) -> Any:
+        lines = path.endswith(".ndjson")
+        response = requests.request(
+            "GET" if body is None else "POST",
+            f"{address}{path}",
+            params=query,
+            data="".join(f"{json.dumps(each)}\n" for each in body) if lines else json.dumps(body),
+            headers={
+                "Authorization": f"Bearer {given['key']}",
+                "Content-Type": "application/x-ndjson" if lines else "application/json",
+            },
+            timeout=30,
+        )
+        return response.json() if response.headers["Content-Type"].endswith("json") and not lines else response.text
+
+    customers = [given[name] for name in ("frequent", "recency", "unknown")]
+    run, country = given["run"], given["country"]
+    return {
+        "getVoucher": ask("/voucher", given["frequent"]),
+        "getVoucher explained": ask("/voucher", given["recency"], explain="true"),
+        "getVoucher refused": ask("/voucher", given["unknown"]),
+        "getSegmentationVoucher explained": ask("/segmentation-voucher/", given["recency"], explain="true"),
+        "getVouchers": ask("/vouchers", customers),
+        "getVouchers explained": ask("/vouchers", customers, explain="true"),
+        "getVouchersNdjson explained": ask("/vouchers.ndjson", customers, explain="true"),
+        "getSegments": ask("/segments", country=country),
+        "getSegmentsCsv": ask("/segments.csv"),
+        "getRules": ask("/rules"),
+        "getRules of a run": ask("/rules", run=run),
+        "getRuns": ask("/runs"),
+        "getRuns before": ask("/runs", limit=1, before=run),
+        "getRun": ask(f"/runs/{run}"),
+        "getAssignmentsCsv": ask("/assignments.csv", country=country, run=run),
+        "getLiveness": ask("/livez"),
+        "getReadiness": ask("/readyz"),
+        "getHealth": ask("/health"),
+        "getMetrics": ask("/metrics"),
+    }
+
+
+def normalize(value: Any) -> Any:
+    """Remove what differs between calls, and convert times to one form."""
+    if isinstance(value, dict):
+        return {name: normalize(each) for name, each in value.items() if name != "data_age_days"}
+    if isinstance(value, list):
+        return [normalize(each) for each in value]
+    if not isinstance(value, str):
+        return value
+    if "voucher_request" in value:
+        return [line for line in value.splitlines() if "voucher_request" not in line]
+    if value.startswith("{"):
+        return [normalize(json.loads(line)) for line in value.splitlines()]
+    return datetime.fromisoformat(value) if re.match(r"\d{4}-\d\d-\d\dT", value) else value

@@ -1,0 +1,1 @@
+"""Proofs about histories of many parts: each part is read once, by one process or by a Dask cluster."""

@@ -1,0 +1,1 @@
+"""The proof that no secret in an address is shown anywhere."""

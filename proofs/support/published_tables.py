@@ -1,0 +1,114 @@
+"""Published runs written as rows, without a pipeline: the tables are the contract."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import psycopg2
+from psycopg2.extras import execute_values
+
+RUN = "a" * 16
+DAY = date(2018, 7, 15)  # the reference day of the pinned runs here
+DATA_TO = datetime(2018, 7, 14, 21, tzinfo=UTC)  # the end of their history: years ago
+
+# The kinds and bounds of the design, each segment with an amount of its own, so that a wrong segment shows.
+Bounds = tuple[str, int, int | None, Decimal | int]
+FREQUENT: list[Bounds] = [("0-4", 0, 4, 1000), ("5-13", 5, 13, 1100), ("14-37", 14, 37, 1200), ("38+", 38, None, 1300)]
+RECENCY: list[Bounds] = [
+    ("0-29", 0, 29, 2000),
+    ("30-60", 30, 60, 2100),
+    ("61-90", 61, 90, 2200),
+    ("91-120", 91, 120, 2300),
+    ("121-180", 121, 180, 2400),
+    ("180+", 181, None, 2500),
+]
+KINDS = {"frequent_segment": ("total_orders", FREQUENT), "recency_segment": ("days_since_last_order", RECENCY)}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Writes the rows that a pipeline would."""
+
+    database: str
+
+    def publish(
+        self,
+        run_id: str = RUN,
+        *,
+        today: date | None = DAY,
+        countries: Mapping[str, int] = {"Peru": 30, "Latvia": 90, "São Tomé": 6},
+        kinds: Mapping[str, tuple[str, Sequence[Bounds]]] = KINDS,
+        basis: str = "segment",
+        tied: bool = False,
+        uses: int | None = None,
+        runner_up: tuple[Decimal | int | None, int | None] = (None, None),
+        checked_at: datetime | None = None,
+        data_to: datetime | None = DATA_TO,
+        source: str = "s3://bucket/key",
+        synthetic: Sequence[bool] = (),
+    ) -> None:
+        """Write a run and move the pointer to it.
+
+        `countries` says how many rows each of their segments has, of which `uses` are of the amount, by default all.
+        `synthetic` has a value for each part: whether it is the built-in sample.
+        """
+        now = datetime.now(UTC)
+        segments = [
+            (
+                run_id,
+                country,
+                kind,
+                label,
+                place,
+                measure,
+                lower,
+                upper,
+                amount,
+                uses or rows,
+                rows,
+                *runner_up,
+                basis,
+                tied,
+            )
+            for country, rows in countries.items()
+            for kind, (measure, bounds) in kinds.items()
+            for place, (label, lower, upper, amount) in enumerate(bounds)
+        ]
+        with closing(psycopg2.connect(self.database)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO voucher.run"
+                " (run_id, source, rules_hash, segments_hash, today, data_to, started_at, planned_at, status)"
+                " VALUES (%s, %s, 'rules', 'segments', %s, %s, %s, %s, 'published')",
+                (run_id, source, today, data_to, now, now),
+            )
+            execute_values(
+                cursor,
+                "INSERT INTO voucher.segment (run_id, country_code, segment_name, segment, position, measure,"
+                " lower_bound, upper_bound, voucher_amount, uses, rows, runner_up_amount, runner_up_uses, basis, tied)"
+                " VALUES %s",
+                segments,
+            )
+            execute_values(
+                cursor,
+                "WITH part AS"
+                " (INSERT INTO voucher.part (uri, etag, size, sha256, synthetic) VALUES %s RETURNING part_id)"
+                f" INSERT INTO voucher.run_part SELECT '{run_id}', part_id, '{run_id}' FROM part",
+                [(f"{source}/{place}", run_id, 1, "sha", mark) for place, mark in enumerate(synthetic)],
+            )
+            self._point(cursor, run_id, checked_at or now)
+
+    def point_to(self, run_id: str) -> None:
+        with closing(psycopg2.connect(self.database)) as connection, connection, connection.cursor() as cursor:
+            self._point(cursor, run_id, datetime.now(UTC))
+
+    def _point(self, cursor: Any, run_id: str, checked_at: datetime) -> None:
+        cursor.execute(
+            "INSERT INTO voucher.current_run (run_id, published_at, checked_at, decided_at)"
+            " VALUES (%s, now(), %s, now())"
+            " ON CONFLICT (one_row) DO UPDATE SET (run_id, published_at, checked_at, decided_at) ="
+            " (EXCLUDED.run_id, EXCLUDED.published_at, EXCLUDED.checked_at, EXCLUDED.decided_at)",
+            (run_id, checked_at),
+        )

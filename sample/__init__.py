@@ -1,0 +1,1 @@
+"""A synthetic voucher history, of any length: `python -m sample FILE`, or `python -m sample FOLDER --rows N`."""
