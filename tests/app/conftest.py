@@ -101,10 +101,16 @@ def ask(client: FlaskClient) -> Ask:
 
 
 @pytest.fixture(scope="session")
-def standing(postgres: Postgres, template: str) -> Iterator[Ask]:
-    """Asks an app whose published run stays, for tests that only read."""
+def standing_database(postgres: Postgres, template: str) -> str:
+    """The URL of a database whose published run stays, for tests that only read."""
     postgres.create("standing", template)
     Tables(postgres.url("standing")).publish()
-    app = start(postgres.url("standing"))
+    return postgres.url("standing")
+
+
+@pytest.fixture(scope="session")
+def standing(standing_database: str) -> Iterator[Ask]:
+    """Asks an app whose published run stays, for tests that only read."""
+    app = start(standing_database)
     yield Ask(app.test_client())
     stop(app)

@@ -41,6 +41,7 @@ def test_every_published_figure_is_reproduced(measured: dict[str, float]) -> Non
     assert not differing, f"(published, measured): {differing}; see `python -m tests.figures FILE`"
 
 
+@pytest.mark.long
 def test_another_seed_keeps_the_figures_and_changes_the_rows(
     history: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,6 +109,7 @@ def test_the_most_used_amount_differs_between_segments(history: pa.Table) -> Non
     assert (most_used[False] != most_used[True]).drop("Peru").all(), most_used
 
 
+@pytest.mark.long
 def test_parts_hold_consecutive_samples(history: pa.Table, tmp_path: Path) -> None:
     """Whatever the number of processes, the rows are those of a sample and then of the next seed's, in order."""
     paths = write_parts(tmp_path / "parts", SIZE + 5_000, 3, processes=2)

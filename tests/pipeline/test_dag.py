@@ -76,6 +76,7 @@ def test_the_dag_publishes(
     assert query("SELECT actor FROM voucher.publication") == [("dag_test",)]
 
 
+@pytest.mark.long
 def test_planned_forced_and_rolled_back(
     bucket: Bucket,
     written: Callable[..., Path],
@@ -164,6 +165,7 @@ def test_the_delay_before_a_retry_is_a_setting(airflow_home: dict[str, str]) -> 
 WORD = "hunter2Secret"
 
 
+@pytest.mark.long
 def test_no_secret_is_in_a_task_s_log(airflow_home: dict[str, str], pipeline_database: str) -> None:
     """Wherever an address has it: nor do the errors that led to the task's own show it."""
     wrong = re.sub(r"//.*@", f"//{WORD}:{WORD}@", pipeline_database)

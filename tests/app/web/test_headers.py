@@ -6,18 +6,17 @@ from collections.abc import Iterator
 import pytest
 from flask.testing import FlaskClient
 
-from tests.app.conftest import Ask, Tables, start, stop
+from tests.app.conftest import Ask, start, stop
 
 SHOP = "https://shop.example"
 KEY = "a-key-of-16-or-more"
 ASK_FIRST = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
 
 
-@pytest.fixture
-def open_to_shop(database: str, tables: Tables) -> Iterator[FlaskClient]:
+@pytest.fixture(scope="module")
+def open_to_shop(standing_database: str) -> Iterator[FlaskClient]:
     """An app with a key whose answers the shop's pages may read."""
-    tables.publish()
-    app = start(database, cors_origins=(SHOP, "http://localhost:3000"), api_keys=(KEY,))
+    app = start(standing_database, cors_origins=(SHOP, "http://localhost:3000"), api_keys=(KEY,))
     yield app.test_client()
     stop(app)
 

@@ -13,15 +13,14 @@ KEY = "a-key-of-16-or-more"
 CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
 
 
-@pytest.fixture
-def clients(database: str, tables: Tables) -> Iterator[dict[str, FlaskClient]]:
+@pytest.fixture(scope="module")
+def clients(standing_database: str) -> Iterator[dict[str, FlaskClient]]:
     """Of a service that is open to all, of one that knows its name, and of one that wants a key."""
-    tables.publish()
     settings = {"open": {}, "named": {"hosts": ("vouchers.example",)}, "keys": {"api_keys": (KEY,)}}
     with ExitStack() as apps:
         found = {}
         for name, options in settings.items():
-            app = start(database, **options)
+            app = start(standing_database, **options)
             apps.callback(stop, app)
             found[name] = app.test_client()
         yield found

@@ -8,17 +8,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 
-from tests.app.conftest import Ask, Tables, start, stop
+from tests.app.conftest import Ask, start, stop
 
 KEYS = ("one-key-of-16-or-more", "another-key-of-16-or-more")
 CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
 OPEN = ("/livez", "/readyz", "/health", "/metrics", "/openapi.json", "/redoc", "/redoc/", "/swagger", "/swagger/")
 
 
-@pytest.fixture
-def guarded(database: str, tables: Tables) -> Iterator[Flask]:
-    tables.publish()
-    app = start(database, api_keys=KEYS)
+@pytest.fixture(scope="module")
+def guarded(standing_database: str) -> Iterator[Flask]:
+    app = start(standing_database, api_keys=KEYS)
     yield app
     stop(app)
 
