@@ -20,6 +20,10 @@ from dev.services.postgres import Postgres
 from dev.services.s3 import S3
 from proofs.support.environment import API, PIPELINE, ROLES_PASSWORD, ROOT, as_role, migrate, scrub
 
+__all__ = ["API", "PIPELINE", "ROLES_PASSWORD", "ROOT", "as_role", "migrate"]
+
+scrub()
+
 # A test with one of these fixtures starts a server, or makes the whole sample: it is not quick.
 SLOW = {"postgres", "own_postgres", "server", "s3", "index", "cluster", "browser", "airflow_home", "processes"}
 SLOW |= {"sample_file", "history", "copy"}
@@ -38,11 +42,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not SLOW & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker("long"):
             item.add_marker("quick")
-
-
-__all__ = ["API", "PIPELINE", "ROLES_PASSWORD", "ROOT", "as_role", "migrate"]
-
-scrub()
 
 
 @pytest.fixture(scope="session")
