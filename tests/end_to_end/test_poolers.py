@@ -125,7 +125,7 @@ def test_transaction_mode_is_refused_by_name(in_transaction: Pooler, written: Ca
     """No lock could keep two runs apart there: nothing is written, no lock is left, and the way out is named."""
     migrate(in_transaction.owner, in_transaction.pipeline, in_transaction.api)
     database = Database(connecting.Address.read(in_transaction.pipeline, "PIPELINE_DATABASE_URL"))
-    message = "^PIPELINE_DATABASE_URL leads to a connection pooler in transaction mode, .* session mode, or Postgres"
+    message = "^PIPELINE_DATABASE_URL leads to a connection pooler in transaction mode, .* session mode, or connect to Postgres"
     with pytest.raises(DatabaseError, match=message) as refusal:
         run.run(Settings(str(written(history({}))), database.url), "test")
     assert not refusal.value.retryable

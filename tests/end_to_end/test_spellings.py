@@ -122,7 +122,7 @@ def test_a_country_is_one_in_every_spelling(stand: Stand, data: st.DataObject) -
     lost = [text for text, _ in rows if not stand.holds(country_name(text))]
     run_id = stand.run([row for row in rows if row[0] not in lost])
     for text in lost[:2]:
-        with pytest.raises(DatabaseError, match=r"the database can't hold the country '.*LATIN1"):
+        with pytest.raises(DatabaseError, match=r"the database can't store the country '.*LATIN1"):
             stand.run([(text, 1.0)])
     kept = {country: [text for text in written[country] if text not in lost] for country in held}
 

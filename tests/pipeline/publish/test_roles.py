@@ -285,7 +285,7 @@ def test_a_role_that_was_not_granted_anything(postgres: Postgres, database: str,
     """The pipeline as a role that `migrate` never saw says that `migrate` is missing."""
     postgres.execute("CREATE ROLE {} LOGIN PASSWORD 'word'", name)
     with (
-        pytest.raises(DatabaseError, match="permission denied for schema voucher; `python -m pipeline migrate`"),
+        pytest.raises(DatabaseError, match="permission denied for schema voucher; run `python -m pipeline migrate`"),
         Database(as_role(database, name, "word")).transaction() as cursor,
     ):
         cursor.execute("SELECT FROM voucher.run")

@@ -55,7 +55,7 @@ def test_a_withdrawn_run_is_said_to_stay_so(
 
     assert len([line for line in lines if "was rolled back from at" in line]) == 1
     assert f"run {newer} is not published, because it was withdrawn by a rollback" in lines[-1]
-    assert not [line for line in lines if "publishes it" in line or "is done" in line]
+    assert not [line for line in lines if "publish it with" in line or "is done" in line]
 
 
 def test_plan_says_how_it_is_published(pair: tuple[Path, Path, str, str], written: Written, say: Say) -> None:
@@ -64,8 +64,8 @@ def test_plan_says_how_it_is_published(pair: tuple[Path, Path, str, str], writte
 
     lines = say("plan", "--source", str(new))
 
-    assert lines[-1] == f"nothing is published; `python -m pipeline run --source '{new}'` publishes it"
-    assert not [line for line in say("plan", "--source", str(pair[1])) if "publishes it" in line]
+    assert lines[-1] == f"nothing is published; publish it with `python -m pipeline run --source '{new}'`"
+    assert not [line for line in say("plan", "--source", str(pair[1])) if "publish it with" in line]
 
 
 def test_plan_counts_files_as_a_person_does(bucket: Bucket, written: Written, say: Say) -> None:
