@@ -22,15 +22,13 @@ from dev.services.postgres import Postgres
 from dev.stack.memory import API, DATABASE, DATABASES, KEPT_OF_AWS, OURS, SOURCE, without
 from dev.stack.parts import PORTS, Parts
 from shared import files
+from shared.environment import VARIABLES
 
 DAG = "Voucher_Select"
 LOCAL = "127.0.0.1,localhost"  # reached without a proxy
 ROTATION = "log-rotation"
 STOP_ORDER = (("airflow-scheduler", "airflow-dags", "api"), ("airflow-api", "s3"), ("postgres",), (ROTATION,))
-API_SETTINGS = (
-    *("VOUCHER_MAX_AGE_HOURS", "VOUCHER_API_KEYS", "VOUCHER_CORS_ORIGINS", "VOUCHER_WORKERS"),
-    *("VOUCHER_HOSTS", "VOUCHER_TRUSTED_PROXIES", "VOUCHER_AIRFLOW_URL"),
-)
+API_SETTINGS = [variable.name for variable in VARIABLES if variable.readers == ("api",)]
 NOT_FOR_CHILDREN = ("AIRFLOW", "MAKE", "MFLAGS", "PYTHON", "TODAY")
 
 
