@@ -16,8 +16,9 @@ FORCE = (
 class Audit:
     """One check, a SQL statement that returns a line of text for each failing row of the run.
 
-    expected: in words. remedy: what to do if it fails. failing_rows: the SQL, with %(run_id)s and, for an audit that
-    `compares`, %(published)s, which is never NULL.
+    expected: in words. remedy: what to do if it fails; not shown for a warning. failing_rows: the SQL, which gives one
+    text column, with %(run_id)s and, for an audit that `compares`, %(published)s, which is never NULL; "%%" is a
+    percent sign.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """Audits that compare a run with the published one.
 
-To add one, add it to `AUDITS`: `runner` runs it, and `make rules` writes it into the documentation.
+To add one, add it to `AUDITS`: `runner` runs it, and `make tables` writes it into docs/runs.md.
 """
 
 from pipeline.audits.audit import FORCE, Audit

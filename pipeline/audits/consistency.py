@@ -1,6 +1,6 @@
-"""Audits of a run by itself: its rules' bands, and whether its tables agree with one another.
+"""Audits of a run by itself: its rules' bands, its numbers, and whether its tables agree with one another.
 
-To add one, add it to `AUDITS`: `runner` runs it, and `make rules` writes it into the documentation.
+To add one, add it to `AUDITS`: `runner` runs it, and `make tables` writes it into docs/runs.md.
 """
 
 from pipeline.audits.audit import MEND_RULES, Audit

@@ -35,6 +35,7 @@ OPERATIONS = {
 
 
 HEALTH = ("/readyz", "/health")
+PLAIN_HTTP = (ROOT / "proofs" / "document" / "plain_http.py").read_text()
 GUIDE = (ROOT / "docs" / "api.md").read_text()
 
 
@@ -54,6 +55,12 @@ def within(schema: Any) -> list[dict[str, Any]]:
 def test_the_guide_names_every_operation(path: str) -> None:
     """docs/api.md, which people read before the reference."""
     assert re.search(rf"(`|POST |:8000){re.escape(path.replace('{run_id}', 'RUN'))}[`?'\s]", GUIDE)
+
+
+@pytest.mark.parametrize("name", OPERATIONS.values())
+def test_generated_clients_call_every_operation(name: str) -> None:
+    """In proofs/document/plain_http.py, and so in each program of tests/clients/; `make prove clients` executes them."""
+    assert f'"{name}' in PLAIN_HTTP
 
 
 @pytest.mark.parametrize("published", [False, True])

@@ -81,7 +81,7 @@ def test_the_page_and_its_command_work_under_a_prefix(proxied: Proxied, page: Pa
         ["sh", "-c", command], env=environ, capture_output=True, text=True, timeout=30, check=True, cwd=tmp_path
     )
     assert json.loads(pasted.stdout)["voucher_amount"] == 1200  # of the example: 15 orders
-    page.get_by_role("button", name="Show the voucher").click()
+    page.locator("#try button[type=submit]").click()
     page.wait_for_url(f"{proxied.url}/?**")
 
 

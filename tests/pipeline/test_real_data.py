@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline import run
 from pipeline.settings import Settings
+from tests.pipeline.conftest import FREQUENT, RECENCY
 
 
 def test_the_real_history(
@@ -30,7 +31,7 @@ def test_the_real_history(
             WHERE country_code = 'Latvia' ORDER BY segment_name, position"""
         )
     }
-    assert [latvia[segment][0] for segment in ("0-4", "5-13", "14-37", "38+")] == [13200, 4400, 4400, 4400]
-    assert latvia["0-29"] == (4400, "segment", True, Decimal(13200))
-    assert latvia["91-120"][:3] == (13200, "segment", False)
-    assert latvia["180+"] == (4400, "country", False, None)
+    assert [latvia[segment][0] for segment in FREQUENT] == [13200, 4400, 4400, 4400]
+    assert latvia[RECENCY[0]] == (4400, "segment", True, Decimal(13200))
+    assert latvia[RECENCY[3]][:3] == (13200, "segment", False)
+    assert latvia[RECENCY[-1]] == (4400, "country", False, None)

@@ -12,6 +12,7 @@ from pipeline.audits.runner import AUDITS, RunRejected
 from pipeline.publish.changes import HASH_JOINS, changes, parameters
 from pipeline.publish.database import Database
 from pipeline.publish.publication import current
+from pipeline.rules.rulebook import RuleBook
 from pipeline.settings import Settings
 from tests.pipeline.conftest import FREQUENT, RECENCY, history
 
@@ -19,6 +20,7 @@ Query = Callable[..., list[tuple[Any, ...]]]
 Written = Callable[..., Path]
 Make = Callable[..., Settings]
 
+RULES = [rule.name for rule in RuleBook.load().rules]
 LATVIA = {"country_code": "Latvia", "voucher_amount": 4400.0}
 GOOD = history(*[{}] * 10, *[LATVIA] * 10)
 SAMPLE = GOOD.replace_schema_metadata(dict([SAMPLE_MARK]))
@@ -52,8 +54,8 @@ TAMPERED = {
         r"sample_stays_out: 1 of 1 files are the built-in sample\. Set VOUCHER_SOURCE to the history",
     ),
     "rules_remain": (
-        "DELETE FROM voucher.rule WHERE run_id = %s AND name = 'one_order_with_two_dates' RETURNING 1",
-        r"rules_remain: 3 rules, 4 in the published run; gone: one_order_with_two_dates\. `make rules` writes",
+        f"DELETE FROM voucher.rule WHERE run_id = %s AND name = '{RULES[-1]}' RETURNING 1",
+        rf"rules_remain: {len(RULES) - 1} rules, {len(RULES)} in the published run; gone: {RULES[-1]}\. `make rules` writes",
     ),
     "kinds_remain": (
         "DELETE FROM voucher.segment WHERE run_id = %s AND segment_name = 'recency_segment' RETURNING 1",

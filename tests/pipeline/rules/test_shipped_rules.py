@@ -1,4 +1,4 @@
-"""What the rules of pipeline/rules.toml do, row by row: the table that a change of a rule has to change too."""
+"""What the rules of pipeline/rules.toml do, row by row. A change of a rule changes the table ROWS."""
 
 from typing import Any
 
@@ -47,6 +47,11 @@ def dropped_by(rules: RuleBook) -> list[str | None]:
         connection.register("part", history(*(row for row, _ in ROWS)))
         judged = connection.sql(f"SELECT {rules.dropped_by()} FROM ({rules.sql('part')})")
         return [reason for (reason,) in judged.fetchall()]
+
+
+def test_every_rule_has_a_row_that_it_drops() -> None:
+    """A new rule needs a row in ROWS."""
+    assert {reason for _, reason in ROWS} - {None} == {rule.name for rule in RuleBook.load().rules}
 
 
 @pytest.mark.parametrize(
