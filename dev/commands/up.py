@@ -121,7 +121,7 @@ def _run(stack: Stack) -> None:
     """Switch the DAG on, and run it unless the last run had the same settings."""
     wanted, answering = stack.rules_fingerprint(), published(stack.settings[DATABASE])
     client = Client(stack.airflow.url, DAG)
-    with step(f"{DAG} is known to Airflow and switched on"):
+    with step(f"{DAG} is registered and switched on"):
         if not until(client.known, 90, every=0.5):
             raise StackError("\n".join([f"Airflow does not find {DAG}.", *client.import_errors()]))
         earlier = {run["dag_run_id"] for run in client.runs()}
