@@ -53,7 +53,7 @@ def whole_number(value: object) -> int | None:
         return None
     number = int(value) if isinstance(value, float) and value.is_integer() else value
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-        raise ValueError("must be a whole number of at least 0, without quotes")
+        raise ValueError("must be a whole number of at least 0, unquoted")
     return number
 
 

@@ -21,8 +21,8 @@ EXAMPLE: JsonDict = {
     "type": "urn:voucher-select:bad-value",
     "title": "Invalid field",
     "status": 422,
-    "detail": "total_orders must be a whole number of at least 0, without quotes.",
-    "errors": [{"field": "total_orders", "detail": "must be a whole number of at least 0, without quotes", "value": 2.5}],
+    "detail": "total_orders must be a whole number of at least 0, unquoted.",
+    "errors": [{"field": "total_orders", "detail": "must be a whole number of at least 0, unquoted", "value": 2.5}],
 }
 
 

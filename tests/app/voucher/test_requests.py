@@ -38,7 +38,7 @@ def test_every_bad_field_is_named_at_once(client: FlaskClient) -> None:
     assert response.json["errors"] == [
         {"field": "country_code", "detail": "must be text and not blank", "value": None},
         {"field": "segment_name", "detail": "is required"},
-        {"field": "total_orders", "detail": "must be a whole number of at least 0, without quotes", "value": "3"},
+        {"field": "total_orders", "detail": "must be a whole number of at least 0, unquoted", "value": "3"},
         {"field": "last_order_ts", "detail": response.json["errors"][3]["detail"], "value": 7},
         {"field": "first_order_ts", "detail": response.json["errors"][4]["detail"], "value": "x"},
     ]
