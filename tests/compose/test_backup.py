@@ -170,7 +170,7 @@ def test_a_backup_of_a_newer_version(project: Project, unchanged: None, tmp_path
         said = project.compose("run", "--rm", "-T", "migrate", check=False)
     finally:
         sql(project, f"UPDATE voucher.alembic_version SET version_num = '{known}'")
-    assert "error: the tables are of a newer version" in said and "restore a backup" in said
+    assert "error: the tables were migrated by a newer version" in said and "restore a backup" in said
     assert "Traceback" not in said
     assert "is of a newer version of Voucher Select (tables 0999)" in refused(project, RESTORE, newer)
 
