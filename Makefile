@@ -33,7 +33,7 @@ rules: $(READY)  ## Run the notebook that writes pipeline/rules.toml, with the s
 	@$(MAKE) --silent tables
 
 tables: $(READY)  ## Update the generated tables and pictures in README and docs/
-	@$(BIN)/cog -r -P --verbosity=1 README.md docs/*.md
+	@$(BIN)/python -m cogapp -r -P --verbosity=1 README.md docs/*.md
 
 # The npm packages of the browser tests. Without npm or its registry, these tests are skipped.
 AXE := tests/browser/node_modules/.package-lock.json
@@ -61,7 +61,7 @@ check: $(READY)  ## Check lint, format, types, import directions, generated tabl
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/cog --check -P --verbosity=1 --check-fail-msg="A table or picture in README.md or docs/ is out of date; run: make tables" README.md docs/*.md
+	@$(BIN)/python -m cogapp --check -P --verbosity=1 --check-fail-msg="A table or picture in README.md or docs/ is out of date; run: make tables" README.md docs/*.md
 	@$(BIN)/hadolint docker/*.Dockerfile
 	@$(BIN)/kubernetes-validate --strict --quiet docker/kubernetes/*.yaml
 	@$(BIN)/zizmor --offline --quiet .github
