@@ -123,8 +123,8 @@ class Workbench:
         return table.assign(inside=table["share"].between(table["lowest"], table["highest"]))
 
     def overlap(self) -> pd.DataFrame:
-        """Return how many rows match both the rule of the line and the rule of the column; on the diagonal, the rule
-        alone.
+        """Return how many rows match both the rule of the line and the rule of the column; on the diagonal, that one
+        rule.
         """
         names, bits = [rule.name for rule in self.rules.rules], self.rules.bits
         tally = self._tally(self.rules).to_pandas()
