@@ -1,4 +1,4 @@
-"""Runs whose cleaned rows are there, written as the pipeline writes them."""
+"""Write runs with cleaned rows, in the same form as the pipeline."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -16,7 +16,7 @@ Row = Sequence[object]
 
 @dataclass(frozen=True)
 class CleanedRows:
-    """Of a run that is written, and published unless it says otherwise."""
+    """The cleaned rows of an existing run. `published` writes and publishes the run as well."""
 
     database: str
     run_id: str = RUN
@@ -33,7 +33,7 @@ class CleanedRows:
         return loaded
 
     def load(self, *rows: Row) -> None:
-        """As one more part of the run."""
+        """Write the rows as a further part of the run."""
         part = self.part()
         self.execute("SELECT voucher.open_partition(%(run)s)")
         with closing(psycopg2.connect(self.database)) as connection, connection, connection.cursor() as cursor:
@@ -53,7 +53,7 @@ class CleanedRows:
         )
 
     def generate(self, number: int) -> None:
-        """So many rows of Peru and Latvia, in a part of their own: 80 bytes each as CSV."""
+        """Write this number of rows, of Peru and Latvia, as a further part. Each takes 80 bytes as CSV."""
         self.execute(
             f"INSERT INTO voucher.assignment (loaded_by, part_id, {COLUMNS})"
             " SELECT %(run)s, %(part)s, timestamptz '2018-01-01' + number * interval '7 seconds',"
@@ -64,11 +64,11 @@ class CleanedRows:
         )
 
     def drop(self) -> None:
-        """As the pipeline's prune does; it fails rather than to wait for a reader."""
+        """Drop the rows as `prune` does. Fail after two seconds if a reader holds a lock."""
         self.execute("SET lock_timeout = '2s'; DELETE FROM voucher.current_run; SELECT voucher.drop_partition(%(run)s)")
 
     def execute(self, statement: str, **values: object) -> Any:
-        """The first value that it gives, if any."""
+        """Execute the statement and return the first value of its result, or None if it has no result."""
         with closing(psycopg2.connect(self.database)) as connection, connection, connection.cursor() as cursor:
             cursor.execute(statement, {"run": self.run_id, **values})
             return cursor.fetchone()[0] if cursor.description else None

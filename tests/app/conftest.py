@@ -1,4 +1,4 @@
-"""An app on a database of its own, and published runs written as rows: the tables are the contract."""
+"""Apps, each on its own database, and published runs that are written as rows, without the pipeline."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ __all__ = ["DATA_TO", "DAY", "KINDS", "NAMESPACE", "RUN", "Tables", "answers", "
 
 
 def start(database: str, **settings: Any) -> Flask:
-    """An app that logs in as the API's role."""
+    """Return an app that connects as the API's role."""
     return create_app(Settings(database_url=database_url(as_role(database, API)), **settings))
 
 
@@ -33,7 +33,7 @@ def stop(app: Flask) -> None:
 
 
 def ask_often(url: str) -> Counter[int]:
-    """How many of 600 requests, more than a pipe holds lines of, have which status."""
+    """Send 600 requests, whose log lines exceed a pipe's buffer, and return how many got each status."""
     customer = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
     with requests.Session() as session:
         return Counter(session.post(f"{url}/voucher", json=customer, timeout=5).status_code for _ in range(600))
@@ -41,7 +41,7 @@ def ask_often(url: str) -> Counter[int]:
 
 @pytest.fixture
 def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
-    """A server that a test may kill."""
+    """Yield a Postgres server that the test may kill."""
     server = Postgres(tmp_path, free_port(), "secret", "another")
     server.start()
     migrate(server.url())
@@ -69,7 +69,7 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def publish(app: Flask, tables: Tables) -> Callable[..., None]:
-    """Publishes a run, and has the app look at once."""
+    """Return a function that publishes a run and makes the app load it at once."""
 
     def publish(*args: Any, **options: Any) -> None:
         tables.publish(*args, **options)
@@ -80,7 +80,7 @@ def publish(app: Flask, tables: Tables) -> Callable[..., None]:
 
 @dataclass(frozen=True)
 class Ask:
-    """Posts a customer; a field of None is left out of the request."""
+    """Posts a customer. Fields that are None are omitted."""
 
     client: FlaskClient
 
@@ -89,7 +89,7 @@ class Ask:
         return self.client.post(path, json={name: value for name, value in customer.items() if value is not None})
 
     def amount(self, **fields: object) -> object:
-        """The voucher's amount, or the whole problem."""
+        """Return the amount, or the problem if the status is not 200."""
         response = self(**fields)
         assert response.json
         return response.json["voucher_amount"] if response.status_code == 200 else response.json
@@ -102,7 +102,7 @@ def ask(client: FlaskClient) -> Ask:
 
 @pytest.fixture(scope="session")
 def standing_database(postgres: Postgres, template: str) -> str:
-    """The URL of a database whose published run stays, for tests that only read."""
+    """Return the URL of a database whose published run never changes, for tests that only read."""
     postgres.create("standing", template)
     Tables(postgres.url("standing")).publish()
     return postgres.url("standing")
@@ -110,7 +110,7 @@ def standing_database(postgres: Postgres, template: str) -> str:
 
 @pytest.fixture(scope="session")
 def standing(standing_database: str) -> Iterator[Ask]:
-    """Asks an app whose published run stays, for tests that only read."""
+    """Yield an Ask for an app whose published run never changes, for tests that only read."""
     app = start(standing_database)
     yield Ask(app.test_client())
     stop(app)

@@ -1,4 +1,4 @@
-"""The app as a server starts it, but that it lets a reader pause for a second only."""
+"""The app as the server starts it, but with two downloads and a limit of one second for a client's pauses."""
 
 import os
 

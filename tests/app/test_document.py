@@ -1,4 +1,4 @@
-"""The documentation: valid, complete, and fetched from nowhere else."""
+"""The OpenAPI document and its viewers: valid, complete and without requests to other hosts."""
 
 import json
 import re
@@ -44,12 +44,12 @@ GUIDE = (ROOT / "docs" / "api.md").read_text()
 
 
 def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """By path; each has one method."""
+    """Return the only operation of each path."""
     return {path: next(iter(methods.values())) for path, methods in document["paths"].items()}
 
 
 def within(schema: Any) -> list[dict[str, Any]]:
-    """Every object in it, itself included."""
+    """Return every object in the schema, including itself."""
     if isinstance(schema, list):
         return [each for value in schema for each in within(value)]
     return [schema, *within(list(schema.values()))] if isinstance(schema, dict) else []
@@ -57,19 +57,19 @@ def within(schema: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("path", OPERATIONS)
 def test_the_guide_names_every_operation(path: str) -> None:
-    """docs/api.md, which people read before the reference."""
+    """docs/api.md, the guide that users read before the reference, names every operation."""
     assert re.search(rf"(`|POST |:8000){re.escape(path.replace('{run_id}', 'RUN'))}[`?'\s]", GUIDE)
 
 
 @pytest.mark.parametrize("name", OPERATIONS.values())
 def test_generated_clients_call_every_operation(name: str) -> None:
-    """`make prove clients` executes these programs, and compares the answers with plain HTTP."""
+    """Each client program calls every operation. `make prove clients` runs them, and compares them with plain HTTP."""
     assert [path.name for path in CLIENTS if not re.search(rf"\b{name}\b", path.read_text())] == []
 
 
 @pytest.mark.parametrize("published", [False, True])
 def test_the_openapi_document_is_valid(publish: Publish, client: FlaskClient, published: bool) -> None:
-    """Before a publication and after, and it says so in no other format."""
+    """The document is valid OpenAPI, served as JSON, before and after the first publication."""
     if published:
         publish()
     response = client.get("/openapi.json")
@@ -78,7 +78,7 @@ def test_the_openapi_document_is_valid(publish: Publish, client: FlaskClient, pu
 
 
 def test_operations_are_named_as_a_person_would_name_them(client: FlaskClient) -> None:
-    """Clients call their functions so; the deprecated path is the last, and titled apart from the one that replaces it."""
+    """Clients can use operation ids as function names; the deprecated path is last, with a summary of its own."""
     found = operations(client.get("/openapi.json").json)
     assert {path: operation["operationId"] for path, operation in found.items()} == OPERATIONS
     *current, last = found
@@ -91,7 +91,7 @@ def test_operations_are_named_as_a_person_would_name_them(client: FlaskClient) -
 def test_the_old_path_says_in_each_answer_that_it_is_deprecated(
     publish: Publish, client: FlaskClient, ask: Ask
 ) -> None:
-    """A refusal says so too; the path that replaces it never does."""
+    """The old path sends a Deprecation header, even with a refusal; its replacement never does."""
     publish()
     for path in ("/segmentation-voucher/", "/segmentation-voucher"):
         for orders in (3, -1):
@@ -101,7 +101,7 @@ def test_the_old_path_says_in_each_answer_that_it_is_deprecated(
 
 
 def test_the_introduction_says_what_every_client_has_to_know(client: FlaskClient) -> None:
-    """Limits, keys, errors, headers and retries; the version is that of /readyz, and no text has markup in it."""
+    """The introduction covers limits, keys, errors, headers and retries, has the version of /readyz and no HTML."""
     document = client.get("/openapi.json").json
     info = document["info"]
     for word in ("10,000", "4 MiB", "Authorization: Bearer", "application/problem+json", "Voucher-Run", "Retry-After"):
@@ -113,14 +113,14 @@ def test_the_introduction_says_what_every_client_has_to_know(client: FlaskClient
 
 @pytest.mark.parametrize("at", ["http://localhost:8000/openapi.json", "https://shop.example/select/openapi.json"])
 def test_the_server_is_where_the_document_is(client: FlaskClient, at: str) -> None:
-    """Its address is relative, so that it holds under a prefix that a proxy strips, as does the viewers' redirect."""
+    """The server URL and the viewers' redirect are relative, so that they work behind a proxy with a prefix."""
     (server,) = client.get("/openapi.json").json["servers"]
     assert urljoin(at, server["url"]) == at.removesuffix("openapi.json")
     assert urljoin(urljoin(at, "redoc/"), client.get("/redoc/").location) == urljoin(at, "redoc")
 
 
 def test_no_parameter_may_be_null(client: FlaskClient) -> None:
-    """A client that may leave one out sends nothing, and not the text "null"; `explain` is a boolean."""
+    """No parameter allows null, so that clients omit it and do not send the text "null"; `explain` is a boolean."""
     found = operations(client.get("/openapi.json").json)
     parameters = [each for operation in found.values() for each in operation.get("parameters", ())]
     assert {each["name"] for each in parameters} == {"explain", "country", "run", "run_id", "limit", "before"}
@@ -134,7 +134,7 @@ def test_no_parameter_may_be_null(client: FlaskClient) -> None:
 
 
 def test_a_parameter_given_twice_is_refused(publish: Publish, client: FlaskClient) -> None:
-    """By every operation that has it, whatever the values; the problem names it and shows both."""
+    """Every operation refuses a repeated parameter, even with equal values; the problem names it and shows both."""
     publish()
     customer = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
     values = {"country": "Peru", "run": RUN, "before": RUN, "limit": "5", "explain": "true"}
@@ -155,7 +155,7 @@ def test_a_parameter_given_twice_is_refused(publish: Publish, client: FlaskClien
 
 
 def test_the_examples_of_parameters_are_answered(publish: Publish, client: FlaskClient) -> None:
-    """Swagger sends them as they stand, so they are of the published run."""
+    """The examples of parameters are valid for the published run, because Swagger sends them unchanged."""
     publish()
     for path, operation in operations(client.get("/openapi.json").json).items():
         for parameter in operation.get("parameters", ()):
@@ -166,14 +166,14 @@ def test_the_examples_of_parameters_are_answered(publish: Publish, client: Flask
 
 
 def test_a_response_may_get_new_fields(client: FlaskClient) -> None:
-    """No schema of an answer forbids them: strict clients would refuse the answer."""
+    """No response schema forbids additional fields, because strict clients would refuse a response with new ones."""
     schemas = client.get("/openapi.json").json["components"]["schemas"]
     assert [each for each in within(schemas) if each.get("additionalProperties") is False] == []
 
 
 @pytest.mark.parametrize("path", ["/voucher", "/segmentation-voucher/", "/vouchers"])
 def test_every_example_of_an_answer_fits_it(client: FlaskClient, path: str) -> None:
-    """As does the example of a problem."""
+    """The examples of responses and problems match their schemas."""
     document = client.get("/openapi.json").json
     (content,) = document["paths"][path]["post"]["responses"]["200"]["content"].values()
     examples = [content["example"]] if "example" in content else [e["value"] for e in content["examples"].values()]
@@ -185,7 +185,7 @@ def test_every_example_of_an_answer_fits_it(client: FlaskClient, path: str) -> N
 
 
 def test_every_operation_documents_its_problems(client: FlaskClient, ask: Ask) -> None:
-    """As ranges of status that generated clients read; the introduction lists the kinds that there are."""
+    """Every operation documents problems as 4XX and 5XX, for generated clients; the introduction lists their types."""
     document = client.get("/openapi.json").json
     for path, operation in operations(document).items():
         assert set(operation["responses"]) - {"4XX", "5XX"} == ({"200", "503"} if path in HEALTH else {"200"})
@@ -198,7 +198,7 @@ def test_every_operation_documents_its_problems(client: FlaskClient, ask: Ask) -
 
 
 def test_an_amount_and_an_explanation_are_told_apart(publish: Publish, client: FlaskClient) -> None:
-    """An explanation has all that an answer has, so it is the first that clients try; the examples are one of each."""
+    """The schema lists the explanation first, because it has all fields of the amount; there is an example of each."""
     publish()
     document = client.get("/openapi.json").json
     content = document["paths"]["/voucher"]["post"]["responses"]["200"]["content"]["application/json"]
@@ -233,7 +233,7 @@ def test_an_amount_and_an_explanation_are_told_apart(publish: Publish, client: F
 def test_a_request_fits_the_schema_of_its_kind_or_is_refused(
     publish: Publish, client: FlaskClient, customer: dict[str, object], fits: bool
 ) -> None:
-    """Each kind of segment has a schema of its own, which asks for the field that it measures."""
+    """Each kind has a schema that requires its measured field; the API accepts what matches it and refuses the rest."""
     publish()
     schemas = client.get("/openapi.json").json["components"]["schemas"]
     assert schemas["Customer"]["discriminator"]["mapping"] == {
@@ -247,14 +247,14 @@ def test_a_request_fits_the_schema_of_its_kind_or_is_refused(
 
 
 def test_health_says_what_its_ages_mean(client: FlaskClient) -> None:
-    """The document tells the age of the check, which may fail, from the age of the data, which never does."""
+    """The document says that `freshness` can fail because of the check's age, but never because of the data's age."""
     fields = client.get("/openapi.json").json["components"]["schemas"]["Health"]["properties"]
     assert "`freshness` fails" in fields["max_age_hours"]["description"]
     assert "never fails" in fields["data_age_days"]["description"]
 
 
 def test_the_examples_of_the_document_are_answered(publish: Publish, client: FlaskClient) -> None:
-    """One for each kind of the published run, alone and together, as an array and as lines."""
+    """The API answers the examples of requests: one per kind of the published run, single, as array and as NDJSON."""
     publish()
     paths = client.get("/openapi.json").json["paths"]
     examples = paths["/voucher"]["post"]["requestBody"]["content"]["application/json"]["examples"]
@@ -272,7 +272,7 @@ def test_the_examples_of_the_document_are_answered(publish: Publish, client: Fla
 
 @pytest.mark.parametrize("page", ["/redoc", "/swagger"])
 def test_the_documentation_pages_need_no_other_host(client: FlaskClient, page: str) -> None:
-    """Every script and style is served from here, and the browser is told to fetch from nowhere else."""
+    """The viewers load every script and style from this host, and their policy forbids other hosts."""
     assert client.get(f"{page}/").status_code == 302
     response = client.get(page)
     html = re.sub(r"<!--.*?-->", "", response.text, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""What the app needs from its environment, and how it says so."""
+"""The app's settings and the errors for invalid ones."""
 
 import pytest
 
@@ -8,13 +8,13 @@ OURS, OWNER = "postgresql://api:s3cret@db:5432/voucher", "postgresql://owner:s3c
 
 
 def test_the_apis_own_role_comes_first() -> None:
-    """API_DATABASE_URL wins over DATABASE_URL."""
+    """API_DATABASE_URL takes precedence over DATABASE_URL."""
     settings = Settings.from_environment({"API_DATABASE_URL": OURS, "DATABASE_URL": OWNER})
     assert settings.database_url.username == "api"
 
 
 def test_the_owners_role_is_a_fallback_that_is_told(capfd: pytest.CaptureFixture[str]) -> None:
-    """For a first look, DATABASE_URL is enough, with a warning."""
+    """DATABASE_URL is the fallback, with a warning."""
     assert Settings.from_environment({"DATABASE_URL": OWNER}).database_url.username == "owner"
     assert "API_DATABASE_URL is not set" in "".join(capfd.readouterr())
 
@@ -23,13 +23,13 @@ def test_the_owners_role_is_a_fallback_that_is_told(capfd: pytest.CaptureFixture
     "environ", [{}, {"API_DATABASE_URL": ""}, {"VOUCHER_ENV": "production", "DATABASE_URL": OWNER}]
 )
 def test_without_a_database_it_refuses_to_start(environ: dict[str, str]) -> None:
-    """The message names the variable; in production there is no fallback."""
+    """The error for a missing URL names the variable; in production, DATABASE_URL is not a fallback."""
     with pytest.raises(SettingsError, match="API_DATABASE_URL"):
         Settings.from_environment(environ)
 
 
 def test_what_is_no_url_is_named_and_not_shown() -> None:
-    """A password never stands in an error, nor in the settings' own text."""
+    """Neither the error for an invalid URL nor the settings' repr contains the password."""
     with pytest.raises(SettingsError, match="API_DATABASE_URL") as refusal:
         Settings.from_environment({"API_DATABASE_URL": "s3cret"})
     assert "s3cret" not in str(refusal.value)
@@ -37,7 +37,7 @@ def test_what_is_no_url_is_named_and_not_shown() -> None:
 
 
 def test_keys_and_origins_are_lists_without_blanks() -> None:
-    """Commas may have white space around them, and one may come last."""
+    """Lists may have white space around their commas and a trailing comma."""
     settings = Settings.from_environment(
         {
             "API_DATABASE_URL": OURS,
@@ -53,7 +53,7 @@ def test_keys_and_origins_are_lists_without_blanks() -> None:
 
 @pytest.mark.parametrize("unset", [{}, {"VOUCHER_API_KEYS": "", "VOUCHER_CORS_ORIGINS": "", "VOUCHER_WORKERS": ""}])
 def test_unset_means_no_keys_no_origins_and_two_workers(unset: dict[str, str]) -> None:
-    """Empty is unset: so do compose files write it."""
+    """An unset or empty variable gives the default; compose files pass unset variables as empty ones."""
     settings = Settings.from_environment({"API_DATABASE_URL": OURS, **unset})
     assert (settings.api_keys, settings.cors_origins, settings.workers) == ((), (), 2)
 
@@ -73,7 +73,7 @@ def test_unset_means_no_keys_no_origins_and_two_workers(unset: dict[str, str]) -
     ],
 )
 def test_keys_that_cannot_guard_refuse_to_start(keys: str) -> None:
-    """Too short, not fit for a header, or none although it is set: the variable is named, the key is not."""
+    """Keys that are too short, invalid in a header or set but empty are refused; the error names the variable only."""
     with pytest.raises(SettingsError, match="VOUCHER_API_KEYS") as refusal:
         Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_API_KEYS": keys})
     for key in filter(None, map(str.strip, keys.split(","))):
@@ -81,7 +81,7 @@ def test_keys_that_cannot_guard_refuse_to_start(keys: str) -> None:
 
 
 def test_keys_do_not_stand_in_the_settings_own_text() -> None:
-    """Who logs the settings logs no secret."""
+    """The settings' repr does not contain the keys, so that logging it reveals no secret."""
     settings = Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_API_KEYS": "a-secret-of-16-characters"})
     assert "a-secret" not in repr(settings)
 
@@ -95,7 +95,7 @@ def test_keys_do_not_stand_in_the_settings_own_text() -> None:
     ],
 )
 def test_an_origin_is_an_exact_one(origins: str) -> None:
-    """As a browser sends it; what would never match, or match anybody, refuses to start, and no password is shown."""
+    """Only exact origins, as browsers send them, are accepted; the error contains no password."""
     with pytest.raises(SettingsError, match="VOUCHER_CORS_ORIGINS") as refusal:
         Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_CORS_ORIGINS": origins})
     assert "s3cret" not in str(refusal.value)
@@ -112,7 +112,7 @@ def test_an_origin_is_an_exact_one(origins: str) -> None:
     ],
 )
 def test_the_address_of_airflow_is_one_that_paths_can_be_added_to(address: str, found: str) -> None:
-    """Whether it ends in a slash or not; unset, the page has no links to it."""
+    """The trailing slash of VOUCHER_AIRFLOW_URL is removed; an empty value means that the page has no links to it."""
     assert Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_AIRFLOW_URL": address}).airflow_url == found
 
 
@@ -125,6 +125,6 @@ def test_the_address_of_airflow_is_one_that_paths_can_be_added_to(address: str, 
     ],
 )
 def test_what_is_no_web_address_refuses_to_start(address: str) -> None:
-    """It would become a link that leads nowhere, or worse."""
+    """An address that is not a plain HTTP URL is refused, because the page would link to it."""
     with pytest.raises(SettingsError, match="VOUCHER_AIRFLOW_URL"):
         Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_AIRFLOW_URL": address})

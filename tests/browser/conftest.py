@@ -1,4 +1,4 @@
-"""A real Chromium, the system's, and what it sees: `visit` opens the page, and lets no error or stranger pass."""
+"""The system's Chromium. `visit` opens pages and fails on console errors and on requests to other hosts."""
 
 import os
 import shutil
@@ -13,12 +13,12 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 from tests.browser.stage import Stage
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-MACHINE = "net::ERR_NETWORK_CHANGED"  # an interface of the machine came or went, which cuts what is under way
+MACHINE = "net::ERR_NETWORK_CHANGED"  # a network interface was added or removed
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def missing(what: str) -> NoReturn:
-    """Skip, unless the browser is required."""
+    """Skip the test, or fail if the browser is required."""
     if os.environ.get("REQUIRE_BROWSER") == "1":
         pytest.fail(f"REQUIRE_BROWSER=1, but {what}", pytrace=False)
     pytest.skip(what)
@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """The source of axe-core."""
+    """Return the source of axe-core."""
     if not AXE.exists():
         missing("axe-core is not there: `npm ci` in tests/browser brings it, which `make test` does where npm is")
     return AXE.read_text()
@@ -51,14 +51,14 @@ def stage(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 class Visit:
-    """Opens pages; `faults` are what they had on the console, and whom but the service they asked."""
+    """Opens pages. `faults` are console errors and requests to other hosts."""
 
     def __init__(self, browser: Browser, stage: Stage) -> None:
         self._browser = browser
         self._stage = stage
         self._contexts: list[BrowserContext] = []
         self.requests: list[Request] = []
-        self.expected: list[str] = []  # parts of what the browser itself will say, which is no fault of the page
+        self.expected: list[str] = []  # substrings of faults that do not count
         self.faults: list[str] = []
 
     def __call__(self, path: str = "/?country=Peru", at: Stage | None = None, **options: Any) -> Page:
@@ -92,7 +92,7 @@ class Visit:
 
 @pytest.fixture
 def visit(browser: Browser, stage: Stage) -> Iterator[Visit]:
-    """Fails where a page had an error on its console, or asked another host."""
+    """Yield a Visit. Fail if a page has a console error or sends a request to another host."""
     visit = Visit(browser, stage)
     yield visit
     visit.end()
@@ -101,7 +101,7 @@ def visit(browser: Browser, stage: Stage) -> Iterator[Visit]:
 
 @pytest.fixture
 def violations(axe: str) -> Callable[[Page], list[str]]:
-    """What axe-core has against a page as it stands."""
+    """Return a function that lists the violations that axe-core finds in the current state of a page."""
 
     def violations(page: Page) -> list[str]:
         page.evaluate(axe)

@@ -1,4 +1,4 @@
-"""The service as its users meet it: Postgres, runs that the pipeline published, and the API, to be looked at by a browser."""
+"""A complete service for the browser: Postgres, runs that the pipeline publishes, and the API."""
 
 import os
 import secrets
@@ -24,13 +24,13 @@ from tests.conftest import API, PIPELINE, ROOT, as_role, migrate
 
 TODAY = date(2020, 6, 1)
 EVIL = "<img src=x onerror=alert(1)>"
-AIRFLOW = "http://127.0.0.1:9"  # no one is there, and nothing but a link may lead there
+AIRFLOW = "http://127.0.0.1:9"  # a closed port: pages may link to it, but not send requests to it
 
 Row = dict[str, Any]
 
 
 def sent(country: str, amount: float | None, times: int, orders: int | None, days: int, first: int = 200) -> list[Row]:
-    """Assignments to customers who ordered last, and first, so many days before TODAY."""
+    """Return `times` rows of one assignment. `days` and `first` are the days from the last and first order to TODAY."""
     row = {
         "timestamp": TODAY.isoformat(),
         "country_code": country,
@@ -42,7 +42,7 @@ def sent(country: str, amount: float | None, times: int, orders: int | None, day
     return [row] * times
 
 
-# Peru has a tie from 14 orders on, Latvia nothing but faithful customers, and each rule drops some rows.
+# Peru has a tie in segment 14-37, all customers of Latvia have 50 orders, and each rule drops some rows.
 COMMON = [
     *(*sent("Peru", 2640, 6, 20, 40), *sent("Peru", 3520, 6, 20, 40), *sent("Peru", 2640, 4, None, 40)),
     *(*sent("Peru", None, 3, 3, 40), *sent("Peru", 2640, 3, 0, 40), *sent("Peru", 2640, 2, 1, 40)),
@@ -56,7 +56,7 @@ HISTORIES = {
 
 
 class Stage:
-    """Use `Stage.open`."""
+    """A running service. Create it with `Stage.open`."""
 
     def __init__(self, folder: Path, postgres: Postgres, database: str) -> None:
         self._folder = folder
@@ -67,7 +67,7 @@ class Stage:
     @classmethod
     @contextmanager
     def open(cls, folder: Path) -> Iterator["Stage"]:
-        """With the histories `before` and `now` published."""
+        """Start a service with the histories `before` and `now` published."""
         postgres = Postgres(folder, free_port(), secrets.token_hex(8), secrets.token_hex(8), durable=False)
         try:
             postgres.start()
@@ -85,7 +85,7 @@ class Stage:
 
     @contextmanager
     def beside(self, folder: Path) -> Iterator["Stage"]:
-        """Another service, on a database of its own in which nothing is published."""
+        """Start another service with its own database, in which nothing is published."""
         name = f"beside_{secrets.token_hex(4)}"
         self.postgres.create(name, "template")
         stage = Stage(folder, self.postgres, name)
@@ -108,7 +108,7 @@ class Stage:
         Processes(self._folder).stop("api")
 
     def publish(self, name: str, sample: bool = False) -> str:
-        """Have the pipeline publish one of HISTORIES, as a person would; the run's id. `sample` marks it as built in."""
+        """Publish one of HISTORIES with the pipeline and return the run id. `sample` marks it as built-in sample."""
         path = self._folder / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         columns = {column: pa.array([row[column] for row in HISTORIES[name]], kind) for column, kind in TYPES.items()}
@@ -126,7 +126,7 @@ class Stage:
         assert ended.returncode == 0, ended.stderr
 
     def query(self, statement: str) -> Any:
-        """The first value that it gives, if any."""
+        """Execute the statement and return the first value of its result, or None if it has no result."""
         with closing(psycopg2.connect(self._database)) as connection, connection, connection.cursor() as cursor:
             cursor.execute(statement)
             found = cursor.fetchone() if cursor.description else None

@@ -1,4 +1,4 @@
-"""Swagger and ReDoc in a browser, behind a proxy that strips a prefix."""
+"""Swagger in a browser, behind a proxy that strips a prefix."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,7 +18,7 @@ def public(stage: Stage) -> Iterator[str]:
 
 
 def test_swagger_tries_an_operation_where_the_document_came_from(visit: Visit, public: str) -> None:
-    """The request goes to the prefix, with the example of the document; no key is asked for where none is set."""
+    """Swagger sends the example of the document to the prefix; it asks for no key if none is set."""
     page = visit()
     page.goto(f"{public}/swagger/")
     operation = page.locator("#operations-Vouchers-getVoucher")

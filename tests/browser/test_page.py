@@ -1,4 +1,4 @@
-"""The page as a person meets it: a real Chromium, the service as it runs, and runs that the pipeline published."""
+"""The page in a real Chromium, with a running service and runs that the pipeline publishes."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ from tests.browser.stage import AIRFLOW, EVIL, TODAY, Stage
 
 Violations = Callable[[Page], list[str]]
 
-SECONDS = 20_000  # milliseconds that something may take to appear; the page looks every 3 s
+SECONDS = 20_000  # timeout in milliseconds; the page polls every 3 s
 PHONE = {"viewport": {"width": 375, "height": 812}, "has_touch": True, "is_mobile": True}
 DARK = {"color_scheme": "dark"}
 KINDS = {
@@ -26,7 +26,7 @@ KINDS = {
 
 
 def test_any_two_runs_are_compared(visit: Visit) -> None:
-    """Chosen from the lists, and the place is in the address; a run does not differ from itself."""
+    """Two runs from the lists are compared, and the URL names them; a run does not differ from itself."""
     page = visit("/?country=Latvia")
     first = page.locator("#old").locator("option").first.get_attribute("value")
     page.locator("#old").select_option(first)
@@ -39,7 +39,7 @@ def test_any_two_runs_are_compared(visit: Visit) -> None:
 
 @pytest.mark.parametrize(("kind", "options"), [*zip(KINDS, [{}, {"java_script_enabled": False}], strict=True)])
 def test_a_tried_customer_of_each_kind(visit: Visit, stage: Stage, kind: str, options: dict[str, Any]) -> None:
-    """Filled in and sent, the form gives the service's answer and sentence, under an address that gives them again."""
+    """The submitted form shows the amount and sentence of the API, and its URL shows them again on reload."""
     fields, said = KINDS[kind]
     page = visit(**options)
     page.locator(f"input[value={kind}]").check()
@@ -57,7 +57,7 @@ def test_a_tried_customer_of_each_kind(visit: Visit, stage: Stage, kind: str, op
 
 
 def test_only_the_field_that_counts_is_shown(visit: Visit) -> None:
-    """The other kind's comes when that kind is chosen."""
+    """The form only shows the field of the selected kind."""
     page = visit()
     expect(page.locator("#total_orders")).to_be_visible()
     expect(page.locator("#last_order_ts")).to_be_hidden()
@@ -67,7 +67,7 @@ def test_only_the_field_that_counts_is_shown(visit: Visit) -> None:
 
 
 def test_the_country_switch_keeps_its_place_in_the_address(visit: Visit) -> None:
-    """A country is a link, and what was tried stays tried."""
+    """The link to another country keeps the tried customer, and the browser can go back."""
     page = visit("/?country=Peru&segment_name=frequent_segment&total_orders=3")
     page.get_by_role("navigation", name="Country").get_by_role("link", name="Latvia").click()
     expect(page).to_have_url(re.compile(r"country=Latvia&segment_name=frequent_segment&total_orders=3"))
@@ -79,7 +79,7 @@ def test_the_country_switch_keeps_its_place_in_the_address(visit: Visit) -> None
 
 
 def test_the_keyboard_is_enough(visit: Visit) -> None:
-    """Tab leads past a link that skips the head to the form, and Enter sends it; what has the focus is seen."""
+    """Tab reaches the skip link and the form, Enter submits it, and the focus is always visible."""
     page = visit()
     page.keyboard.press("Tab")
     expect(page.locator(".skip")).to_be_focused()
@@ -97,7 +97,7 @@ def test_the_keyboard_is_enough(visit: Visit) -> None:
 
 
 def test_the_command_is_copied_and_works(visit: Visit) -> None:
-    """The button puts it on the clipboard; pasted into a shell, it gives the answer that stands beside it."""
+    """The button copies the command to the clipboard; run in a shell, it gives the answer of the page."""
     page = visit(permissions=["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
@@ -109,7 +109,7 @@ def test_the_command_is_copied_and_works(visit: Visit) -> None:
 
 
 def test_a_publish_appears_by_itself(visit: Visit, stage: Stage) -> None:
-    """Without restart or reload: what is being typed, the focus and the place on the page stay."""
+    """A new run appears without a restart or reload; typed values, the focus and the scroll position stay."""
     page = visit()
     before = str(stage.query("SELECT run_id FROM voucher.current_run"))
     page.evaluate("window.kept = true")
@@ -136,7 +136,7 @@ def test_a_publish_appears_by_itself(visit: Visit, stage: Stage) -> None:
 def test_the_first_publish_takes_the_place_of_what_to_do(
     visit: Visit, stage: Stage, tmp_path: Path, violations: Violations
 ) -> None:
-    """Nothing published says how to switch the DAG on, with a link to Airflow; then the page is there by itself."""
+    """Before the first run, the page links to the DAG in Airflow; the first run then appears by itself."""
     with stage.beside(tmp_path) as beside:
         page = visit("/", at=beside)
         expect(page.get_by_role("heading", level=2)).to_have_text("Nothing is published yet")
@@ -152,7 +152,7 @@ def test_the_first_publish_takes_the_place_of_what_to_do(
 def test_a_banner_tells_that_the_answers_are_of_the_sample(
     visit: Visit, stage: Stage, tmp_path: Path, violations: Violations
 ) -> None:
-    """At the top and in nobody's way, until a history of one's own is published; then the page names that one."""
+    """A banner marks sample data, without accessibility violations, until another history is published and named."""
     with stage.beside(tmp_path) as beside:
         beside.publish("before", sample=True)
         page = visit("/", at=beside, **PHONE, **DARK)
@@ -171,7 +171,7 @@ def test_a_banner_tells_that_the_answers_are_of_the_sample(
 def test_a_banner_tells_that_postgres_is_away_and_goes_with_it(
     visit: Visit, stage: Stage, violations: Violations
 ) -> None:
-    """Segments and answers stay; what only Postgres knows is away until it is back."""
+    """While Postgres is down, a banner says so, segments and answers stay, and only database reads are missing."""
     page = visit()
     try:
         stage.postgres.kill()
@@ -190,7 +190,7 @@ def test_a_banner_tells_that_postgres_is_away_and_goes_with_it(
 
 
 def test_a_banner_tells_that_the_answers_are_stale(visit: Visit, stage: Stage, violations: Violations) -> None:
-    """It comes and goes by itself, and says since when and what to look at."""
+    """The banner for a stale run comes and goes by itself, with the time of the last check and a link to Airflow."""
     page = visit()
     try:
         stage.query("UPDATE voucher.current_run SET checked_at = '2020-06-02'")
@@ -203,7 +203,7 @@ def test_a_banner_tells_that_the_answers_are_stale(visit: Visit, stage: Stage, v
 
 
 def test_a_service_that_is_gone_is_told(visit: Visit, stage: Stage) -> None:
-    """What is shown stays to be read; once the service is back, the word goes."""
+    """While the service is down, the page stays readable and shows a message, which disappears when it is back."""
     page = visit()
     visit.expected = ["net::ERR_"]
     try:
@@ -232,7 +232,7 @@ STATES = {
 
 @pytest.mark.parametrize("state", STATES)
 def test_nothing_is_in_anybodys_way(visit: Visit, violations: Violations, state: str) -> None:
-    """axe-core finds nothing, and nothing has to be scrolled sideways."""
+    """axe-core finds no violation, and the page does not scroll horizontally."""
     path, options = STATES[state]
     page = visit(path, **options)
     assert not violations(page)
@@ -241,7 +241,7 @@ def test_nothing_is_in_anybodys_way(visit: Visit, violations: Violations, state:
 
 @pytest.mark.parametrize("options", [{}, DARK], ids=["light", "dark"])
 def test_an_unknown_country_is_in_nobodys_way(visit: Visit, violations: Violations, options: dict[str, Any]) -> None:
-    """The known ones are links. That the page is a 404, the browser itself says on the console."""
+    """The page for an unknown country has no violations; the browser itself logs the 404 on the console."""
     visit.expected = ["404"]
     page = visit("/?country=Atlantis", **options)
     expect(page.get_by_role("heading", level=2)).to_contain_text("Atlantis")
@@ -249,7 +249,7 @@ def test_an_unknown_country_is_in_nobodys_way(visit: Visit, violations: Violatio
 
 
 def test_on_paper_there_is_what_can_be_read(visit: Visit) -> None:
-    """All sections, and neither form nor navigation."""
+    """The printed page has all sections, but no forms or navigation."""
     page = visit()
     page.emulate_media(media="print")
     for name in ("segments", "try", "dropped", "runs"):
@@ -259,7 +259,7 @@ def test_on_paper_there_is_what_can_be_read(visit: Visit) -> None:
 
 
 def test_it_is_light(visit: Visit) -> None:
-    """One response has all that is read; with style, script and icon the page is far below 150 kB."""
+    """The first response has all content; with style, script and icon, the page is below 150 kB."""
     page = visit()
     page.wait_for_load_state("networkidle")
     loaded = [request for request in visit.requests if request.resource_type != "fetch"]
@@ -275,7 +275,7 @@ def test_it_is_light(visit: Visit) -> None:
 
 
 def test_the_documentation_is_a_click_away(visit: Visit) -> None:
-    """The link leads there, and nothing is asked of another host."""
+    """The link leads to the documentation, which sends no request to another host."""
     page = visit()
     page.get_by_role("link", name="API documentation").click()
     expect(page).to_have_url(re.compile("/redoc$"))

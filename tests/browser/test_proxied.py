@@ -1,4 +1,4 @@
-"""The page and the documentation behind a proxy with TLS, under a prefix, as a browser sees them."""
+"""The page and the documentation in a browser, behind a proxy with TLS and a prefix."""
 
 import json
 import os
@@ -23,13 +23,13 @@ CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_o
 
 @dataclass(frozen=True)
 class Proxied:
-    """A service that wants a key, behind a proxy that it trusts; `ca` signed the proxy's certificate."""
+    """A service that requires a key, behind a proxy that it trusts. `ca` is the CA of the proxy's certificate."""
 
     url: str
     ca: Path
 
     def ask(self, method: str, path: str, **options: object) -> requests.Response:
-        """`path` as it stands in an answer: with the prefix, or relative to it."""
+        """Send a request with the key. `path` is a link in a response: with the prefix, or relative to it."""
         headers = {"Authorization": f"Bearer {KEY}"}
         url = urljoin(f"{self.url}/", path)
         return requests.request(method, url, headers=headers, verify=self.ca, timeout=30, **options)  # type: ignore[arg-type]
@@ -52,7 +52,7 @@ def proxied(postgres: Postgres, template: str, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def page(browser: Browser, proxied: Proxied) -> Iterator[Page]:
-    """Fails where the console has an error, or something was not found."""
+    """Yield a page. Fail on console errors, error statuses and requests to other hosts."""
     context = browser.new_context(ignore_https_errors=True, extra_http_headers={"Authorization": f"Bearer {KEY}"})
     faults: list[str] = []
     context.on("console", lambda message: message.type in ("error", "warning") and faults.append(message.text))
@@ -67,7 +67,7 @@ def page(browser: Browser, proxied: Proxied) -> Iterator[Page]:
 
 
 def test_the_page_and_its_command_work_under_a_prefix(proxied: Proxied, page: Page, tmp_path: Path) -> None:
-    """Styled, with links that lead somewhere; the command, pasted into a shell, answers, and sends the key by TLS."""
+    """The page is styled and its links work under the prefix; its command, run in a shell, gets an answer over TLS."""
     page.goto(f"{proxied.url}/?country=Peru")
     assert page.evaluate("getComputedStyle(document.body).fontFamily") != page.evaluate("'serif'")
     for link in page.locator("a[href]").all():
@@ -80,21 +80,21 @@ def test_the_page_and_its_command_work_under_a_prefix(proxied: Proxied, page: Pa
     pasted = subprocess.run(
         ["sh", "-c", command], env=environ, capture_output=True, text=True, timeout=30, check=True, cwd=tmp_path
     )
-    assert json.loads(pasted.stdout)["voucher_amount"] == 1200  # of the example: 15 orders
+    assert json.loads(pasted.stdout)["voucher_amount"] == 1200  # the example has 15 orders
     page.locator("#try button[type=submit]").click()
     page.wait_for_url(f"{proxied.url}/?**")
 
 
 @pytest.mark.parametrize("viewer", ["redoc", "swagger"])
 def test_the_documentation_works_under_a_prefix(proxied: Proxied, page: Page, viewer: str) -> None:
-    """With the slash at its end and without."""
+    """The documentation works with and without a trailing slash."""
     for slash in ("", "/"):
         page.goto(f"{proxied.url}/{viewer}{slash}")
         page.get_by_text("Voucher Select").first.wait_for()
 
 
 def test_what_an_answer_links_to_has_the_prefix(proxied: Proxied) -> None:
-    """The next page of the runs, and the redirect to the documentation."""
+    """The link to the next page of /runs and the redirect of the documentation work under the prefix."""
     runs = proxied.ask("GET", "runs?limit=1").json()
     assert proxied.ask("GET", runs["next"]).json()["runs"][0]["run_id"] == "b" * 16
     assert proxied.ask("GET", "redoc/").url == f"{proxied.url}/redoc"

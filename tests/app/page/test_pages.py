@@ -1,4 +1,4 @@
-"""The page at /, as it is served: what it shows of segments, a tried customer, what was dropped and the runs."""
+"""The HTML page at /: segments, a customer to try, dropped rows and runs."""
 
 import json
 import re
@@ -24,30 +24,30 @@ EVIL = "<img src=x onerror=alert(1)>\"'&"
 
 
 def words(html: str) -> str:
-    """What a person reads of it, its white space made single and its typography plain."""
+    """Return the visible text of the HTML, with single spaces and plain quotation marks, dashes and minus signs."""
     text = unescape(re.sub(r"<[^>]*>", " ", html)).translate(PLAIN)
     return " ".join(text.split()).replace(" :", ":").replace(" ,", ",")
 
 
 def part(page: str, name: str) -> str:
-    """The words of one of the page's four sections."""
+    """Return the visible text of one of the page's four sections."""
     return words(page.partition(f'<section id="{name}"')[2].partition('<section id="')[0].partition("<footer")[0])
 
 
 @pytest.fixture
 def still(standing: Ask) -> FlaskClient:
-    """Of an app whose published run stays: Peru, Latvia and São Tomé."""
+    """Return a client of an app whose published run never changes: Peru, Latvia and São Tomé."""
     return standing.client
 
 
 @pytest.fixture
 def run(tables: Tables) -> CleanedRows:
-    """The rows of the run RUN, to be written beside those that `publish` writes."""
+    """Return the writer for the rows of run RUN that `publish` does not write."""
     return CleanedRows(tables.database)
 
 
 def drop(run: CleanedRows) -> None:
-    """Two rules of which the second matches rows that the first has dropped, and a reason that met a row of no country."""
+    """Write rules with counts: `no_amount` also matches rows dropped by `no_orders`, and some rows have no country."""
     run.execute(
         """UPDATE voucher.run SET rows_in = 1000, rows_kept = 880 WHERE run_id = %(run)s;
         INSERT INTO voucher.rule VALUES (%(run)s, 1, 'missing_country_code', NULL, 'No country.', 0, 0),
@@ -73,7 +73,7 @@ def move(run: CleanedRows, at: datetime, to: str, previous: str | None, action: 
 
 
 def test_the_board_has_every_segment_of_the_country_with_most_rows(still: FlaskClient) -> None:
-    """Each in the words of its measure, with its amount; where no country is asked for, the largest is shown."""
+    """The page lists each segment with its measure and amount; without a country it shows the one with most rows."""
     board = part(still.get("/").text, "segments")
     assert "of Latvia" in board
     for measure, bounds in KINDS.values():
@@ -84,7 +84,7 @@ def test_the_board_has_every_segment_of_the_country_with_most_rows(still: FlaskC
 
 @pytest.mark.parametrize("country", ["Peru", "peru", "%20PERU%09"])
 def test_the_country_stands_in_the_address(still: FlaskClient, country: str) -> None:
-    """It matches as in a request, and is shown as stored."""
+    """The country in the URL matches regardless of case and outer white space; the page shows its stored spelling."""
     page = still.get(f"/?country={country}")
     assert page.status_code == 200
     assert "Segments of Peru" in words(page.text)
@@ -93,7 +93,7 @@ def test_the_country_stands_in_the_address(still: FlaskClient, country: str) -> 
 
 
 def test_another_country_keeps_the_rest_of_the_place(still: FlaskClient) -> None:
-    """The links of the switch bear what was tried and compared; what else stood in the address is left behind."""
+    """The links to other countries keep the tried customer and the compared runs, and drop other parameters."""
     page = still.get(f"/?country=Peru&segment_name=frequent_segment&total_orders=7&old={RUN}&new={RUN}&more=1").text
     link = unescape(re.search(r'<a href="(/\?country=Latvia[^"]*)"', page)[1])
     assert link == f"/?country=Latvia&segment_name=frequent_segment&total_orders=7&old={RUN}&new={RUN}"
@@ -101,7 +101,7 @@ def test_another_country_keeps_the_rest_of_the_place(still: FlaskClient) -> None
 
 
 def test_an_unknown_country_is_met_with_the_known_ones(still: FlaskClient) -> None:
-    """404, with a link to each, and no part of another country's page."""
+    """An unknown country gets a 404 with links to the known countries, and no section of another country's page."""
     page = still.get("/?country=Atlantis")
     assert page.status_code == 404
     assert "There is no voucher for “Atlantis”" in words(page.text)
@@ -110,7 +110,7 @@ def test_an_unknown_country_is_met_with_the_known_ones(still: FlaskClient) -> No
 
 
 def test_many_countries_are_behind_a_summary(publish: Publish, client: FlaskClient) -> None:
-    """The eight largest stand in the open; the list is open where one of the others is looked at."""
+    """The page shows the eight largest countries; the list of the others is open if one of them is selected."""
     publish(countries={f"Land {number:02}": 100 - number for number in range(20)})
     page = client.get("/").text
     assert "12 more" in words(page)
@@ -119,7 +119,7 @@ def test_many_countries_are_behind_a_summary(publish: Publish, client: FlaskClie
 
 
 def test_how_sure_an_answer_is(publish: Publish, client: FlaskClient) -> None:
-    """Share, votes of votes, and how far behind the runner-up is, as bar and in words."""
+    """Each segment shows its share, its votes and the lead over the runner-up, as a bar and in words."""
     publish(countries={"Peru": 7256}, uses=4401, runner_up=(3520, 1451))
     page = client.get("/").text
     board = part(page, "segments")
@@ -129,13 +129,13 @@ def test_how_sure_an_answer_is(publish: Publish, client: FlaskClient) -> None:
 
 
 def test_a_tie_is_said_in_words(publish: Publish, client: FlaskClient) -> None:
-    """With the amount that was used as often."""
+    """A tied segment names the amount that was used as often."""
     publish(countries={"Peru": 10}, uses=5, runner_up=(3520, 5), tied=True)
     assert "Tie 3520 was used as often; the smaller amount wins" in part(client.get("/").text, "segments")
 
 
 def test_a_segment_without_history_is_said_in_words(publish: Publish, client: FlaskClient) -> None:
-    """Its amount is the country's."""
+    """A segment without history says that its amount is the most used one of the country."""
     publish(countries={"Peru": 0}, basis="country")
     board = part(client.get("/").text, "segments")
     assert "No history falls back to the most used amount of Peru" in board
@@ -143,12 +143,12 @@ def test_a_segment_without_history_is_said_in_words(publish: Publish, client: Fl
 
 
 def test_an_amount_that_nothing_competes_with(still: FlaskClient) -> None:
-    """No runner-up is made up."""
+    """A segment without a runner-up says that no other amount was used."""
     assert "30 of 30 vouchers no other amount was used" in part(still.get("/?country=Peru").text, "segments")
 
 
 def test_amounts_of_a_board_have_as_many_digits(publish: Publish, client: FlaskClient) -> None:
-    """Where one has cents, all show them, so that their points stand below each other."""
+    """If one amount of the list has cents, all amounts have two decimals, so that the decimal points align."""
     publish(kinds={"frequent_segment": ("total_orders", [("0-9", 0, 9, 2640), ("10+", 10, None, Decimal("9.50"))])})
     board = part(client.get("/").text, "segments")
     assert "voucher 2640.00" in board
@@ -156,7 +156,7 @@ def test_amounts_of_a_board_have_as_many_digits(publish: Publish, client: FlaskC
 
 
 def test_a_kind_that_the_page_has_no_words_for(publish: Publish, client: FlaskClient) -> None:
-    """It is shown by its measure's name; trying it says that the service cannot answer it."""
+    """The page labels an unknown kind with its measure's name; trying it says that the answers do not cover it."""
     publish(kinds={"spend_segment": ("total_spend", [("0+", 0, None, 7)])})
     page = client.get("/?segment_name=spend_segment").text
     assert "Total spend" in part(page, "segments")
@@ -164,7 +164,7 @@ def test_a_kind_that_the_page_has_no_words_for(publish: Publish, client: FlaskCl
 
 
 def test_an_example_is_answered_before_anything_is_tried(still: FlaskClient) -> None:
-    """What the form holds and what the answer says are of one customer."""
+    """Before a customer is tried, the form holds an example customer, and the page shows the answer for it."""
     page = still.get("/?country=Peru").text
     assert "15 orders, so segment 14-37: 1200 was used in 30 of 30 vouchers, 100 %." in part(page, "try")
     assert re.search(r'name="total_orders"[^>]* value="15"', page)
@@ -184,7 +184,7 @@ def test_an_example_is_answered_before_anything_is_tried(still: FlaskClient) -> 
 def test_a_tried_customer_is_answered_as_the_service_answers(
     still: FlaskClient, query: str, customer: dict[str, Any]
 ) -> None:
-    """The same amount, and the same sentence; what is in the other kind's field does not matter."""
+    """The page shows the amount and sentence of the API, and ignores the field of the other kind."""
     kind = query.partition("=")[2].partition("&")[0]
     answer = still.post("/voucher?explain=true", json={"country_code": "Peru", "segment_name": kind} | customer).json
     tried = part(still.get(f"/?country=Peru&{query}").text, "try")
@@ -211,7 +211,7 @@ def test_a_tried_customer_is_answered_as_the_service_answers(
 def test_what_cannot_be_answered_is_said_beside_its_field(
     still: FlaskClient, query: str, field: str, said: str
 ) -> None:
-    """The field is marked and described by the error, its value is still in it, and no answer is shown."""
+    """An invalid field is marked, keeps its value and has an error message beside it; the page shows no answer."""
     response = still.get(f"/?country=Peru&{query}")
     assert response.status_code == 200
     assert said in words(re.search(rf'<p class="error" id="{field}-error">(.*?)</p>', response.text, re.DOTALL)[1])
@@ -225,7 +225,7 @@ def test_what_cannot_be_answered_is_said_beside_its_field(
 @pytest.mark.parametrize("country", ["Peru", "Côte d'Ivoire", 'A "quoted" \\ one; $(date) `date`', "<b>"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_command_does_the_same_in_a_shell(publish: Publish, client: FlaskClient, country: str, kind: str) -> None:
-    """Whatever the country is called, it is one argument, and the service takes it."""
+    """The curl command passes any country as one argument, and its request gets the answer of the page."""
     publish(countries={country: 5})
     page = client.get("/", query_string={"segment_name": kind, "total_orders": "3", "last_order_ts": "2018-07-01"}).text
     command = unescape(re.search(r'<code id="command">(.*?)</code>', page, re.DOTALL)[1])
@@ -239,7 +239,7 @@ def test_the_command_does_the_same_in_a_shell(publish: Publish, client: FlaskCli
 
 
 def test_the_command_bears_a_key_where_one_is_needed(database: str, tables: Tables) -> None:
-    """By the name of a variable of the shell; the page itself is asked for with the key as password."""
+    """If keys are set, the curl command names a shell variable for the key, and the page takes a key as password."""
     tables.publish()
     app = start(database, api_keys=("a-key-of-16-or-more",))
     client = app.test_client()
@@ -251,7 +251,7 @@ def test_the_command_bears_a_key_where_one_is_needed(database: str, tables: Tabl
 
 
 def test_the_funnel_of_a_country_and_of_all(publish: Publish, client: FlaskClient, run: CleanedRows) -> None:
-    """Rows in, what each rule dropped and matched, rows kept: unplaced ones are, and those of no country are nobody's."""
+    """The funnel shows all, dropped, matched and kept rows: unplaced ones as kept, those of no country in the total."""
     publish(countries={"Peru": 30, "Latvia": 90}, kinds={"frequent_segment": ("total_orders", [("0-4", 0, 4, 7), ("5+", 5, None, 8)])})  # fmt: skip
     drop(run)
     found = part(client.get("/?country=Peru").text, "dropped")
@@ -265,7 +265,7 @@ def test_the_funnel_of_a_country_and_of_all(publish: Publish, client: FlaskClien
 
 
 def test_the_bars_of_the_funnel_shrink(publish: Publish, client: FlaskClient, run: CleanedRows) -> None:
-    """Each begins where the last left off: what is left, then what goes."""
+    """Each bar consists of the rows left and the rows dropped, and is as long as the rows left in the bar before."""
     publish(countries={"Peru": 60}, kinds={"frequent_segment": ("total_orders", [("0+", 0, None, 7)])})
     drop(run)
     page = client.get("/?country=Peru").text
@@ -275,7 +275,7 @@ def test_the_bars_of_the_funnel_shrink(publish: Publish, client: FlaskClient, ru
 
 
 def test_the_runs_are_a_timeline(publish: Publish, client: FlaskClient, run: CleanedRows) -> None:
-    """Newest first: when, what, who, why, and the rows behind it; one of them answers now."""
+    """Publications are listed newest first with time, action, actor, reason and rows; the live one is marked."""
     publish(OTHER)
     publish(RUN)
     run.execute("UPDATE voucher.run SET rows_kept = 361588")
@@ -292,7 +292,7 @@ def test_the_runs_are_a_timeline(publish: Publish, client: FlaskClient, run: Cle
 
 
 def test_what_changed_between_two_runs(publish: Publish, client: FlaskClient, run: CleanedRows) -> None:
-    """Old to new of each answer that differs, by country; what only one of them has is said to be new or gone."""
+    """The comparison lists changed answers by country, old to new; a segment that one run lacks is named as missing."""
     few = ("total_orders", [("0-9", 0, 9, 100), ("10+", 10, None, 200)])
     publish(OTHER, kinds={"frequent_segment": few}, countries={"PERU": 30, "Chile": 4})
     more = ("total_orders", [("0-9", 0, 9, 150), ("10-19", 10, 19, 300), ("10+", 10, None, 200)])
@@ -309,7 +309,7 @@ def test_what_changed_between_two_runs(publish: Publish, client: FlaskClient, ru
 def test_the_newest_publication_is_compared_with_what_it_replaced(
     publish: Publish, client: FlaskClient, run: CleanedRows
 ) -> None:
-    """Unless the address says otherwise; of one run alone there is nothing to compare."""
+    """By default the page compares the latest run with the one it replaced; with a single run it compares nothing."""
     kind = {"frequent_segment": ("total_orders", [("0+", 0, None, 7)])}
     publish(OTHER, kinds=kind)
     move(run, AT, OTHER, None, "publish", None)
@@ -324,7 +324,7 @@ def test_the_newest_publication_is_compared_with_what_it_replaced(
 
 @pytest.mark.parametrize("name", ["c" * 16, "x", "1%00", "'; DROP TABLE voucher.run; --", "A" * 16])
 def test_a_run_that_is_not_there_has_nothing_to_compare(still: FlaskClient, name: str) -> None:
-    """The section says so; the rest of the page stands."""
+    """The comparison says that an unknown run has no answers; the rest of the page is complete."""
     page = still.get(f"/?old={name}&new={RUN}")
     assert page.status_code == 200
     assert "One of these runs has no answers in the database." in part(page.text, "runs")
@@ -332,7 +332,7 @@ def test_a_run_that_is_not_there_has_nothing_to_compare(still: FlaskClient, name
 
 
 def test_nothing_published_says_what_to_do(client: FlaskClient) -> None:
-    """It names the DAG to switch on, whatever the address says."""
+    """Before the first run, the page names the DAG to switch on, regardless of the query parameters."""
     for path in ("/", f"/?country=Peru&old={RUN}"):
         page = client.get(path)
         assert page.status_code == 200
@@ -341,7 +341,7 @@ def test_nothing_published_says_what_to_do(client: FlaskClient) -> None:
 
 
 def test_a_run_without_an_answer_says_so(publish: Publish, client: FlaskClient) -> None:
-    """A run that was forced may have kept nothing."""
+    """If the published run has no answers, such as a forced run that kept no rows, the page says so."""
     publish(countries={}, data_to=None)
     page = client.get("/?country=Peru")
     assert page.status_code == 200
@@ -350,7 +350,7 @@ def test_a_run_without_an_answer_says_so(publish: Publish, client: FlaskClient) 
 
 @pytest.mark.parametrize(("url", "links"), [("", 0), ("https://airflow.example/base", 3)])
 def test_links_to_airflow_lead_where_the_setting_says(database: str, tables: Tables, url: str, links: int) -> None:
-    """To the DAG, where something is to be done with it; unset, there are none."""
+    """Pages that ask the user to act link to the DAG in Airflow; if the setting is unset, there are no links."""
     app = start(database, airflow_url=url)
     client = app.test_client()
     nothing = client.get("/").text
@@ -363,7 +363,7 @@ def test_links_to_airflow_lead_where_the_setting_says(database: str, tables: Tab
 
 
 def test_stale_answers_have_a_banner(publish: Publish, client: FlaskClient) -> None:
-    """It says since when, and what to look at; a run checked just now has none."""
+    """A stale run gets a banner with the time of its last check and what to check; a fresh run gets none."""
     publish(checked_at=datetime.now(UTC) - timedelta(hours=35))
     assert 'class="banner' not in client.get("/").text
     publish(OTHER, checked_at=AT)
@@ -375,7 +375,7 @@ def test_stale_answers_have_a_banner(publish: Publish, client: FlaskClient) -> N
 
 @pytest.mark.parametrize("path", ["/", "/?country=Atlantis"])
 def test_sample_data_has_a_banner(publish: Publish, client: FlaskClient, path: str) -> None:
-    """Above all else that the page says, until the answers come from another history."""
+    """A banner above the content marks sample data until a run from another history is published."""
     publish(synthetic=[True])
     main = words(client.get(path).text.partition("<main")[2].partition("<section")[0])
     assert "Sample data. These answers come from the built-in synthetic sample, which is invented" in main
@@ -385,7 +385,7 @@ def test_sample_data_has_a_banner(publish: Publish, client: FlaskClient, path: s
 
 
 def test_the_page_names_the_source_and_no_secret_of_it(publish: Publish, client: FlaskClient) -> None:
-    """As addresses are shown: of one that is signed, the server and what tells it from others."""
+    """The page shows the source redacted: a signed URL is reduced to its server and a hash that identifies it."""
     publish(source="https://me:hunter2@example.org/history.parquet?signature=hunter2")
     page = client.get("/").text
     assert re.search(r"Source https://example.org/\.\.\.[0-9a-f]{8} ", words(page))
@@ -393,7 +393,7 @@ def test_the_page_names_the_source_and_no_secret_of_it(publish: Publish, client:
 
 
 def test_tables_of_another_version_have_a_banner(publish: Publish, client: FlaskClient, run: CleanedRows) -> None:
-    """Something may be missing, so it is said."""
+    """A banner says that the service does not support the version of the tables."""
     publish()
     run.execute("UPDATE voucher.alembic_version SET version_num = 'later'")
     client.application.extensions["published"].refresh()
@@ -401,7 +401,7 @@ def test_tables_of_another_version_have_a_banner(publish: Publish, client: Flask
 
 
 def test_the_age_of_the_data_is_shown(publish: Publish, client: FlaskClient) -> None:
-    """In words; data of the future has none."""
+    """The page shows the age of the data in words, and no age if the data ends in the future."""
     now = datetime.now(UTC)
     ages = {1: "(1 day old)", 3: "(3 days old)", 400: "(13 months old)", 3000: "(8 years old)", -3: ""}
     for number, (days, said) in enumerate(ages.items()):
@@ -412,7 +412,7 @@ def test_the_age_of_the_data_is_shown(publish: Publish, client: FlaskClient) -> 
 
 
 def test_the_state_tells_whether_the_page_would_say_something_else(publish: Publish, client: FlaskClient) -> None:
-    """304 while nothing has changed, whatever is looked at; a publication, a check or an age over the limit is a change."""
+    """Any query gets a 304 while nothing changes; a publication, a check or a stale run changes the ETag."""
     states = []
     for step in (
         lambda: None,
@@ -434,7 +434,7 @@ def test_the_state_tells_whether_the_page_would_say_something_else(publish: Publ
 def test_a_part_that_could_not_be_read_is_asked_for_again(
     publish: Publish, client: FlaskClient, run: CleanedRows
 ) -> None:
-    """A page that Postgres told nothing, though nobody knows it to be away, has no state that could go on to hold."""
+    """A page with an unreadable section has no state, so it is requested again, even if the database counts as up."""
     publish()
     run.execute("ALTER TABLE voucher.publication RENAME TO elsewhere")
     page = client.get("/").text
@@ -443,7 +443,7 @@ def test_a_part_that_could_not_be_read_is_asked_for_again(
 
 
 def test_html_in_what_is_published_is_shown_as_text(publish: Publish, client: FlaskClient, run: CleanedRows) -> None:
-    """Country, kind, label, rule, reason and actor, whichever the analyst or the data chose."""
+    """The page escapes HTML in countries, kinds, labels, measures, rules, reasons and actors."""
     kinds = {EVIL: ("total_orders", [(EVIL, 0, None, 7)]), f"{EVIL}2": (EVIL, [("0+", 0, None, 8)])}
     publish(OTHER, countries={EVIL: 5}, kinds={})
     publish(countries={EVIL: 5, "Peru": 1}, kinds=kinds, runner_up=(3, 1))
@@ -466,7 +466,7 @@ def test_html_in_what_is_published_is_shown_as_text(publish: Publish, client: Fl
 
 @pytest.mark.parametrize("name", ["country", "segment_name", "total_orders", "last_order_ts", "old", "new"])
 def test_html_in_the_address_is_shown_as_text(still: FlaskClient, name: str) -> None:
-    """Wherever it turns up again: fields, links, messages, the page's title."""
+    """The page escapes HTML in query parameters everywhere: in fields, links, messages and the title."""
     place = {"segment_name": "frequent_segment", "total_orders": "x", "old": RUN, "new": RUN} | {name: EVIL}
     page = still.get("/", query_string=place)
     assert page.status_code == (404 if name == "country" else 200)
@@ -476,7 +476,7 @@ def test_html_in_the_address_is_shown_as_text(still: FlaskClient, name: str) -> 
 
 
 def test_there_is_an_icon(standing: Ask) -> None:
-    """Where the page says, and where a browser looks for one by itself."""
+    """The icon is served at the path in the page and at /favicon.ico, which browsers request by default."""
     path = re.search(r'<link rel="icon" [^>]*href="([^"]+)"', standing.client.get("/").text)[1]
     for icon in (path, "/favicon.ico"):
         response = standing.client.get(icon)
@@ -484,7 +484,7 @@ def test_there_is_an_icon(standing: Ask) -> None:
 
 
 def test_the_page_says_what_else_there_is(standing: Ask) -> None:
-    """Documentation, downloads and health, each of which answers."""
+    """The page links to the documentation, the downloads and health, and each link works."""
     page = standing.client.get("/?country=Peru").text
     for path in ("/redoc/", "/segments.csv", "/segments.csv?country=Peru", "/health", "/runs", "/rules"):
         assert f'href="{path}"' in page, path

@@ -1,4 +1,4 @@
-"""Postgres goes away and comes back: what is answered meanwhile, by each part of the service."""
+"""A Postgres outage: what each part of the service answers during and after it."""
 
 import pytest
 from flask.testing import FlaskClient
@@ -20,7 +20,7 @@ def gauges(client: FlaskClient) -> dict[str, float]:
 
 
 def test_the_app_starts_without_its_database(own_postgres: Postgres) -> None:
-    """Nothing to answer from is a 503, not a process that ends; it recovers by itself."""
+    """The app starts without Postgres and answers 503, then recovers by itself when Postgres is up."""
     own_postgres.kill()
     app = start(own_postgres.url())
     ask = Ask(app.test_client())
@@ -35,8 +35,8 @@ def test_the_app_starts_without_its_database(own_postgres: Postgres) -> None:
 
 
 def test_answers_go_on_from_memory_while_postgres_is_away(own_postgres: Postgres) -> None:
-    """Amounts, segments and the page's own stay, in memory; what has to be read is 503 with Retry-After, and half a
-    download is an error. Back again, all is answered and a new run is served, without a restart.
+    """While Postgres is down, amounts, segments and the page are served from memory, what is read from it gets a 503
+    with Retry-After, and a download fails. Once it is up, all is answered and a new run is loaded, without a restart.
     """
     tables = Tables(own_postgres.url())
     CleanedRows.published(tables).generate(ROWS)

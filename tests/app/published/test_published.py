@@ -1,4 +1,4 @@
-"""How a published run reaches memory, and what is answered while nothing is published or Postgres is away."""
+"""How a published run is loaded into memory, and what is answered before the first run or without Postgres."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ OTHER = {"frequent_segment": ("total_orders", [("few", 0, 1, 8), ("more", 2, Non
 
 
 def test_a_new_run_is_served_within_a_second(tables: Tables, ask: Ask) -> None:
-    """Each process learns of it by itself, without a restart and without a request's help."""
+    """The app loads a newly published run by itself within a second, without a restart."""
     tables.publish()
     assert until(lambda: ask().status_code == 200, 1, every=0.02), ask().text
     tables.publish("b" * 16, kinds=FLAT)
@@ -37,7 +37,7 @@ def test_a_new_run_is_served_within_a_second(tables: Tables, ask: Ask) -> None:
 
 
 def test_no_snapshot_mixes_two_runs(app: Flask, tables: Tables) -> None:
-    """However often the pointer moves, run and segments belong together."""
+    """Each snapshot has the segments of its own run, however often the published run changes."""
     published = app.extensions["published"]
     tables.publish("a" * 16, kinds=FLAT)
     tables.publish("b" * 16, kinds=OTHER)
@@ -53,7 +53,7 @@ def test_no_snapshot_mixes_two_runs(app: Flask, tables: Tables) -> None:
 
 
 def test_a_run_that_cannot_be_read_does_not_end_the_following(tables: Tables, database: str, ask: Ask) -> None:
-    """The last answers stay, readiness says that the database cannot be read, and the next run is served."""
+    """If a run cannot be read, the previous answers stay, readiness reports `database`, and the next run is loaded."""
     tables.publish()
     assert until(lambda: ask().status_code == 200, 1, every=0.02), ask().text
     with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
@@ -78,7 +78,7 @@ def test_a_run_that_cannot_be_read_does_not_end_the_following(tables: Tables, da
 def test_a_database_that_was_never_read_is_told_from_one_without_a_run(
     postgres: Postgres, database: str, capfd: pytest.CaptureFixture[str], change: str, happened: str, remedy: str
 ) -> None:
-    """The log has the reason and what to do, the answer and the page the reason; none has what the address holds."""
+    """The log states reason and remedy, the problem and the page the reason; none reveals values of the URL."""
     url = {
         "password": as_role(database, API, "hunter2Secret"),
         "name": as_role(database, API).replace(urlsplit(database).path, "/hunter2Secret"),
@@ -105,7 +105,7 @@ def test_a_database_that_was_never_read_is_told_from_one_without_a_run(
 
 
 def test_a_stopped_app_leaves_no_thread(database: str) -> None:
-    """One thread while it runs, none after."""
+    """The app has one thread while it runs, and none after it is stopped."""
     before = set(threads())
     app = start(database)
     assert [thread.name for thread in set(threads()) - before] == ["published"]
@@ -114,7 +114,7 @@ def test_a_stopped_app_leaves_no_thread(database: str) -> None:
 
 
 def test_errors_come_in_one_order(publish: Publish, client: FlaskClient) -> None:
-    """415, 413, 400, 422, 503, 404: taking away the first error of a request brings the next to light."""
+    """Errors are checked in the order 415, 413, 400, 422, 503, 404: each correction reveals the next one."""
 
     def status(body: str, content_type: str = "application/json") -> int:
         return client.post("/voucher", data=body, content_type=content_type).status_code

@@ -1,4 +1,4 @@
-"""API_DATABASE_URL may name a read replica: a hot standby, which streams what the primary writes and refuses writes."""
+"""The API on a read replica: API_DATABASE_URL may name a hot standby, which is read-only and follows the primary."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ SOME = 20_000  # rows: 4 pages
 
 @pytest.fixture
 def replica(own_postgres: Postgres, tmp_path: Path) -> Iterator[Postgres]:
-    """A copy of a server of the test's own, which follows it."""
+    """Start a hot standby of `own_postgres`."""
     server = replace(own_postgres, folder=tmp_path / "replica", port=free_port())
     home = postgres_files.prepare_home(server.folder)
     programs = postgres_files.programs(home)
@@ -54,7 +54,7 @@ def replica(own_postgres: Postgres, tmp_path: Path) -> Iterator[Postgres]:
 
 
 def test_the_api_reads_from_a_replica(own_postgres: Postgres, replica: Postgres) -> None:
-    """It learns of a run by itself, gives its rows, outlives their being dropped, and answers on while the replica is away."""
+    """The API loads new runs from a replica, serves rows until they are dropped, and answers while it is down."""
     tables = Tables(own_postgres.url())
     app = start(replica.url())
     ask = Ask(app.test_client())

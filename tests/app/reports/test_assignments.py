@@ -1,4 +1,4 @@
-"""The cleaned rows as CSV: what stands in it, which rows, and how a download ends."""
+"""The cleaned rows as CSV: format, selection of rows, and how a download ends."""
 
 import csv
 import gc
@@ -22,14 +22,14 @@ from tests.app.conftest import RUN, Tables, start, stop
 
 HEADER = "timestamp,country_code,first_order_ts,last_order_ts,total_orders,voucher_amount\r\n"
 OTHER = "b" * 16
-MANY, SOME = 100_000, 21_000  # rows: 20 pages, and 4
+MANY, SOME = 100_000, 21_000  # rows, which take 20 and 4 pages
 
 Load = Callable[..., CleanedRows]
 
 
 @pytest.fixture
 def load(app: Flask, tables: Tables) -> Load:
-    """Publishes a run of these cleaned rows, and has the app look at once."""
+    """Return a function that publishes a run with these cleaned rows and makes the app load it at once."""
 
     def load(*rows: object, run_id: str = RUN) -> CleanedRows:
         loaded = CleanedRows.published(tables, run_id, [row for row in rows if isinstance(row, tuple)])
@@ -41,7 +41,7 @@ def load(app: Flask, tables: Tables) -> Load:
 
 @pytest.fixture(scope="module")
 def still(postgres: Postgres, template: str) -> Iterator[FlaskClient]:
-    """Asks an app whose published run, of one row, stays: for tests that only read."""
+    """Yield a client of an app whose published run, with one row, never changes: for tests that only read."""
     postgres.create("still", template)
     CleanedRows.published(Tables(postgres.url("still")), rows=[of("Peru")])
     app = start(postgres.url("still"))
@@ -54,7 +54,7 @@ def of(country: str, amount: object = 1) -> tuple[object, ...]:
 
 
 def rows(response: TestResponse) -> list[list[str]]:
-    """The rows, once status and length are what they should be."""
+    """Return the rows of a response. Fail if its status, length or header is wrong."""
     assert response.status_code == 200, response.text
     assert response.content_length == len(response.data)
     assert response.text.startswith(HEADER)
@@ -62,7 +62,7 @@ def rows(response: TestResponse) -> list[list[str]]:
 
 
 def begun(client: FlaskClient, path: str = "/assignments.csv") -> Iterator[bytes]:
-    """The chunks of a download, of which two are taken."""
+    """Start a download, read two chunks and return the iterator over the others."""
     response = client.get(path, buffered=False)
     assert response.status_code == 200, response.text
     chunks = response.iter_encoded()
@@ -107,7 +107,7 @@ LINES: list[tuple[tuple[object, ...], str]] = [
 
 
 def test_a_row_is_a_line(load: Load, client: FlaskClient) -> None:
-    """Times are ISO 8601 in UTC, amounts plain, NULL is empty, quotes stand where need be, and nothing calculates."""
+    """Times are in UTC (ISO 8601), amounts plain numbers, NULL empty; quotes are minimal, and no cell is a formula."""
     load(*(row for row, _ in LINES))
     response = client.get("/assignments.csv")
     assert response.text == HEADER + "".join(f"{line}\r\n" for _, line in LINES)
@@ -115,13 +115,13 @@ def test_a_row_is_a_line(load: Load, client: FlaskClient) -> None:
 
 
 def test_times_are_of_one_width(load: Load, client: FlaskClient) -> None:
-    """Each column of times is read as times by pandas and DuckDB, whichever row is the first."""
+    """All times have one width, so pandas and DuckDB parse the columns as times, regardless of the first row."""
     times = ("2018-06-23 17:18:31", "2018-06-23 17:18:31.5", "2018-06-23", "1000-01-01 00:00:00.000001")
     load(*((time, "Peru", time, None if place else time, 1, 1) for place, time in enumerate(times)))
     text = client.get("/assignments.csv").text
     columns = ["timestamp", "first_order_ts", "last_order_ts"]
     assert {len(line[column]) for line in csv.DictReader(io.StringIO(text)) for column in columns} == {0, 27}
-    recent = "".join(text.splitlines(keepends=True)[:-1])  # pandas' own times begin in 1677
+    recent = "".join(text.splitlines(keepends=True)[:-1])  # times in pandas begin in 1677
     frame = pandas.read_csv(io.StringIO(recent), parse_dates=columns)
     assert [str(frame[column].dt.tz) for column in columns] == ["UTC"] * 3
     with duckdb.connect() as connection:
@@ -131,7 +131,7 @@ def test_times_are_of_one_width(load: Load, client: FlaskClient) -> None:
 
 
 def test_the_answer_says_what_it_is(load: Load, client: FlaskClient) -> None:
-    """CSV in UTF-8, of this run, to be kept under a name that names both."""
+    """The response is CSV in UTF-8, names the run, and has a file name with country and run."""
     load(of("São Tomé"))
     response = client.get("/assignments.csv?country=são tomé")
     assert response.content_type == "text/csv; charset=utf-8"
@@ -145,20 +145,20 @@ def test_the_answer_says_what_it_is(load: Load, client: FlaskClient) -> None:
     [("日本", ""), ("../../etc/passwd", "etc_passwd-"), ('a"; x="\r\nSet-Cookie: b', "a_x_Set-Cookie_b-")],
 )
 def test_no_country_breaks_out_of_the_name(load: Load, client: FlaskClient, country: str, name: str) -> None:
-    """What the file is called is letters, digits and dashes, whatever the data holds."""
+    """The file name only has safe characters, regardless of the country."""
     load(of(country))
     response = client.get("/assignments.csv", query_string={"country": country})
     assert response.headers["Content-Disposition"] == f"attachment; filename=assignments-{name}{RUN}.csv"
 
 
 def test_no_country_is_every_country(load: Load, client: FlaskClient) -> None:
-    """In the order in which the rows were loaded, part after part."""
+    """Without a country, all rows are returned in the order in which they were loaded, part by part."""
     load(of("Peru", 1), of("Latvia", 2), of("Peru", 3)).load(of("Chile", 4))
     assert [row[5] for row in rows(client.get("/assignments.csv"))] == ["1", "2", "3", "4"]
 
 
 def test_other_rows_of_the_partition_stay_out(load: Load, client: FlaskClient) -> None:
-    """Of what a run loaded, only the parts that are the run's are meant."""
+    """Rows of a part that is not in the run are left out, even if the run loaded them."""
     loaded = load(of("Peru", 1))
     loaded.load(of("Peru", 2), of("Chile", 3))
     loaded.execute("DELETE FROM voucher.run_part WHERE part_id = (SELECT max(part_id) FROM voucher.run_part)")
@@ -167,7 +167,7 @@ def test_other_rows_of_the_partition_stay_out(load: Load, client: FlaskClient) -
 
 
 def test_rows_that_another_run_loaded_are_read_too(load: Load, tables: Tables, client: FlaskClient) -> None:
-    """A run names the partitions of its rows, which need not be its own."""
+    """A run includes rows that another run loaded, from that run's partition."""
     load(of("Peru", 1))
     later = CleanedRows.published(tables, OTHER, [of("Peru", 2)])
     later.execute(
@@ -178,7 +178,7 @@ def test_rows_that_another_run_loaded_are_read_too(load: Load, tables: Tables, c
 
 
 def test_an_earlier_run_can_be_had(load: Load, client: FlaskClient) -> None:
-    """By its id, while its rows are kept; the answer names it."""
+    """An earlier run can be downloaded by its id while its rows are kept, and the response names it."""
     load(of("Peru", 1))
     load(of("Chile", 2), run_id=OTHER)
     assert [row[5] for row in rows(client.get("/assignments.csv"))] == ["2"]
@@ -187,20 +187,20 @@ def test_an_earlier_run_can_be_had(load: Load, client: FlaskClient) -> None:
 
 
 def test_a_run_without_rows_is_a_header(load: Load, client: FlaskClient) -> None:
-    """A run that was forced may have kept nothing."""
+    """A run without rows, such as a forced one, returns the header only."""
     load()
     assert client.get("/assignments.csv").text == HEADER
 
 
 def refused(response: TestResponse) -> tuple[int, str]:
-    """Status and kind of a problem."""
+    """Return status and type of a problem. Fail if the response is not a problem."""
     assert response.mimetype == "application/problem+json", response.text
     assert response.status_code == response.json["status"]
     return response.status_code, response.json["type"].removeprefix("urn:voucher-select:")
 
 
 def test_an_unknown_country_is_told_the_known_ones(load: Load, client: FlaskClient) -> None:
-    """Those of the run that is asked, as most of their rows spell them, most rows first."""
+    """An unknown country gets a 404 that lists the run's countries in their most common spelling, most rows first."""
     load(of("Latvia"), of("peru"), of(" Peru "), of(" Peru "))
     response = client.get("/assignments.csv?country=Atlantis")
     assert refused(response) == (404, "unknown-country")
@@ -221,7 +221,7 @@ def test_an_unknown_country_is_told_the_known_ones(load: Load, client: FlaskClie
     ],
 )
 def test_a_query_that_cannot_be_used_is_a_bad_value(still: FlaskClient, query: str, field: str) -> None:
-    """422 names what has to change, as it does for a field of a body."""
+    """An invalid query parameter gets a 422 that names it, as for a field of a body."""
     response = still.get(f"/assignments.csv?{query}")
     assert refused(response) == (422, "bad-value")
     assert [error["field"] for error in response.json["errors"]] == [field]
@@ -229,7 +229,7 @@ def test_a_query_that_cannot_be_used_is_a_bad_value(still: FlaskClient, query: s
 
 @pytest.mark.parametrize("country", ["\x00", "\ud800", "'; DROP TABLE voucher.run", "%s", "<script>", "x" * 5000])
 def test_a_hostile_country_is_unknown_and_nothing_more(still: FlaskClient, country: str) -> None:
-    """404, with no tag in it; and the next request is answered."""
+    """A malicious country gets a 404 without markup, and the next request is answered."""
     response = still.get("/assignments.csv", query_string={"country": country.encode(errors="surrogatepass")})
     assert refused(response) == (404, "unknown-country")
     assert b"<" not in response.data
@@ -237,7 +237,7 @@ def test_a_hostile_country_is_unknown_and_nothing_more(still: FlaskClient, count
 
 
 def test_an_unknown_run_is_told_where_the_known_ones_stand(load: Load, client: FlaskClient) -> None:
-    """Nor is a run known whose rows no reader was to see."""
+    """An unknown run gets a 404 that refers to /runs, as does a run that was never published."""
     load(of("Peru"))
     response = client.get(f"/assignments.csv?run={OTHER}")
     assert refused(response) == (404, "unknown-run")
@@ -247,7 +247,7 @@ def test_an_unknown_run_is_told_where_the_known_ones_stand(load: Load, client: F
 
 
 def test_rows_of_a_pruned_run_are_gone(load: Load, client: FlaskClient) -> None:
-    """410, which says that they were there; and so it is while they are being loaded anew."""
+    """The rows of a pruned run get a 410, even while they are being loaded again."""
     loaded = load(of("Peru"))
     assert len(rows(client.get("/assignments.csv"))) == 1
     loaded.drop()
@@ -257,7 +257,7 @@ def test_rows_of_a_pruned_run_are_gone(load: Load, client: FlaskClient) -> None:
 
 
 def test_rows_that_were_loaded_anew_are_had_again(load: Load, client: FlaskClient) -> None:
-    """What was counted of the dropped partition is not taken for the new one's."""
+    """After rows are loaded again, the cached counts of the dropped partition are not used."""
     loaded = load(of("Peru", 1))
     assert len(rows(client.get("/assignments.csv"))) == 1
     loaded.drop()
@@ -266,14 +266,14 @@ def test_rows_that_were_loaded_anew_are_had_again(load: Load, client: FlaskClien
 
 
 def test_before_the_first_publication_there_are_no_rows(client: FlaskClient) -> None:
-    """503, as for every question that only a run can answer."""
+    """Before the first publication, the download gets a 503."""
     assert refused(client.get("/assignments.csv")) == (503, "nothing-published")
 
 
 def test_a_download_is_never_held_in_memory(load: Load, client: FlaskClient) -> None:
-    """A page at a time: of 100,000 rows, the Python side holds no tenth."""
+    """A download of 100,000 rows is streamed page by page: Python never holds as much as a fifth of it in memory."""
     load(of("Peru")).generate(MANY)
-    client.get("/assignments.csv?country=Peru", buffered=False).close()  # what is read once is read by now
+    client.get("/assignments.csv?country=Peru", buffered=False).close()  # fills the caches
     gc.collect()
     tracemalloc.start()
     response = client.get("/assignments.csv", buffered=False)
@@ -288,7 +288,7 @@ def test_a_download_is_never_held_in_memory(load: Load, client: FlaskClient) -> 
 
 
 def test_pages_neither_lose_nor_repeat_a_row(load: Load, client: FlaskClient) -> None:
-    """Each row of a country once, in order, over many pages."""
+    """The pages of a download contain each row of a country once, in order."""
     load().generate(SOME)
     found = [int(row[4]) for row in rows(client.get("/assignments.csv?country=latvia"))]
     assert (len(found), found[0], found[-1]) == (SOME // 3, 3, SOME)
@@ -296,7 +296,7 @@ def test_pages_neither_lose_nor_repeat_a_row(load: Load, client: FlaskClient) ->
 
 
 def test_a_download_stands_in_nobodys_way(load: Load, client: FlaskClient) -> None:
-    """Half taken, it holds no lock: a partition can be dropped. Then it fails, and does not end as if it were whole."""
+    """A download holds no lock: its partition can be dropped. It then fails instead of ending as if complete."""
     loaded = load()
     loaded.generate(SOME)
     chunks = begun(client)
@@ -306,7 +306,7 @@ def test_a_download_stands_in_nobodys_way(load: Load, client: FlaskClient) -> No
 
 
 def test_a_download_does_not_go_on_in_other_rows(load: Load, client: FlaskClient) -> None:
-    """Dropped and loaded again in between, what it began with is not there any more."""
+    """A download fails if its rows are dropped and loaded again, instead of continuing with the new rows."""
     loaded = load()
     loaded.generate(SOME)
     chunks = begun(client)
@@ -318,7 +318,7 @@ def test_a_download_does_not_go_on_in_other_rows(load: Load, client: FlaskClient
 
 
 def test_rows_that_lie_elsewhere_are_named(load: Load, client: FlaskClient) -> None:
-    """A run whose cleaned rows went to S3 says where they are."""
+    """If the cleaned rows of a run are in S3, the problem says where."""
     loaded = load()
     loaded.execute("UPDATE voucher.run SET rows_uri = 's3://bucket/cleaned/' WHERE run_id = %(run)s")
     response = client.get("/assignments.csv")
@@ -328,7 +328,7 @@ def test_rows_that_lie_elsewhere_are_named(load: Load, client: FlaskClient) -> N
 
 @pytest.fixture
 def one_place(database: str, tables: Tables) -> Iterator[FlaskClient]:
-    """Asks an app that lets one download at a time, of several pages."""
+    """Yield a client of an app that allows one download at a time and has rows of several pages."""
     CleanedRows.published(tables).generate(SOME)
     app = start(database, downloads=1)
     yield app.test_client()
@@ -336,7 +336,7 @@ def one_place(database: str, tables: Tables) -> Iterator[FlaskClient]:
 
 
 def free(client: FlaskClient) -> bool:
-    """Whether there is a place for one more download; it is given back."""
+    """Return whether a download slot is free. The slot is released."""
     response = client.get("/assignments.csv", buffered=False)
     response.close()
     assert response.status_code in (200, 503), response.text
@@ -344,7 +344,7 @@ def free(client: FlaskClient) -> bool:
 
 
 def test_there_are_so_many_downloads_at_once(one_place: FlaskClient) -> None:
-    """One more is told to come again; all else is answered."""
+    """A download above the limit gets a 503 with Retry-After; other requests are answered."""
     response = one_place.get("/assignments.csv", buffered=False)
     refusal = one_place.get("/assignments.csv")
     assert refused(refusal) == (503, "too-many-downloads")
@@ -355,7 +355,7 @@ def test_there_are_so_many_downloads_at_once(one_place: FlaskClient) -> None:
 
 
 def test_a_forgotten_download_gives_its_place_back(one_place: FlaskClient) -> None:
-    """Not even a server that closes nothing can use the places up."""
+    """A download that is garbage-collected without being closed releases its slot."""
     response = one_place.get("/assignments.csv", buffered=False)
     assert not free(one_place)
     del response
@@ -365,13 +365,13 @@ def test_a_forgotten_download_gives_its_place_back(one_place: FlaskClient) -> No
 
 @pytest.mark.parametrize("query", ["?country=Atlantis", f"?run={OTHER}", "?run=x"])
 def test_a_refused_download_takes_no_place(one_place: FlaskClient, query: str) -> None:
-    """However it is refused."""
+    """A refused download takes no slot, for any reason of refusal."""
     assert one_place.get(f"/assignments.csv{query}").status_code in (404, 422)
     assert free(one_place)
 
 
 def test_the_header_alone_takes_no_place(one_place: FlaskClient) -> None:
-    """HEAD tells length and name as GET does, and sends nothing."""
+    """HEAD takes no slot and returns the headers of GET, including length and name, without a body."""
     asked = {"X-Request-Id": "the-same"}
     head = one_place.head("/assignments.csv", headers=asked)
     assert (head.status_code, head.data) == (200, b"")
@@ -382,7 +382,7 @@ def test_the_header_alone_takes_no_place(one_place: FlaskClient) -> None:
 
 
 def test_a_download_has_an_end(database: str, tables: Tables) -> None:
-    """Who takes it byte by byte is cut off, and gives the place back."""
+    """A download that takes too long is ended and releases its slot."""
     CleanedRows.published(tables).generate(SOME)
     app = start(database, downloads=1, longest_download_seconds=0)
     try:

@@ -1,4 +1,4 @@
-"""Downloads from the real server: what a reader can tell, and what a reader that stalls can't do to others."""
+"""Downloads from the real server: what clients can detect, and that stalled clients do not block others."""
 
 import http.client
 import json
@@ -20,13 +20,13 @@ from dev.services.postgres import Postgres
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import Tables
 
-MANY = 300_000  # 24 MB: more than the kernel's buffers take off a reader's hands
+MANY = 300_000  # 24 MB, which exceeds the kernel's buffers
 CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
 
 
 @dataclass(frozen=True)
 class Server:
-    """One worker, two downloads at once, each reader a second's pause."""
+    """A server with one worker that allows two downloads at once and a pause of one second per client."""
 
     port: int
     rows: CleanedRows
@@ -39,7 +39,7 @@ class Server:
         return int(answer.json()["voucher_amount"])
 
     def stall(self, readers: ExitStack) -> bool:
-        """Ask, and take the first bytes only; whether there was a place."""
+        """Request a download and read only the first bytes. Return whether a slot was free."""
         reader = readers.enter_context(closing(socket.create_connection(("127.0.0.1", self.port), timeout=30)))
         reader.sendall(b"GET /assignments.csv HTTP/1.1\r\nHost: localhost\r\n\r\n")
         return b" 200 OK" in reader.recv(100)
@@ -72,7 +72,7 @@ def answers(server: Server) -> bool:
 
 
 def test_a_whole_download_is_as_long_as_it_said(server: Server) -> None:
-    """Every row, over a connection that then serves the next request."""
+    """A complete download has every row and the announced length; its connection then serves the next request."""
     with requests.Session() as session:
         response = session.get(f"http://127.0.0.1:{server.port}/assignments.csv", timeout=30)
         assert response.content.count(b"\r\n") == MANY + 1
@@ -81,7 +81,7 @@ def test_a_whole_download_is_as_long_as_it_said(server: Server) -> None:
 
 
 def test_a_download_that_is_cut_off_is_an_error_to_its_reader(server: Server) -> None:
-    """Its rows dropped half-way, a reader gets no file that looks whole."""
+    """If the rows are dropped during a download, the client gets an error, not a file that looks complete."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     with closing(connection):
         connection.request("GET", "/assignments.csv")
@@ -97,7 +97,7 @@ def test_a_download_that_is_cut_off_is_an_error_to_its_reader(server: Server) ->
 
 
 def test_stalled_readers_starve_nobody(server: Server) -> None:
-    """With as many as may be, one more is refused and vouchers are answered; a second later there is room again."""
+    """While stalled clients hold all slots, a download is refused and vouchers are answered; later, slots are free."""
     with ExitStack() as readers:
         assert [server.stall(readers) for _ in range(2)] == [True, True]
         refusal = server.get()
@@ -108,14 +108,14 @@ def test_stalled_readers_starve_nobody(server: Server) -> None:
 
 
 def test_readers_that_went_away_make_room(server: Server) -> None:
-    """One after the other, more of them than there are places."""
+    """One after another, more clients than slots disconnect during a download, and each releases its slot."""
     for _ in range(6):
         with ExitStack() as readers:
             assert until(lambda readers=readers: server.stall(readers), 20)  # type: ignore[misc]
 
 
 def test_who_waits_for_an_answer_is_served(server: Server) -> None:
-    """Bulk calls are answered in turn: the last one's connection has been quiet for longer than a client may pause."""
+    """Bulk requests are answered in turn: clients that wait longer than the limit for pauses still get an answer."""
     customers = "[" + ",".join([json.dumps(CUSTOMER)] * 10_000) + "]"
     url = f"http://127.0.0.1:{server.port}/vouchers?explain=1"
 

@@ -23,7 +23,7 @@ BEGAN = datetime(2026, 3, 1, 4, 29, tzinfo=UTC)
 
 
 def refused(response: TestResponse) -> tuple[int, str]:
-    """Status and kind of a problem."""
+    """Return status and type of a problem. Fail if the response is not a problem."""
     assert response.mimetype == "application/problem+json", response.text
     assert response.status_code == response.json["status"]
     return response.status_code, response.json["type"].removeprefix("urn:voucher-select:")
@@ -31,12 +31,12 @@ def refused(response: TestResponse) -> tuple[int, str]:
 
 @pytest.fixture
 def client_still(standing: Ask) -> FlaskClient:
-    """Of an app whose published run stays."""
+    """Return a client of an app whose published run never changes."""
     return standing.client
 
 
 def test_segments_are_the_published_table(publish: Publish, client: FlaskClient) -> None:
-    """Every column under its own name, by country, kind and position, with the run's own facts."""
+    """/segments has every column under its name, ordered by country, kind and position, and the data of the run."""
     publish(countries={"Peru": 30, "Latvia": 90})
     response = client.get("/segments")
     assert (response.status_code, response.headers["Voucher-Run"], response.json["run_id"]) == (200, RUN, RUN)
@@ -56,7 +56,7 @@ def test_segments_are_the_published_table(publish: Publish, client: FlaskClient)
 
 
 def test_segments_show_their_evidence(publish: Publish, tables: Tables, client: FlaskClient) -> None:
-    """Votes, share and runner-up; amounts as everywhere, 2640.5 and not "2640.50"."""
+    """Each segment has its votes, share and runner-up; amounts are numbers without trailing zeros."""
     publish(
         kinds={"frequent_segment": ("total_orders", [("0+", 0, None, Decimal("2640.50"))])},
         countries={"Peru": 3},
@@ -85,7 +85,7 @@ def test_segments_show_their_evidence(publish: Publish, tables: Tables, client: 
 @pytest.mark.parametrize("country", ["Latvia", "latvia", "%20LATVIA%09"])
 @pytest.mark.parametrize("path", ["/segments", "/segments.csv"])
 def test_segments_of_one_country(client_still: FlaskClient, path: str, country: str) -> None:
-    """The country matches as it does in a request."""
+    """The country matches as it does in a request to /voucher."""
     response = client_still.get(f"{path}?country={country}")
     found = response.json["segments"] if response.is_json else table(response)
     assert {row["country_code"] for row in found} == {"Latvia"}
@@ -94,7 +94,7 @@ def test_segments_of_one_country(client_still: FlaskClient, path: str, country: 
 
 @pytest.mark.parametrize("path", ["/segments", "/segments.csv"])
 def test_segments_of_an_unknown_country(client_still: FlaskClient, path: str) -> None:
-    """404 lists the known ones, and 422 is for what is no country at all."""
+    """An unknown country gets a 404 that lists the known ones; a blank one gets a 422."""
     response = client_still.get(f"{path}?country=Atlantis<b>")
     assert refused(response) == (404, "unknown-country")
     assert response.json["known"] == ["Latvia", "Peru", "São Tomé"]
@@ -110,7 +110,7 @@ def table(response: TestResponse) -> list[dict[str, str]]:
 
 
 def test_segments_are_csv_by_path_or_by_accept(client_still: FlaskClient) -> None:
-    """The same columns in the same order as in JSON, empty for null."""
+    """The CSV has the same columns in the same order as the JSON, and null is empty."""
     by_path = client_still.get("/segments.csv")
     by_accept = client_still.get("/segments", headers={"Accept": "text/csv"})
     assert by_path.data == by_accept.data
@@ -131,14 +131,14 @@ def test_segments_are_csv_by_path_or_by_accept(client_still: FlaskClient) -> Non
     ],
 )
 def test_who_asks_for_nothing_special_gets_json(client_still: FlaskClient, accept: str, mimetype: str) -> None:
-    """Caches are told that it depends on what was asked for."""
+    """JSON is the default format; the Vary header tells caches that it depends on Accept."""
     response = client_still.get("/segments", headers={"Accept": accept})
     assert (response.status_code, response.mimetype) == (200, mimetype)
     assert "Accept" in response.headers["Vary"]
 
 
 def test_a_country_that_calculates_does_so_nowhere(publish: Publish, client: FlaskClient) -> None:
-    """In CSV it has a ' before it; JSON shows it as it is."""
+    """A country that a spreadsheet would treat as a formula is prefixed with `'` in CSV, and unchanged in JSON."""
     publish(countries={"=cmd()": 5})
     assert client.get("/segments").json["segments"][0]["country_code"] == "=cmd()"
     assert client.get("/segments.csv").text.splitlines()[1].startswith("'=cmd(),")
@@ -170,7 +170,7 @@ MET = [
 
 
 def test_rules_say_what_was_dropped_and_why(publish: Publish, tables: Tables, client: FlaskClient) -> None:
-    """In their order, each with its counts in every country and in all."""
+    """/rules lists the rules in order, each with its counts in total and per country."""
     publish()
     write_rules(tables, RUN, RULES, MET)
     response = client.get("/rules")
@@ -198,7 +198,7 @@ def test_rules_say_what_was_dropped_and_why(publish: Publish, tables: Tables, cl
 
 
 def test_rules_of_another_run(publish: Publish, tables: Tables, client: FlaskClient) -> None:
-    """By its id, so that two can be compared; one that never came to an end has no counts."""
+    """/rules returns the rules of the requested run; the shares are null if the run has no row counts."""
     publish()
     write_rules(tables, RUN, RULES, MET)
     publish(OTHER)
@@ -210,14 +210,14 @@ def test_rules_of_another_run(publish: Publish, tables: Tables, client: FlaskCli
 
 
 def test_rules_of_a_run_that_is_not_there(client_still: FlaskClient) -> None:
-    """404 where nobody knows it, 422 where it is no id."""
+    """An unknown run gets a 404; an invalid run id gets a 422."""
     assert refused(client_still.get(f"/rules?run={OTHER}")) == (404, "unknown-run")
     assert refused(client_still.get("/rules?run=x")) == (422, "bad-value")
 
 
 @pytest.fixture
 def five(publish: Publish, tables: Tables) -> list[str]:
-    """Runs, newest first; the last two started at one moment."""
+    """Publish five runs, the last two with the same start time, and return their ids, newest first."""
     run_ids = [letter * 16 for letter in "abcde"]
     for number, run_id in enumerate(run_ids):
         publish(run_id)
@@ -229,7 +229,7 @@ def five(publish: Publish, tables: Tables) -> list[str]:
 
 
 def test_runs_are_listed_newest_first(five: list[str], tables: Tables, client: FlaskClient) -> None:
-    """One of them is the current one; when each was published last stands with it."""
+    """/runs lists runs, newest first, marks the current one and shows when each was last published."""
     oldest = CleanedRows(tables.database, five[-1])
     for minutes in (2, 1):
         oldest.execute(
@@ -257,7 +257,7 @@ def test_runs_are_listed_newest_first(five: list[str], tables: Tables, client: F
 
 @pytest.mark.parametrize("limit", [1, 2, 4, 5, 100])
 def test_runs_come_in_pages(five: list[str], client: FlaskClient, limit: int) -> None:
-    """Each names the next until none is left; none is lost or told twice, though two started at one moment."""
+    """Each page links to the next one; no run is lost or repeated, even if two have the same start time."""
     found, path = [], f"/runs?limit={limit}"
     while path:
         page = client.get(path).json
@@ -268,7 +268,7 @@ def test_runs_come_in_pages(five: list[str], client: FlaskClient, limit: int) ->
 
 
 def test_no_runs_are_an_empty_list(client: FlaskClient) -> None:
-    """Before the first one there is nothing amiss with asking."""
+    """Before the first run, the list is empty, which is not an error."""
     assert client.get("/runs").json == {"runs": [], "next": None}
 
 
@@ -288,7 +288,7 @@ def test_no_runs_are_an_empty_list(client: FlaskClient) -> None:
     ],
 )
 def test_a_page_that_cannot_be_is_a_bad_value(client_still: FlaskClient, query: str) -> None:
-    """422 names it, and cuts what is long."""
+    """An invalid parameter of /runs gets a 422 that names it; long values are truncated."""
     response = client_still.get(f"/runs?{query}")
     assert refused(response) == (422, "bad-value")
     assert response.json["errors"][0]["field"] == query.partition("=")[0]
@@ -296,14 +296,14 @@ def test_a_page_that_cannot_be_is_a_bad_value(client_still: FlaskClient, query: 
 
 
 def test_runs_before_an_unknown_one(client_still: FlaskClient) -> None:
-    """404, rather than the end of the list."""
+    """An unknown run in `before` gets a 404 instead of an empty list."""
     assert refused(client_still.get(f"/runs?before={OTHER}")) == (404, "unknown-run")
 
 
 def test_a_run_tells_where_its_rows_are_from_and_how_it_was_published(
     publish: Publish, tables: Tables, client: FlaskClient
 ) -> None:
-    """Its files, its audits, and every move of readers to it or from it, newest first."""
+    """/runs/{run_id} has the run's files, audits and publications, including those that replaced it, newest first."""
     publish()
     publish(OTHER)
     run = CleanedRows(tables.database)
@@ -376,7 +376,7 @@ def test_a_run_tells_where_its_rows_are_from_and_how_it_was_published(
 
 @pytest.mark.parametrize("run_id", [OTHER, RUN.upper(), RUN + "a", "x", "%00", "'--", "%3Cb%3E", "x" * 5000])
 def test_a_run_that_is_not_there(client_still: FlaskClient, run_id: str) -> None:
-    """404 for what is no id, too."""
+    """An unknown run gets a 404, and so does an invalid run id."""
     response = client_still.get(f"/runs/{run_id}")
     assert refused(response) == (404, "unknown-run")
     assert b"<" not in response.data
@@ -385,21 +385,21 @@ def test_a_run_that_is_not_there(client_still: FlaskClient, run_id: str) -> None
 
 @pytest.mark.parametrize("path", ["/segments", "/segments.csv", "/rules"])
 def test_nothing_published_is_told(client: FlaskClient, path: str) -> None:
-    """503 says what to do about it."""
+    """Before the first publication, the tables get a 503."""
     response = client.get(path)
     assert refused(response) == (503, "nothing-published")
 
 
 @pytest.mark.parametrize("path", ["/segments", "/segments.csv", "/rules", "/runs", f"/runs/{RUN}"])
 def test_head_tells_what_get_would(client_still: FlaskClient, path: str) -> None:
-    """The same headers, and no body."""
+    """HEAD returns the headers of GET without a body."""
     asked = {"X-Request-Id": "the-same"}
     head, whole = client_still.head(path, headers=asked), client_still.get(path, headers=asked)
     assert (head.status_code, head.data, head.headers) == (200, b"", whole.headers)
 
 
 def test_tables_that_were_never_made_are_no_fault_of_the_request(postgres: Postgres) -> None:
-    """A database that nobody has migrated is as good as away."""
+    """A database without tables counts as unavailable and gets a 503."""
     app = start(postgres.url("postgres"))
     try:
         assert refused(app.test_client().get("/runs")) == (503, "database-away")
@@ -408,7 +408,7 @@ def test_tables_that_were_never_made_are_no_fault_of_the_request(postgres: Postg
 
 
 def test_the_documented_answers_have_the_shape_of_real_ones(client_still: FlaskClient) -> None:
-    """An example names the fields that an answer has."""
+    """The examples in the document have the fields of real responses."""
     paths = client_still.get("/openapi.json").json["paths"]
     for path in ("/segments", "/rules", "/runs"):
         example = paths[path]["get"]["responses"]["200"]["content"]["application/json"]["example"]

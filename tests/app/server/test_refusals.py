@@ -1,4 +1,4 @@
-"""Refusals of requests whose body is not read: they arrive, whoever asks, and harm nobody else."""
+"""Refusals without reading the body: every client and proxy receives them, and other requests are not affected."""
 
 import http.client
 import shutil
@@ -16,7 +16,7 @@ from proofs.support.proxies import EVERY, Proxy
 from tests.app.conftest import Tables, served
 
 KEY = "a-key-of-16-or-more"
-BIG = b'{"x": "' + b"x" * 1000 * 1024 + b'"}'  # more than any buffer on the way holds; nginx itself refuses 1 MiB
+BIG = b'{"x": "' + b"x" * 1000 * 1024 + b'"}'  # exceeds all buffers, but not nginx's limit of 1 MiB
 CUSTOMER = b'{"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}'
 JSON = {"Content-Type": "application/json"}
 TEXT = {"Content-Type": "text/plain"}
@@ -34,7 +34,7 @@ REFUSALS = (
 
 @pytest.fixture(scope="module")
 def servers(postgres: Postgres, template: str) -> Iterator[list[int]]:
-    """The ports of two that want a key."""
+    """Yield the ports of two servers that require a key."""
     postgres.create("refusals", template)
     Tables(postgres.url("refusals")).publish()
     with ExitStack() as both:
@@ -43,13 +43,13 @@ def servers(postgres: Postgres, template: str) -> Iterator[list[int]]:
 
 
 def send(url: str, path: str, headers: dict[str, str], body: bytes = BIG) -> int:
-    """The status of the answer, over a connection of its own."""
+    """Send a request over a new connection and return the status."""
     return requests.post(f"{url}{path}", data=body, headers=headers, timeout=30).status_code
 
 
 @pytest.mark.parametrize("proxy", EVERY, ids=lambda proxy: proxy.name)
 def test_a_refusal_arrives_through_a_proxy(servers: list[int], tmp_path: Path, proxy: Proxy) -> None:
-    """Each kind of it, every time; and the servers behind the proxy go on to count as healthy."""
+    """The proxy passes on every refusal, every time, and still considers the servers behind it healthy."""
     with proxy.before(tmp_path, servers) as url:
         for path, headers, status in REFUSALS:
             assert Counter(send(url, path, headers) for _ in range(3)) == {status: 3}, (path, headers)
@@ -59,7 +59,7 @@ def test_a_refusal_arrives_through_a_proxy(servers: list[int], tmp_path: Path, p
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 @pytest.mark.parametrize("mebibytes", [1, 15])
 def test_a_refusal_arrives_at_a_client_that_sends_first(servers: list[int], chunked: bool, mebibytes: int) -> None:
-    """And the connection is fit for the next request."""
+    """A client that sends the body first receives the refusal and can reuse the connection."""
     body = b"x" * (mebibytes * 1024 * 1024)
     with closing(http.client.HTTPConnection("127.0.0.1", servers[0], timeout=30)) as connection:
         for _ in range(3):
@@ -69,7 +69,7 @@ def test_a_refusal_arrives_at_a_client_that_sends_first(servers: list[int], chun
 
 
 def test_a_client_that_asks_first_sends_nothing_in_vain(servers: list[int]) -> None:
-    """With `Expect: 100-continue`, it is refused before it has sent a body."""
+    """A client that sends `Expect: 100-continue` is refused before it sends the body."""
     with closing(http.client.HTTPConnection("127.0.0.1", servers[0], timeout=30)) as connection:
         headers = TEXT | {"Expect": "100-continue", "Content-Length": str(len(BIG))}
         connection.request("POST", "/voucher", None, headers)
@@ -106,7 +106,7 @@ public class Ask {
 def test_a_refusal_arrives_at_other_languages(
     servers: list[int], tmp_path: Path, program: str, suffix: str, source: str
 ) -> None:
-    """Their own HTTP clients, on which most libraries there are built."""
+    """The standard HTTP clients of Node.js and Java receive the refusal; most libraries there build on them."""
     if not shutil.which(program):
         pytest.skip(f"{program} is not installed")
     (tmp_path / f"Ask{suffix}").write_text(source)

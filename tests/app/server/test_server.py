@@ -1,4 +1,4 @@
-"""The service as it is started: by `python -m app`, which becomes granian."""
+"""The service as a process: `python -m app`, which is replaced by granian."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def service(database: str, tables: Tables, folder: Path) -> Iterator[Service]:
-    """One that wants a key."""
+    """Start a service that requires a key."""
     tables.publish()
     service = Service(folder, free_port(), KEY)
     env = os.environ | {"API_DATABASE_URL": as_role(database, API), "VOUCHER_API_KEYS": KEY, "VOUCHER_WORKERS": "1"}
@@ -40,7 +40,7 @@ def service(database: str, tables: Tables, folder: Path) -> Iterator[Service]:
 
 
 def start_line(service: Service, line: str) -> str:
-    """The status that a request's first line gets, sent as it stands."""
+    """Send a request with this first line, unchanged, and return the status."""
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
         connection.sendall(
             f"{line} HTTP/1.1\r\nHost: voucher\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
@@ -49,7 +49,7 @@ def start_line(service: Service, line: str) -> str:
 
 
 def test_it_keeps_its_doors_shut_whatever_a_path_looks_like(service: Service) -> None:
-    """As paths come over the wire, where no client tidies them up; with the key, the same service answers."""
+    """Raw paths, which no client has normalized, do not bypass the key; with the key, the service answers."""
     assert service.ask() == ("Peru", '{"voucher_amount":2200}')
     for path in (
         *("/voucher", "//voucher", "/voucher/", "/./voucher", "/livez/../voucher", "/livez/%2e%2e/voucher", "/LIVEZ"),
@@ -64,7 +64,7 @@ def test_it_keeps_its_doors_shut_whatever_a_path_looks_like(service: Service) ->
 
 
 def test_a_start_without_what_it_needs_says_so_in_a_line() -> None:
-    """No worker is started that would fail again and again."""
+    """The service exits with a one-line error for an invalid setting, without starting workers that would fail."""
     ended = subprocess.run(
         [sys.executable, "-m", "app", "--port", str(free_port())],
         cwd=ROOT, env={"PATH": os.environ["PATH"], "API_DATABASE_URL": "postgresql://x@y/z", "VOUCHER_API_KEYS": "short"},
@@ -77,7 +77,7 @@ def test_a_start_without_what_it_needs_says_so_in_a_line() -> None:
 
 
 def test_unknown_settings_are_warned_of_once() -> None:
-    """Where the service starts, with the nearest name that counts, as a line of its log."""
+    """The service logs one warning at startup for an unknown setting, with the most similar known name."""
     environ = {"PATH": os.environ["PATH"], "VOUCHER_WORKER": "hunter2Secret"}
     ended = subprocess.run(
         [sys.executable, "-m", "app"], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60
@@ -91,7 +91,7 @@ def test_unknown_settings_are_warned_of_once() -> None:
 
 
 def test_a_client_is_told_to_close_before_the_service_ends(service: Service) -> None:
-    """On its next answer, so that no request of its is on the way when the connection is cut."""
+    """After SIGTERM, responses say `Connection: close`, so that no request is lost when the connection is closed."""
     session = requests.Session()
     assert "Connection" not in session.get(f"{service.url}/livez").headers
     server = Processes(service.folder).running("api")

@@ -1,4 +1,4 @@
-"""The server's own sockets: counted, closed to newcomers, and ended when they stall."""
+"""The server's sockets: listing clients, closing listeners and ending stalled connections."""
 
 import contextlib
 import socket
@@ -33,7 +33,7 @@ def clients_of(port: int) -> list[tuple[str, int]]:
 
 
 def test_newcomers_are_refused_and_nobody_else_is(listener: socket.socket) -> None:
-    """Who was accepted is served on; who comes later is refused. No privilege is needed, as in a container."""
+    """New clients are refused, and accepted ones stay connected. This needs no privileges, as in a container."""
     address, family = listener.getsockname()[:2], listener.family
     with connect(listener):
         accepted, _ = listener.accept()
@@ -49,7 +49,7 @@ def test_newcomers_are_refused_and_nobody_else_is(listener: socket.socket) -> No
 
 
 def test_who_waits_to_be_accepted_is_not_reset(listener: socket.socket) -> None:
-    """The listening socket is closed once the server has accepted who had connected by then."""
+    """The listening socket is closed after the server has accepted the clients in its queue."""
     accepted: list[socket.socket] = []
     server = threading.Timer(0.1, lambda: accepted.append(listener.accept()[0]))
     with connect(listener) as waiting:
@@ -62,7 +62,7 @@ def test_who_waits_to_be_accepted_is_not_reset(listener: socket.socket) -> None:
 
 
 def test_nobody_who_connects_meanwhile_is_reset() -> None:
-    """Whoever connects at the moment of the closing is accepted and served, or refused."""
+    """A client that connects during the closing is either accepted and served, or refused, but never reset."""
     outcomes: Counter[str] = Counter()
 
     def call(port: int, ended: threading.Event) -> None:
@@ -93,9 +93,9 @@ def test_nobody_who_connects_meanwhile_is_reset() -> None:
             threads += [threading.Thread(target=call, args=(port, ended)) for _ in range(3)]
             for thread in threads:
                 thread.start()
-            time.sleep(0.02)  # of calls, before
+            time.sleep(0.02)  # time for calls before the close
             sockets.stop_listening()
-            time.sleep(0.02)  # and after
+            time.sleep(0.02)  # and after it
             ended.set()
             for thread in threads:
                 thread.join()
@@ -104,7 +104,7 @@ def test_nobody_who_connects_meanwhile_is_reset() -> None:
 
 
 def test_newcomers_go_to_another_process_that_shares_the_port() -> None:
-    """As those of a worker that is replaced: none is refused."""
+    """Another process that shares the port accepts all new clients, as when a worker is replaced."""
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as stopping:
         address = stopping.getsockname()
         program = (
@@ -124,7 +124,7 @@ def test_newcomers_go_to_another_process_that_shares_the_port() -> None:
 
 
 def test_a_connection_on_which_nothing_happens_is_ended(listener: socket.socket) -> None:
-    """One that is used stays; the other's client and server both learn of it at once."""
+    """The server ends an idle connection, which both sides notice at once, and keeps one that is in use."""
     with connect(listener) as stalled, connect(listener) as used:
         (first, _), (second, _) = listener.accept(), listener.accept()
         with first, second:
@@ -139,7 +139,7 @@ def test_a_connection_on_which_nothing_happens_is_ended(listener: socket.socket)
 
 
 def test_a_reader_who_takes_nothing_has_stalled(listener: socket.socket) -> None:
-    """However much is still to be sent to it: the kernel's attempts are no answer of its own."""
+    """A client that reads nothing is disconnected, even if data is left to send: the kernel's retries do not count."""
     with connect(listener):
         accepted, _ = listener.accept()
         with accepted:
@@ -153,7 +153,7 @@ def test_a_reader_who_takes_nothing_has_stalled(listener: socket.socket) -> None
 
 
 def test_a_sender_that_comes_to_no_end_is_ended(listener: socket.socket) -> None:
-    """However steadily it sends: it has got no answer for too long."""
+    """A client that keeps sending without a response is disconnected at the time limit, however steadily it sends."""
     with connect(listener) as dripping:
         accepted, _ = listener.accept()
 
@@ -168,7 +168,7 @@ def test_a_sender_that_comes_to_no_end_is_ended(listener: socket.socket) -> None
 
 
 def test_who_is_kept_waiting_is_not_ended(listener: socket.socket) -> None:
-    """While answers take their time, connections are left alone, except those whose client takes nothing."""
+    """While responses take long, waiting clients stay connected; only clients that do not read are disconnected."""
     with connect(listener) as waiting, connect(listener):
         (first, _), (second, _) = listener.accept(), listener.accept()
         with first, second:

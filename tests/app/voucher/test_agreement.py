@@ -1,4 +1,4 @@
-"""Every way to ask gives the answer that stands in the published tables."""
+"""Every endpoint and format gives the answer in the published tables."""
 
 import json
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -45,10 +45,10 @@ CUSTOMERS = st.fixed_dictionaries(
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(customer=CUSTOMERS)
 def test_all_ways_to_ask_agree_with_the_tables(standing: Ask, customer: dict[str, Any]) -> None:
-    """Alone, explained, in an array and in a line: the row that SQL finds, column by column."""
+    """Single, explained, array and NDJSON answers match the row that SQL finds; explanations match every column."""
     client, body = standing.client, json.dumps(customer)
     with client.application.app_context():
-        parameters = customer | {"total_orders": str(customer["total_orders"])}  # 10**30 is no bigint
+        parameters = customer | {"total_orders": str(customer["total_orders"])}  # 10**30 does not fit in a bigint
         [row] = db.session.execute(ANSWER, parameters).mappings()
     amount = {"voucher_amount": row["voucher_amount"]}
     explained = client.post("/voucher?explain=true", json=customer).json

@@ -1,4 +1,4 @@
-"""What an answer rests on: `?explain=true`, and the headers of the bare amount."""
+"""The evidence for an answer: `?explain=true`, and the headers of a plain amount."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,7 +35,7 @@ SEGMENT = Segment(
 
 @pytest.mark.parametrize("path", ["/voucher", "/segmentation-voucher/"])
 def test_an_explanation_tells_all_that_the_amount_rests_on(publish: Publish, ask: Ask, path: str) -> None:
-    """The columns of the segment, the customer's measure, the run and the age of its data, beside the amount."""
+    """The explanation has the amount, the segment's columns, the measured value, the run and the age of its data."""
     checked_at = datetime.now(UTC).replace(microsecond=0)
     publish(uses=20, runner_up=(Decimal("3520.50"), 7), checked_at=checked_at)
     found = ask(f"{path}?explain=true", country_code=" peru", total_orders=27.0).json
@@ -79,7 +79,7 @@ def test_an_explanation_tells_all_that_the_amount_rests_on(publish: Publish, ask
 def test_days_are_explained_as_they_were_counted(
     publish: Publish, ask: Ask, last_order: str, days: int, segment: str, bounds: tuple[int, int | None]
 ) -> None:
-    """Up to the reference day; a day ahead of it is 0, and the last segment is open."""
+    """Days count up to the reference day: a last order a day later counts as 0, and the last segment is open."""
     publish()
     found = ask("/voucher?explain=true", segment_name="recency_segment", last_order_ts=last_order).json
     assert (found["measure"], found["measured"], found["segment"]) == ("days_since_last_order", days, segment)
@@ -88,7 +88,7 @@ def test_days_are_explained_as_they_were_counted(
 
 
 def test_the_reference_day_is_today_when_none_is_pinned(publish: Publish, ask: Ask) -> None:
-    """The day shown is the one counted to."""
+    """Without a pinned day, the explanation shows the current day, which the days were counted to."""
     publish(today=None)
     found = ask("/voucher?explain=true", segment_name="recency_segment", last_order_ts="2018-05-03").json
     assert date.fromisoformat(found["reference_day"]) - date(2018, 5, 3) == timedelta(found["measured"])
@@ -96,7 +96,7 @@ def test_the_reference_day_is_today_when_none_is_pinned(publish: Publish, ask: A
 
 
 def test_a_country_that_answers_for_its_segment_has_no_share(publish: Publish, ask: Ask) -> None:
-    """Nothing was counted in the segment, so there is nothing to divide and no runner-up."""
+    """A segment without vouchers uses the amount of its country; it has no share and no runner-up."""
     publish(countries={"Peru": 0}, basis="country")
     found = ask("/voucher?explain=true").json
     assert (found["basis"], found["uses"], found["rows"], found["share"]) == ("country", 0, 0, None)
@@ -136,13 +136,13 @@ def test_a_country_that_answers_for_its_segment_has_no_share(publish: Publish, a
     ],
 )
 def test_the_sentence_is_one_that_a_person_would_say(change: dict[str, object], measured: int, sentence: str) -> None:
-    """One order and many, days, ties."""
+    """The sentence is grammatical for one order, many orders, days and ties."""
     assert because(replace(SEGMENT, **change), measured, DAY) == sentence
 
 
 @pytest.mark.parametrize("query", ["", "?explain=false", "?explain=FALSE", "?explain=0", "?unknown=true"])
 def test_without_an_explanation_there_is_the_amount_and_nothing_else(standing: Ask, query: str) -> None:
-    """Run and segment stand in headers."""
+    """The body has only the amount; headers name the run and the segment."""
     response = standing(f"/voucher{query}")
     assert response.data == BARE
     assert (response.headers["Voucher-Run"], response.headers["Voucher-Segment"]) == (RUN, "frequent_segment 0-4")
@@ -150,7 +150,7 @@ def test_without_an_explanation_there_is_the_amount_and_nothing_else(standing: A
 
 @pytest.mark.parametrize("yes", ["true", "True", "TRUE", "1"])
 def test_yes_may_be_said_in_any_case(standing: Ask, yes: str) -> None:
-    """The headers are the same as without."""
+    """`explain` accepts true in any case and 1; the headers are the same as without it."""
     response = standing(f"/voucher?explain={yes}")
     assert response.json["segment"] == "0-4"
     assert (response.headers["Voucher-Run"], response.headers["Voucher-Segment"]) == (RUN, "frequent_segment 0-4")
@@ -164,7 +164,7 @@ def test_yes_may_be_said_in_any_case(standing: Ask, yes: str) -> None:
     ],
 )
 def test_anything_else_is_no_answer_to_whether_to_explain(standing: Ask, query: str) -> None:
-    """422 names the parameter, whatever the customer; what is wrong with the customer is told first."""
+    """Other values of `explain` get a 422 that names the parameter; errors of the customer are reported first."""
     response = standing(f"/voucher?{query}")
     assert (response.status_code, response.mimetype) == (422, "application/problem+json")
     assert [error["field"] for error in response.json["errors"]] == ["explain"]
@@ -183,7 +183,7 @@ def test_anything_else_is_no_answer_to_whether_to_explain(standing: Ask, query: 
     ],
 )
 def test_a_label_of_any_text_makes_a_header(publish: Publish, client: FlaskClient, label: str, header: str) -> None:
-    """Labels are the analyst's; what no header can bear is percent-encoded."""
+    """The header percent-encodes what a header cannot contain, because analysts may choose any label."""
     publish(kinds={"frequent_segment": ("total_orders", [(label, 0, None, 1)])})
     response = Ask(client)()
     assert response.headers["Voucher-Segment"] == f"frequent_segment {header}"

@@ -1,4 +1,4 @@
-"""What is answered before Flask sees it is what Flask would answer: status, headers and body."""
+"""Answers of the fast path: status, headers and body equal those of Flask."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ BODY = json.dumps(CUSTOMER).encode()
 
 
 class Paths:
-    """The two ways to an answer, of one app."""
+    """The fast path and Flask alone, for the same app."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
@@ -33,7 +33,7 @@ class Paths:
         return Flask.wsgi_app(self._app, environ, start_response)
 
     def ask(self, **request: Any) -> tuple[TestResponse, bool]:
-        """The answer, and whether it came without Flask; fails where Flask answers the same request otherwise."""
+        """Return the response and whether it came without Flask. Fail if Flask's response to the request differs."""
         wanted, before = self._send(self._slow, **request), self._seen
         found = self._send(self._fast, **request)
         assert (found.status, found.headers.to_wsgi_list()) == (wanted.status, wanted.headers.to_wsgi_list())
@@ -76,14 +76,14 @@ one_field_spoilt = st.builds(
 
 @given(valid)
 def test_a_valid_customer_is_answered_without_flask(paths: Paths, customer: dict[str, Any]) -> None:
-    """As Flask would, to the byte and in the order of the headers."""
+    """The fast path answers a valid customer exactly as Flask does, including the order of the headers."""
     answer, fast = paths.ask(body=json.dumps(customer).encode())
     assert (answer.status_code, fast) == (200, True)
 
 
 @given((one_field_spoilt | anything).map(lambda value: json.dumps(value).encode()) | st.binary())
 def test_only_a_200_is_answered_without_flask(paths: Paths, body: bytes) -> None:
-    """Whatever is sent is refused by Flask, which gets the whole body, or answered alike."""
+    """The fast path answers exactly the requests that get a 200; Flask refuses all others, with their whole body."""
     answer, fast = paths.ask(body=body)
     assert fast == (answer.status_code == 200)
 
@@ -113,19 +113,19 @@ def test_only_a_200_is_answered_without_flask(paths: Paths, body: bytes) -> None
     ],
 )
 def test_what_is_not_plain_goes_to_flask(paths: Paths, request_: dict[str, Any], status: int) -> None:
-    """Another path, method, type or length: nothing is guessed, and nothing of the body is lost."""
+    """A request with another path, query, method, type or length goes to Flask with its complete body."""
     answer, fast = paths.ask(**{"body": BODY} | request_)
     assert (answer.status_code, fast) == (status, False)
 
 
 def test_the_largest_body_is_plain(paths: Paths) -> None:
-    """The limit is the route's own."""
+    """The fast path has the same size limit as the route."""
     answer, fast = paths.ask(body=BODY + b" " * (MAX_BODY_BYTES - len(BODY)))
     assert (answer.status_code, fast) == (200, True)
 
 
 def test_the_app_takes_the_fast_path(standing: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flask's own request hooks see nothing of a plain request, and all of another."""
+    """Flask's request hooks run for other requests, but not for plain ones."""
     seen: list[str] = []
     functions = {None: [lambda: seen.append("before")]}
     monkeypatch.setattr(standing.client.application, "before_request_funcs", functions)

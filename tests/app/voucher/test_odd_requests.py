@@ -1,4 +1,4 @@
-"""Every odd request gets the answer that the table says: none a 5xx, none with what was sent unescaped."""
+"""Malformed and unusual requests: each gets the expected status, none a 5xx, and no response contains markup."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.app.conftest import Ask
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.what)
 def test_odd_requests_get_the_answer_that_the_table_says(standing: Ask, odd: Odd) -> None:
-    """A problem names what is wrong, as problem+json, and holds no markup."""
+    """Each odd request gets its expected status; a problem names the invalid field and contains no markup."""
     response = standing.client.post("/voucher", data=odd.body, headers=odd.headers)
     assert response.status_code == odd.status, response.text
     assert b"<" not in response.data

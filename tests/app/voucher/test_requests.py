@@ -1,4 +1,4 @@
-"""What is read, what is refused, and in which order; no request is answered with a 5xx."""
+"""What requests are accepted and refused, and with which status. None gets a 5xx."""
 
 from io import BytesIO
 
@@ -13,7 +13,7 @@ GOOD = '"country_code": "Peru", "segment_name": "frequent_segment"'
 
 @pytest.fixture
 def ask(standing: Ask) -> Ask:
-    """Nothing here writes, so the tests share one app."""
+    """Return the shared app's Ask, because no test here writes."""
     return standing
 
 
@@ -27,13 +27,13 @@ def post(client: FlaskClient, body: str | bytes, content_type: str | None = "app
 
 
 def bad_fields(response: TestResponse) -> list[str]:
-    """The fields a 422 names; fails when the answer is another, or no problem+json."""
+    """Return the fields that a 422 names. Fail if the response has another status or is not problem+json."""
     assert (response.status_code, response.mimetype) == (422, "application/problem+json"), response.text
     return [error["field"] for error in response.json["errors"]]
 
 
 def test_every_bad_field_is_named_at_once(client: FlaskClient) -> None:
-    """Nobody has to find one's mistakes one by one."""
+    """The problem lists all invalid fields, so that a user can correct them in one step."""
     response = post(client, '{"country_code": null, "total_orders": "3", "last_order_ts": 7, "first_order_ts": "x"}')
     assert response.json["errors"] == [
         {"field": "country_code", "detail": "must be text and not blank", "value": None},
@@ -49,7 +49,7 @@ def test_every_bad_field_is_named_at_once(client: FlaskClient) -> None:
 )
 @pytest.mark.parametrize("absent", ["", ', "total_orders": null, "last_order_ts": null, "first_order_ts": null'])
 def test_the_measured_field_is_needed(client: FlaskClient, kind: str, field: str, absent: str) -> None:
-    """Absent or null, the problem names the field that the kind measures."""
+    """If the field that the kind measures is absent or null, the problem names it."""
     assert bad_fields(post(client, f'{{"country_code": "Peru", "segment_name": "{kind}"{absent}}}')) == [field]
 
 
@@ -57,13 +57,13 @@ def test_the_measured_field_is_needed(client: FlaskClient, kind: str, field: str
     "more", [{"first_order_ts": None}, {"customer_id": {"any": ["thing", None]}}, {"unknown": "field"}]
 )
 def test_other_fields_may_be_absent_and_unknown_ones_are_ignored(client: FlaskClient, more: dict[str, object]) -> None:
-    """Only what the answer depends on is asked for."""
+    """Only the fields that the answer depends on are required, and unknown fields are ignored."""
     customer = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3, "last_order_ts": None}
     assert client.post("/voucher", json=customer | more).status_code == 200
 
 
 def test_an_unknown_kind_is_told_the_known_ones(ask: Ask) -> None:
-    """The kinds are those of the published run."""
+    """The problem for an unknown kind lists the kinds of the published run."""
     response = ask(segment_name="vip_segment")
     assert bad_fields(response) == ["segment_name"]
     assert "frequent_segment, recency_segment" in response.json["detail"]
@@ -71,7 +71,7 @@ def test_an_unknown_kind_is_told_the_known_ones(ask: Ask) -> None:
 
 @pytest.mark.parametrize("depth", [50, 900, 5000])
 def test_a_deep_value_of_a_field_never_breaks_the_answer(client: FlaskClient, depth: int) -> None:
-    """Echoed or not, read or too deep to read, it is the request that is at fault."""
+    """A deeply nested value never causes a 5xx, whether it is echoed, ignored or too deep to parse."""
     deep = "[" * depth + "]" * depth
     assert post(client, f'{{{GOOD}, "total_orders": {deep}}}').status_code in (400, 422)
     assert post(client, f'{{{GOOD}, "total_orders": 3, "customer_id": {deep}}}').status_code in (200, 400)
@@ -79,14 +79,14 @@ def test_a_deep_value_of_a_field_never_breaks_the_answer(client: FlaskClient, de
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
 def test_only_json_is_taken(client: FlaskClient, content_type: str | None) -> None:
-    """415 says which header to send."""
+    """Any other content type gets a 415 that names the header to send."""
     response = post(client, "{}", content_type)
     assert (response.status_code, response.mimetype) == (415, "application/problem+json")
     assert "Content-Type: application/json" in response.json["detail"]
 
 
 def test_a_body_may_have_64_kib(client: FlaskClient) -> None:
-    """The last byte that fits is taken, the next is 413."""
+    """A body of 64 KiB is accepted; one more byte gets a 413."""
     body = f'{{{GOOD}, "total_orders": 3, "customer_id": ""}}'
     fill = 64 * 1024 - len(body)
     assert post(client, body.replace('""', f'"{"x" * fill}"')).status_code == 200
@@ -96,7 +96,7 @@ def test_a_body_may_have_64_kib(client: FlaskClient) -> None:
 
 
 def test_unknown_paths_and_methods_are_problems_too(client: FlaskClient) -> None:
-    """404 points at the documentation, 405 at what is allowed."""
+    """A 404 points to the documentation; a 405 names the allowed methods."""
     missing, wrong = client.get("/nowhere"), client.get("/voucher")
     assert (missing.status_code, missing.json["status"], missing.mimetype) == (404, 404, "application/problem+json")
     assert "/redoc/" in missing.json["detail"]
@@ -106,7 +106,7 @@ def test_unknown_paths_and_methods_are_problems_too(client: FlaskClient) -> None
 
 @pytest.mark.parametrize(("more", "status"), [(0, 200), (1, 413)])
 def test_a_chunked_body_has_the_same_limit(client: FlaskClient, more: int, status: int) -> None:
-    """A body that does not say its length is neither cut nor taken at any length."""
+    """A body without a Content-Length has the same size limit and is not truncated."""
     body = f'{{{GOOD}, "total_orders": 3, "customer_id": ""}}'
     body = body.replace('""', f'"{"x" * (64 * 1024 - len(body) + more)}"')
     environ = {"wsgi.input": BytesIO(body.encode()), "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}

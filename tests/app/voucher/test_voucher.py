@@ -1,4 +1,4 @@
-"""What a customer is answered: every bound, one below and one above it, on both kinds of segment."""
+"""The amount for a customer: for both kinds, every bound and the values below and above it."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -22,22 +22,22 @@ DAYS = {
 
 
 def test_each_number_of_orders_falls_in_the_segment_whose_bounds_hold_it(publish: Publish, ask: Ask) -> None:
-    """Bounds are inclusive on both ends, and the last segment is open upwards."""
+    """Both bounds of a segment are inclusive, and the last segment has no upper bound."""
     publish()
     assert {orders: ask.amount(total_orders=orders) for orders in ORDERS} == ORDERS
 
 
 def test_each_recency_falls_in_the_segment_whose_bounds_hold_it(publish: Publish, ask: Ask) -> None:
-    """Whole days up to the pinned day; day 180 belongs to 121-180, and 181 opens the segment named 180+."""
+    """Whole days count up to the pinned day; day 180 belongs to 121-180, and day 181 to the segment named 180+."""
     publish()
     assert {days: recency(ask, DAY - timedelta(days)) for days in DAYS} == DAYS
 
 
 def test_recency_ends_today_when_nothing_is_pinned(publish: Publish, ask: Ask) -> None:
-    """Without TODAY the reference day is the current UTC day, for the same bounds."""
+    """Without TODAY, days count up to the current UTC day, with the same bounds."""
     publish(today=None)
     today, seen = None, None
-    while today != datetime.now(UTC).date():  # once more when midnight passes meanwhile
+    while today != datetime.now(UTC).date():  # again if midnight passes meanwhile
         today = datetime.now(UTC).date()
         seen = {days: recency(ask, today - timedelta(days)) for days in DAYS}
     assert seen == DAYS
@@ -45,14 +45,14 @@ def test_recency_ends_today_when_nothing_is_pinned(publish: Publish, ask: Ask) -
 
 @pytest.mark.parametrize("moment", ["2018-07-15T23:59:59", "2018-07-16 00:00:00+02:00", "2018-07-14T20:00:00-04:00"])
 def test_recency_counts_calendar_days_of_utc(publish: Publish, ask: Ask, moment: str) -> None:
-    """A zoned moment counts for the UTC day it falls on, and its time of day for nothing."""
+    """A time with a zone counts as its UTC day; the time of day does not matter."""
     publish(kinds={"recency_segment": ("days_since_last_order", [("today", 0, 0, 1), ("earlier", 1, None, 2)])})
     assert ask.amount(segment_name="recency_segment", last_order_ts=moment) == 1
 
 
 @pytest.mark.parametrize(("today", "origin"), [(DAY, "pinned by TODAY"), (None, "the current UTC day")])
 def test_a_last_order_in_the_future_is_refused(publish: Publish, ask: Ask, today: date | None, origin: str) -> None:
-    """Two days ahead is more than a local clock explains; the problem names the reference day and where it is from."""
+    """A last order three days after the reference day gets a 422 that names the day and its origin."""
     publish(today=today)
     reference = today or datetime.now(UTC).date()
     response = ask(segment_name="recency_segment", last_order_ts=str(reference + timedelta(3)))
@@ -64,7 +64,7 @@ def test_a_last_order_in_the_future_is_refused(publish: Publish, ask: Ask, today
 
 
 def test_a_future_last_order_is_no_trouble_where_it_is_not_measured(publish: Publish, ask: Ask) -> None:
-    """Only the field that the kind measures has to make sense."""
+    """A future last order is accepted if the kind does not measure it."""
     publish()
     assert ask.amount(last_order_ts="2199-01-01") == 1000
 
@@ -74,21 +74,21 @@ def test_a_future_last_order_is_no_trouble_where_it_is_not_measured(publish: Pub
     [("2640.00", b"2640"), ("2640.50", b"2640.5"), ("9999999999.99", b"9999999999.99"), ("0", b"0")],
 )
 def test_an_amount_is_a_number_without_needless_digits(publish: Publish, ask: Ask, stored: str, shown: bytes) -> None:
-    """2640, not 2640.0 or "2640", and nothing beside it."""
+    """The amount is a number without trailing zeros, 2640 rather than 2640.0 or "2640", and the only field."""
     publish(kinds={"frequent_segment": ("total_orders", [("0+", 0, None, Decimal(stored))])})
     assert ask().data.strip() == b'{"voucher_amount":' + shown + b"}"
 
 
 @pytest.mark.parametrize("country", ["Peru", "peru", " PERU\t", "PeRu"])
 def test_a_country_matches_after_strip_and_casefold(publish: Publish, ask: Ask, country: str) -> None:
-    """Spelling in case and outer white space does not matter."""
+    """A country matches regardless of case and outer white space."""
     publish()
     assert ask.amount(country_code=country) == 1000
     assert ask.amount(country_code="são TOMÉ") == 1000
 
 
 def test_a_country_that_a_run_has_twice_is_answered_by_most_rows(publish: Publish, ask: Ask) -> None:
-    """A run of an earlier version may have a country in two spellings: the one with more rows answers for both."""
+    """If a run of an earlier version has several spellings of a country, the one with most rows answers for all."""
     kinds = {"frequent_segment": ("total_orders", [("0-4", 0, 4, 1), ("5+", 5, None, 2)])}
     publish(countries={"Co\u0302te": 3, "C\u00f4te": 5, "C\u00f4te\u00a0": 4}, kinds=kinds)
     assert (ask.amount(country_code="côte", total_orders=4), ask.amount(country_code="CÔTE", total_orders=5)) == (1, 2)
@@ -96,7 +96,7 @@ def test_a_country_that_a_run_has_twice_is_answered_by_most_rows(publish: Publis
 
 
 def test_countries_answer_for_themselves(publish: Publish, ask: Ask) -> None:
-    """The country is no ornament: another country's amount is never given."""
+    """A country gets its own amount, never that of another country."""
     publish(countries={"Latvia": 3}, kinds={"frequent_segment": ("total_orders", [("0+", 0, None, 4400)])})
     assert ask.amount(country_code="Latvia") == 4400
     assert ask(country_code="Peru").status_code == 404
@@ -104,13 +104,13 @@ def test_countries_answer_for_themselves(publish: Publish, ask: Ask) -> None:
 
 @pytest.mark.parametrize("row", [{"basis": "country"}, {"tied": True}])
 def test_ties_and_country_choices_are_answered_like_any_row(publish: Publish, ask: Ask, row: dict[str, object]) -> None:
-    """The pipeline has decided; the service reads."""
+    """The service answers ties and country amounts as published, because the pipeline has decided them."""
     publish(**row)
     assert ask.amount() == 1000
 
 
 def test_an_unknown_country_is_told_the_known_ones(publish: Publish, ask: Ask) -> None:
-    """404, with the countries that have an answer, most rows first."""
+    """An unknown country gets a 404 that lists the countries with an answer, most rows first."""
     publish()
     response = ask(country_code="Atlantis")
     assert response.status_code == 404
@@ -119,7 +119,7 @@ def test_an_unknown_country_is_told_the_known_ones(publish: Publish, ask: Ask) -
 
 @pytest.mark.parametrize("path", ["/voucher", "/segmentation-voucher/", "/segmentation-voucher"])
 def test_both_published_requests_are_answered_on_every_path(publish: Publish, ask: Ask, path: str) -> None:
-    """Clients of earlier systems keep working, with their customer_id and their time stamps."""
+    """Requests of earlier clients, with customer_id and their time format, are answered on every path."""
     publish()
     customer = {
         "customer_id": 123,
@@ -133,7 +133,7 @@ def test_both_published_requests_are_answered_on_every_path(publish: Publish, as
 
 
 def test_kinds_and_bounds_are_whatever_the_rows_say(publish: Publish, ask: Ask) -> None:
-    """The app holds neither names nor bounds, so a third kind needs no release of it."""
+    """Kinds and bounds come from the published rows, so a third kind needs no change of the app."""
     publish(kinds=KINDS | {"loyal": ("total_orders", [("few", 0, 99, 1), ("many", 100, None, 2)])})
     assert [ask.amount(segment_name="loyal", total_orders=orders) for orders in (99, 100)] == [1, 2]
 
@@ -145,7 +145,7 @@ def test_kinds_and_bounds_are_whatever_the_rows_say(publish: Publish, ask: Ask) 
 def test_a_broken_table_is_our_fault(
     publish: Publish, ask: Ask, capfd: pytest.CaptureFixture[str], measure: str, told: str
 ) -> None:
-    """A gap in the bounds, or a measure nobody knows: a 500 that the log explains, never a wrong amount."""
+    """A gap in the bounds or an unknown measure causes a 500 with the reason in the log, never a wrong amount."""
     publish(kinds={"frequent_segment": (measure, [("0-4", 0, 4, 1000), ("6+", 6, None, 1100)])})
     response = ask(total_orders=5)
     assert (response.status_code, response.json["type"]) == (500, "urn:voucher-select:no-segment")

@@ -1,4 +1,4 @@
-"""Many customers in one call: each is answered as /voucher would answer it, in order and from one run."""
+"""Bulk requests: each customer gets the answer of /voucher, in order and from one run."""
 
 import gzip
 import json
@@ -33,12 +33,12 @@ def post(
 
 @pytest.fixture
 def client(standing: Ask) -> FlaskClient:
-    """Few of the tests here write, so the others share one app."""
+    """Return the client of the shared app, because few tests here write."""
     return standing.client
 
 
 def test_customers_are_answered_in_their_order(client: FlaskClient) -> None:
-    """An amount, or a problem that bears its status; the call as a whole is 200."""
+    """Each customer gets an amount or a problem with its status, in order; the response itself has status 200."""
     response = post(client, f"[{BETTER}, 7, {GOOD}]")
     assert (response.status_code, response.mimetype, response.headers["Voucher-Run"]) == (200, "application/json", RUN)
     better, wrong, good = response.json
@@ -50,7 +50,7 @@ def test_customers_are_answered_in_their_order(client: FlaskClient) -> None:
     "media_type", ["application/x-ndjson", "application/jsonl", "application/x-ndjson; charset=utf-8"]
 )
 def test_lines_are_answered_by_lines(client: FlaskClient, media_type: str) -> None:
-    """A broken line is a problem of its own; a blank one is passed over, whatever ends it."""
+    """An invalid line gets a problem of its own; blank lines are skipped, with either line ending."""
     response = post(client, f"\n{BETTER}\r\n \t\n{{\n{GOOD}", media_type)
     assert (response.status_code, response.mimetype) == (200, media_type.split(";", maxsplit=1)[0])
     assert response.data.endswith(b"}\n")
@@ -63,14 +63,14 @@ def test_lines_are_answered_by_lines(client: FlaskClient, media_type: str) -> No
     ("body", "media_type"), [("[]", "application/json"), (" [ ] ", "application/json"), ("", NDJSON), ("\n\n", NDJSON)]
 )
 def test_nobody_is_answered_nothing(client: FlaskClient, body: str, media_type: str) -> None:
-    """No customer is no error."""
+    """An empty request gets an empty response, not an error."""
     response = post(client, body, media_type)
     assert (response.status_code, response.data.strip()) == (200, b"[]" if media_type == "application/json" else b"")
 
 
 @pytest.mark.parametrize("media_type", ["application/json", NDJSON])
 def test_each_answer_can_be_explained(client: FlaskClient, media_type: str) -> None:
-    """The same as of a customer alone."""
+    """Each explanation is the same as that of /voucher."""
     body = f"{GOOD}\n{BETTER}" if media_type == NDJSON else f"[{GOOD},{BETTER}]"
     text = post(client, body, media_type, "?explain=true").text
     found = [json.loads(line) for line in text.splitlines()] if media_type == NDJSON else json.loads(text)
@@ -79,7 +79,7 @@ def test_each_answer_can_be_explained(client: FlaskClient, media_type: str) -> N
         assert one | {"data_age_days": None} == alone | {"data_age_days": None}
 
 
-# They can be read in no agreed way: among lines that is the one line's problem, in an array the whole call's.
+# JSON that parsers read differently: in NDJSON only its line is refused, in an array the whole request.
 UNREADABLE = [
     '{"country_code": "Peru", "country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}',
     '{"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3, "x": [{"a": 1, "a": 2}]}',
@@ -89,7 +89,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("odd", ["NaN", '"]"', '["a,", "]"]', "[]", "{}", *UNREADABLE])
 def test_one_odd_customer_does_not_spoil_the_others(client: FlaskClient, odd: str) -> None:
-    """It has the problem that it would have alone."""
+    """An invalid customer gets the problem of /voucher and the others are answered; an unreadable array is refused."""
     alone = client.post("/voucher", data=odd, content_type="application/json")
     assert alone.status_code in (400, 422)
     lines = post(client, f"{GOOD}\n{odd}\n{BETTER}", NDJSON).text.splitlines()
@@ -107,7 +107,7 @@ def test_one_odd_customer_does_not_spoil_the_others(client: FlaskClient, odd: st
     ],
 )
 def test_a_body_that_is_no_array_is_refused_as_a_whole(client: FlaskClient, body: str | bytes) -> None:
-    """Broken, too deep, not UTF-8 or no array: 400, and the next call is answered."""
+    """A body that is invalid, too deep, not UTF-8 or not an array gets a 400, and the next request is answered."""
     response = post(client, body)
     assert (response.status_code, response.mimetype) == (400, "application/problem+json")
     assert post(client, f"[{GOOD}]").json == [{"voucher_amount": 1000}]
@@ -117,7 +117,7 @@ def test_a_body_that_is_no_array_is_refused_as_a_whole(client: FlaskClient, body
     "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/ndjsonx"]
 )
 def test_only_json_and_its_lines_are_taken(client: FlaskClient, content_type: str | None) -> None:
-    """415 says what to send."""
+    """Any other content type gets a 415 that says what to send."""
     response = post(client, "[]", content_type)
     assert (response.status_code, response.mimetype) == (415, "application/problem+json")
     assert "application/x-ndjson" in response.json["detail"]
@@ -129,7 +129,7 @@ def test_only_json_and_its_lines_are_taken(client: FlaskClient, content_type: st
 def test_a_call_may_have_10_000_customers(
     client: FlaskClient, join: Callable[[list[str]], str], media_type: str
 ) -> None:
-    """All of them are answered; one more is 413."""
+    """A request with 10,000 customers is answered; one more customer gets a 413."""
     response = post(client, join([GOOD] * 10_000), media_type)
     assert (response.status_code, response.text.count('{"voucher_amount":1000}')) == (200, 10_000)
     response = post(client, join([GOOD] * 10_001), media_type)
@@ -140,7 +140,7 @@ def test_a_call_may_have_10_000_customers(
 @pytest.mark.parametrize(("more", "status"), [(0, 200), (1, 413)])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_call_may_have_4_mib(client: FlaskClient, more: int, status: int, chunked: bool) -> None:
-    """The last byte that fits is taken, the next is 413, whether the body says its length or not."""
+    """A body of 4 MiB is accepted and one more byte gets a 413, with or without a Content-Length."""
     body = f"[{GOOD}{' ' * (MOST_BYTES - len(GOOD) - 2 + more)}]".encode()
     environ: dict[str, Any] = {"wsgi.input": BytesIO(body), "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
     sent = {"environ_overrides": environ} if chunked else {"data": body}
@@ -150,7 +150,7 @@ def test_a_call_may_have_4_mib(client: FlaskClient, more: int, status: int, chun
 
 
 def test_nothing_published_is_told_once(app: Flask) -> None:
-    """503 for the call, once its body can be read."""
+    """If nothing is published, a valid request gets a single 503; invalid ones still get a 400 or 422."""
     client = app.test_client()
     assert post(client, "{").status_code == 400
     assert post(client, "[]", query="?explain=x").status_code == 422
@@ -158,7 +158,7 @@ def test_nothing_published_is_told_once(app: Flask) -> None:
 
 
 def test_a_call_is_answered_from_one_run(app: Flask, tables: Tables) -> None:
-    """While runs change places, all amounts of a call are of the run that its header names."""
+    """While the published run changes, all amounts of a response come from the run that its header names."""
     amounts = {"a" * 16: 1, "b" * 16: 2}
     for run, amount in amounts.items():
         tables.publish(run, kinds={"frequent_segment": ("total_orders", [("0+", 0, None, amount)])})
@@ -183,7 +183,7 @@ def test_a_call_is_answered_from_one_run(app: Flask, tables: Tables) -> None:
         publisher.join()
 
 
-# Good customers, each spoiled now and then; what is spoiled keeps its place in the call.
+# Mostly valid customers. The answers to invalid ones keep their place in the response.
 MOMENTS = st.one_of(
     st.dates().map(str), st.datetimes().map(str), st.datetimes().map(lambda moment: f"{moment.isoformat()}-05:00")
 )
@@ -224,7 +224,7 @@ TEXTS = st.one_of(
 
 
 def alone(client: FlaskClient, customer: str) -> Any:
-    """What /voucher answers; the status is in the problem."""
+    """Return the response of /voucher. Fail if the status in a problem differs from that of the response."""
     response = client.post("/voucher", data=customer, content_type="application/json")
     assert response.status_code == response.json.get("status", 200)
     return response.json
@@ -233,7 +233,7 @@ def alone(client: FlaskClient, customer: str) -> Any:
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(customers=st.lists(TEXTS, max_size=8))
 def test_each_customer_is_answered_as_alone(client: FlaskClient, customers: list[str]) -> None:
-    """Good or bad, by array or by lines, and whoever else is in the call."""
+    """Each customer gets the answer of /voucher, regardless of the others; an unreadable one only affects arrays."""
     expected = [alone(client, customer) for customer in customers]
     array = post(client, f"[{' , '.join(customers)}]")
     assert array.status_code == 400 if set(customers) & set(UNREADABLE) else array.json == expected
@@ -242,7 +242,7 @@ def test_each_customer_is_answered_as_alone(client: FlaskClient, customers: list
 
 
 def test_the_countries_are_listed_once(client: FlaskClient) -> None:
-    """In the first problem of an unknown country: in each of 10,000 they would be megabytes."""
+    """Only the first unknown country lists the known ones: repeated 10,000 times they would take megabytes."""
     atlantis = GOOD.replace("Peru", "Atlantis")
     first, good, second = post(client, f"[{atlantis}, {GOOD}, {atlantis}]").json
     assert first["known"] == ["Latvia", "Peru", "São Tomé"]
@@ -251,7 +251,7 @@ def test_the_countries_are_listed_once(client: FlaskClient) -> None:
 
 
 def test_compressed_bodies_are_refused(client: FlaskClient) -> None:
-    """As a whole, and not line by line."""
+    """A compressed body is refused as a whole, not line by line."""
     response = client.post(
         "/vouchers", data=gzip.compress(GOOD.encode()), headers={"Content-Type": NDJSON, "Content-Encoding": "gzip"}
     )
@@ -261,20 +261,20 @@ def test_compressed_bodies_are_refused(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize(("encoding", "charset"), [("utf-16", "utf-16"), ("latin-1", "iso-8859-1")])
 def test_only_utf_8_is_read(client: FlaskClient, encoding: str, charset: str) -> None:
-    """Another charset is refused as a whole."""
+    """A body in another charset is refused as a whole."""
     response = post(client, GOOD.encode(encoding), f"{NDJSON}; charset={charset}")
     assert response.status_code == 415
     assert charset in response.json["detail"]
 
 
 def test_a_byte_order_mark_is_skipped(client: FlaskClient) -> None:
-    """Some editors and spreadsheets write one before the first customer."""
+    """A byte order mark before the first customer is skipped: some editors and spreadsheets write one."""
     assert post(client, f"\ufeff{GOOD}\n{BETTER}", NDJSON).data.count(b"voucher_amount") == 2
     assert post(client, f"\ufeff[{GOOD}]").json == [{"voucher_amount": 1000}]
 
 
 def test_a_call_too_many_is_told_to_come_again(app: Flask, publish: Publish) -> None:
-    """Once it has waited for a place in vain; its body was not read until then."""
+    """A bulk request that finds no free slot in time gets a 503 with Retry-After, before its body is read."""
     publish()
     slots = app.extensions["bulk_slots"] = Slots(1, TooManyCallsError, wait_seconds=0.05)
     client = app.test_client()

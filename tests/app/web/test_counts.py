@@ -1,4 +1,4 @@
-"""The requests that Prometheus is told of: each once, whichever worker answered it, and whatever became of the worker."""
+"""Request counts in the metrics: each request counts once, regardless of the worker, even if that is killed."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_o
 
 
 def counted(text: str, name: str = "voucher_requests_total") -> dict[tuple[str, ...], float]:
-    """By method, path and status; where the metric has no such label, by those it has."""
+    """Return the metric's values by method, path, status and bucket, as far as it has these labels."""
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     labels = ("method", "path", "status", "le")
     return {
@@ -33,7 +33,7 @@ def counted(text: str, name: str = "voucher_requests_total") -> dict[tuple[str, 
 
 
 def test_each_request_is_counted_by_method_route_and_status(client: FlaskClient, tables: Tables) -> None:
-    """Answered by Flask or before it, or refused; the request that asks is not counted yet."""
+    """Requests are counted by method, route and status, with or without Flask; the current request is not included."""
     tables.publish()
     client.application.extensions["published"].refresh()
     for path in ("/voucher", "/voucher", "/voucher/", "/segmentation-voucher/"):
@@ -55,7 +55,7 @@ def test_each_request_is_counted_by_method_route_and_status(client: FlaskClient,
 
 
 def test_no_caller_multiplies_the_counts(client: FlaskClient) -> None:
-    """Paths and methods that nobody serves are one, and a route with a variable is one."""
+    """Unknown paths share one label, as do unknown methods and all paths of a route with a variable."""
     for number in range(50):
         client.get(f"/nowhere/{number}")
         client.get(f"/static/{number}")
@@ -68,7 +68,7 @@ def test_no_caller_multiplies_the_counts(client: FlaskClient) -> None:
 
 
 class Workers:
-    """A served app, and which of its workers has which connection."""
+    """A running service, and which worker serves which connection."""
 
     def __init__(self, folder: Path, database: str) -> None:
         self.service = Service(folder, free_port())
@@ -86,7 +86,7 @@ class Workers:
         return {worker.pid for worker in self._granian.children() if start_time(worker.pid)}
 
     def session(self) -> tuple[requests.Session, int]:
-        """A fresh connection, and the worker that answers it."""
+        """Open a new connection. Return it and the process id of the worker that serves it."""
         session = requests.Session()
         answer = session.get(f"{self.service.url}/livez", stream=True)
         mine = answer.raw.connection.sock.getsockname()
@@ -97,7 +97,7 @@ class Workers:
         return session, worker
 
     def session_of_each(self) -> dict[int, requests.Session]:
-        """A connection to each of two workers; whatever it takes to get them is asked of /livez."""
+        """Open a connection to each of the two workers. Extra connections only request /livez."""
         found: dict[int, requests.Session] = {}
 
         def both() -> bool:
@@ -121,7 +121,7 @@ def workers(tmp_path: Path, database: str, tables: Tables) -> Iterator[Workers]:
 
 
 def test_any_worker_tells_the_requests_of_all(workers: Workers) -> None:
-    """Exactly, also after a worker was killed and another took its place: nothing is lost, nothing counted twice."""
+    """Each worker reports the exact counts of all workers, even after one is killed and replaced."""
     sent: Counter[tuple[str, ...]] = Counter()
 
     def send(sessions: dict[int, requests.Session], many: int) -> None:
@@ -152,7 +152,7 @@ def test_any_worker_tells_the_requests_of_all(workers: Workers) -> None:
 
 
 def test_a_server_that_starts_again_counts_from_0(workers: Workers) -> None:
-    """As Prometheus expects of a counter: the counts of an earlier start are not gone on with."""
+    """The counts start at 0 after a restart, as Prometheus expects of a counter."""
     for session in workers.session_of_each().values():
         assert session.post(f"{workers.service.url}/voucher", json=CUSTOMER).status_code == 200
     workers.stop()
@@ -164,7 +164,7 @@ def test_a_server_that_starts_again_counts_from_0(workers: Workers) -> None:
 
 @pytest.mark.skipif(subprocess.call([*NAMESPACE, "true"]) != 0, reason="this system allows no user namespaces")
 def test_a_full_disk_costs_counts_and_no_answers(tmp_path: Path, database: str, tables: Tables) -> None:
-    """A page that cannot be stored would end the worker with SIGBUS; readiness names what is wrong."""
+    """A full disk ends no worker with SIGBUS: requests are answered but not counted, and readiness names `metrics`."""
     tables.publish()
     with served(database, prefix=full_disk(tmp_path), PROMETHEUS_MULTIPROC_DIR=str(tmp_path)) as url:
         assert ask_often(url) == {200: 600}
@@ -173,7 +173,7 @@ def test_a_full_disk_costs_counts_and_no_answers(tmp_path: Path, database: str, 
 
 
 def test_a_missing_folder_costs_counts_and_no_answers(tmp_path: Path, database: str, tables: Tables) -> None:
-    """As one is that a cleaner of temporary files removed before a worker is replaced."""
+    """If a cleanup of temporary files has removed the counts' folder, requests are answered but not counted."""
     tables.publish()
     with served(database, PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "gone")) as url:
         assert ask_often(url) == {200: 600}
@@ -182,7 +182,7 @@ def test_a_missing_folder_costs_counts_and_no_answers(tmp_path: Path, database: 
 
 
 def test_files_that_cannot_be_read_are_skipped(tmp_path: Path, database: str, tables: Tables) -> None:
-    """Cut, overwritten, or no file at all: the others are added up."""
+    """Truncated, overwritten and other unreadable files are skipped, and the rest is summed up."""
     tables.publish()
     with served(database, PROMETHEUS_MULTIPROC_DIR=str(tmp_path)) as url:
         assert ask_often(url) == {200: 600}

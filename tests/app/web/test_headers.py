@@ -1,4 +1,4 @@
-"""What each answer tells a browser, and whose pages may ask."""
+"""Security headers and CORS: what browsers may do with a response, and which origins may read it."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ ASK_FIRST = {"Access-Control-Request-Method": "POST", "Access-Control-Request-He
 
 @pytest.fixture(scope="module")
 def open_to_shop(standing_database: str) -> Iterator[FlaskClient]:
-    """An app with a key whose answers the shop's pages may read."""
+    """Yield a client of an app that requires a key and allows the shop's origin."""
     app = start(standing_database, cors_origins=(SHOP, "http://localhost:3000"), api_keys=(KEY,))
     yield app.test_client()
     stop(app)
@@ -29,7 +29,7 @@ def open_to_shop(standing_database: str) -> Iterator[FlaskClient]:
     ],
 )
 def test_every_answer_is_for_no_page_and_no_cache(standing: Ask, method: str, path: str, status: int) -> None:
-    """Answers and problems alike: nothing in them may be run, framed, guessed at or kept."""
+    """Every response, including a problem, forbids scripts, framing, content sniffing and caching."""
     response = standing.client.open(path, method=method)
     assert response.status_code == status
     assert response.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
@@ -40,14 +40,14 @@ def test_every_answer_is_for_no_page_and_no_cache(standing: Ask, method: str, pa
 
 
 def test_no_header_stands_twice(standing: Ask) -> None:
-    """Not even where the answer has a policy, or a lifetime, of its own."""
+    """No header is repeated, even if the response sets its own policy or cache lifetime."""
     for path in ("/", "/redoc", "/static/page.css", "/livez"):
         names = [name.lower() for name, _ in standing.client.get(path).headers]
         assert len(names) == len(set(names)), path
 
 
 def test_the_page_may_use_what_is_served_beside_it(standing: Ask) -> None:
-    """Its policy allows no script or style inline, and there are none."""
+    """The page's policy allows files of this host but no inline scripts or styles, and the page has none."""
     page = standing.client.get("/")
     policy = page.headers["Content-Security-Policy"]
     assert policy == "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -57,13 +57,13 @@ def test_the_page_may_use_what_is_served_beside_it(standing: Ask) -> None:
 
 @pytest.mark.parametrize("path", ["/redoc", "/swagger"])
 def test_the_documentation_may_not_be_framed_either(standing: Ask, path: str) -> None:
-    """Its own policy says so too."""
+    """The documentation's own policy forbids framing."""
     assert "frame-ancestors 'none'" in standing.client.get(path).headers["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize("origin", [None, SHOP])
 def test_by_default_no_page_of_another_origin_may_read(standing: Ask, origin: str | None) -> None:
-    """Whether it asks first or not."""
+    """By default, no response allows another origin, with or without a preflight."""
     headers = {"Origin": origin, **ASK_FIRST} if origin else {}
     for method in ("GET", "OPTIONS"):
         response = standing.client.open("/readyz", method=method, headers=headers)
@@ -73,7 +73,7 @@ def test_by_default_no_page_of_another_origin_may_read(standing: Ask, origin: st
 
 @pytest.mark.parametrize("origin", [SHOP, "http://localhost:3000"])
 def test_pages_of_the_named_origins_may_ask_and_read(open_to_shop: FlaskClient, origin: str) -> None:
-    """The preflight, which bears no key, is answered; so is what follows, and the run's header can be read."""
+    """An allowed origin gets its preflight answered without a key, and can read the response and the run's header."""
     first = open_to_shop.options("/voucher", headers={"Origin": origin, **ASK_FIRST})
     assert (first.status_code, first.data) == (204, b"")
     assert first.headers["Access-Control-Allow-Origin"] == origin
@@ -94,14 +94,14 @@ def test_pages_of_the_named_origins_may_ask_and_read(open_to_shop: FlaskClient, 
     ],
 )
 def test_a_page_may_send_what_its_tracing_adds(open_to_shop: FlaskClient, asked: str) -> None:
-    """A shop that switches tracing on goes on to get vouchers."""
+    """The preflight allows the headers of tracing libraries, so that a shop that uses tracing gets vouchers."""
     headers = {"Origin": SHOP, **ASK_FIRST, "Access-Control-Request-Headers": asked}
     assert open_to_shop.options("/voucher", headers=headers).headers["Access-Control-Allow-Headers"] == asked
 
 
 @pytest.mark.parametrize("asked", ["", " ", "a b", "x:y", "(x)", "x,,y", "*/*", "é"])
 def test_what_is_no_name_of_a_header_is_not_echoed(open_to_shop: FlaskClient, asked: str) -> None:
-    """Nor does the preflight fail."""
+    """The preflight does not echo invalid header names, and it succeeds."""
     headers = {"Origin": SHOP, **ASK_FIRST, "Access-Control-Request-Headers": asked}
     first = open_to_shop.options("/voucher", headers=headers)
     assert first.status_code == 204
@@ -109,7 +109,7 @@ def test_what_is_no_name_of_a_header_is_not_echoed(open_to_shop: FlaskClient, as
 
 
 def test_a_refusal_can_be_read_by_the_page_that_caused_it(open_to_shop: FlaskClient) -> None:
-    """Else its author sees a network error instead of a 401."""
+    """A 401 has CORS headers; without them the page's author would only see a network error."""
     response = open_to_shop.post("/voucher", headers={"Origin": SHOP})
     assert (response.status_code, response.headers["Access-Control-Allow-Origin"]) == (401, SHOP)
 
@@ -123,7 +123,7 @@ def test_a_refusal_can_be_read_by_the_page_that_caused_it(open_to_shop: FlaskCli
     ],
 )
 def test_pages_of_other_origins_may_not(open_to_shop: FlaskClient, origin: str | None) -> None:
-    """Only the exact name counts; caches are told that answers differ by origin."""
+    """Only exact origins are allowed; the Vary header tells caches that responses differ by origin."""
     for headers in ({}, ASK_FIRST):
         response = open_to_shop.options(
             "/readyz", headers={**headers, **({} if origin is None else {"Origin": origin})}
@@ -133,7 +133,7 @@ def test_pages_of_other_origins_may_not(open_to_shop: FlaskClient, origin: str |
 
 
 def test_a_preflight_opens_nothing_to_who_has_no_key(open_to_shop: FlaskClient) -> None:
-    """It is answered without a body; any other request of that origin needs its key."""
+    """Neither preflight headers on other methods nor OPTIONS without these headers bypass the key."""
     headers = {"Origin": SHOP, **ASK_FIRST}
     for method in ("GET", "HEAD", "POST", "PUT"):
         assert open_to_shop.open("/voucher", method=method, headers=headers).status_code == 401

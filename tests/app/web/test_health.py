@@ -1,4 +1,4 @@
-"""What a probe is told."""
+"""Liveness and readiness."""
 
 from collections.abc import Callable
 from configparser import ConfigParser
@@ -25,13 +25,13 @@ Publish = Callable[..., None]
 
 
 def test_livez_says_only_that_the_process_lives(client: FlaskClient) -> None:
-    """It asks nothing of anybody."""
+    """Liveness is 200 even before the first publication, because it only shows that the process runs."""
     assert (client.get("/livez").status_code, client.get("/livez").json) == (200, {"status": "ok"})
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/health"])
 def test_readiness_needs_a_run_in_memory(publish: Publish, client: FlaskClient, path: str) -> None:
-    """503 before the first publication, 200 after, and both say what is ok and what fails."""
+    """Readiness is 503 before the first publication and 200 after it, and lists which checks pass and fail."""
     before = client.get(path)
     assert (before.status_code, before.json["status"]) == (503, "failing")
     assert before.json["ok"] == ["database", "schema_version", "log", "metrics"]
@@ -43,7 +43,7 @@ def test_readiness_needs_a_run_in_memory(publish: Publish, client: FlaskClient, 
 
 
 def test_a_run_that_nobody_checked_for_long_is_not_fresh(publish: Publish, client: FlaskClient) -> None:
-    """It still answers, so this is degraded and no 503."""
+    """A stale run still answers, so readiness is 200 with status `degraded`."""
     publish(checked_at=datetime.now(UTC) - timedelta(hours=37))
     response = client.get("/readyz")
     assert (response.status_code, response.json["status"], response.json["failing"]) == (200, "degraded", ["freshness"])
@@ -60,7 +60,7 @@ def test_fresh_is_younger_than_the_limit(app: Flask, publish: Publish, age: time
 
 @pytest.mark.parametrize("path", ["/readyz", "/health"])
 def test_the_age_of_the_data_is_shown_and_never_a_failure(publish: Publish, client: FlaskClient, path: str) -> None:
-    """A run checked today is fresh, though its history ended years ago."""
+    """A run that was checked today is fresh, even if its history ended years ago."""
     publish()
     health = client.get(path).json
     assert (health["status"], health["data_to"]) == ("ok", "2018-07-14T21:00:00Z")
@@ -71,20 +71,20 @@ def test_the_age_of_the_data_is_shown_and_never_a_failure(publish: Publish, clie
     ("ago", "days"), [(timedelta(), 0), (timedelta(hours=36), 1.5), (timedelta(days=400, hours=1), 400), (-LIMIT, -1.5)]
 )
 def test_the_age_of_the_data_is_in_days_and_tenths(app: Flask, publish: Publish, ago: timedelta, days: float) -> None:
-    """Data of the future has an age below 0."""
+    """The age of the data is in days, with one decimal; it is negative if the data ends in the future."""
     publish(data_to=CHECKED - ago)
     assert check_health(app.extensions["published"], 36, CHECKED).data_age_days == days
 
 
 def test_a_run_without_a_row_has_no_age(publish: Publish, client: FlaskClient) -> None:
-    """A run that was forced may have kept nothing: null, and no failure."""
+    """A run without rows, such as a forced one, has null as data age and does not fail."""
     publish(data_to=None)
     health = client.get("/readyz").json
     assert (health["status"], health["data_to"], health["data_age_days"]) == ("ok", None, None)
 
 
 def test_nothing_published_has_no_times(client: FlaskClient) -> None:
-    """Null, rather than an epoch; the limit is known all the same."""
+    """Before the first publication, all times are null, but the limit is shown."""
     health = client.get("/readyz").json
     times = ("run_id", "published_at", "checked_at", "data_to", "data_age_days", "sample")
     assert {health[name] for name in times} == {None}
@@ -98,7 +98,7 @@ def test_nothing_published_has_no_times(client: FlaskClient) -> None:
 def test_the_synthetic_sample_is_called_one(
     publish: Publish, tables: Tables, client: FlaskClient, synthetic: list[bool], sample: bool
 ) -> None:
-    """By health and by the runs, as long as all parts of the published run are the sample; and no longer."""
+    """Health and /runs mark a run as sample only if all its parts are the built-in sample."""
     publish(synthetic=synthetic)
     assert client.get("/readyz").json["sample"] is sample
     assert client.get("/runs").json["runs"][0]["sample"] is sample
@@ -109,7 +109,7 @@ def test_the_synthetic_sample_is_called_one(
 
 
 def test_versions_are_shown(publish: Publish, client: FlaskClient) -> None:
-    """The app's own, which setup.cfg gives, and that of the tables."""
+    """Readiness shows the version of the app, from setup.cfg, and that of the tables."""
     publish()
     health = client.get("/readyz").json
     setup = ConfigParser()
@@ -119,7 +119,7 @@ def test_versions_are_shown(publish: Publish, client: FlaskClient) -> None:
 
 
 def test_the_app_knows_the_newest_migration() -> None:
-    """A new migration asks for a look at app/models.py: do the tables still bear the names used there?"""
+    """The app supports the latest migration. After a new one, check the names in app/published/models.py."""
     config = Config()
     config.set_main_option("script_location", str(ROOT / "pipeline" / "migrations"))
     newest = ScriptDirectory.from_config(config).get_current_head()
@@ -139,7 +139,7 @@ def test_the_app_knows_the_newest_migration() -> None:
 def test_tables_of_an_unknown_version_degrade(
     database: str, publish: Publish, app: Flask, ask: Ask, statement: str, version: str | None
 ) -> None:
-    """Vouchers are answered all the same, from new runs too, and the database is not blamed."""
+    """With an unknown version of the tables, new runs are loaded and answered; only `schema_version` fails."""
     with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(statement)
     publish()
@@ -150,7 +150,7 @@ def test_tables_of_an_unknown_version_degrade(
 
 
 def test_times_are_utc_whatever_the_zone_of_the_database(postgres: Postgres, database: str, tables: Tables) -> None:
-    """Even the last moment of the year 9999, which is the year 10000 in Auckland."""
+    """Times are in UTC in any zone of the database, even the end of the year 9999, which is 10000 in Auckland."""
     postgres.execute("ALTER DATABASE {} SET timezone TO {}", database.rsplit("/", 1)[1], "Pacific/Auckland")
     tables.publish(data_to=datetime.max.replace(tzinfo=UTC), checked_at=CHECKED)
     app = start(database)

@@ -1,4 +1,4 @@
-"""Under which names the service answers, and how it says so."""
+"""The host names that the service answers to, and its refusals."""
 
 import socket
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_o
 
 @pytest.fixture(scope="module")
 def clients(standing_database: str) -> Iterator[dict[str, FlaskClient]]:
-    """Of a service that is open to all, of one that knows its name, and of one that wants a key."""
+    """Yield clients of three apps: without settings, with VOUCHER_HOSTS, and with an API key."""
     settings = {"open": {}, "named": {"hosts": ("vouchers.example",)}, "keys": {"api_keys": (KEY,)}}
     with ExitStack() as apps:
         found = {}
@@ -35,7 +35,7 @@ def clients(standing_database: str) -> Iterator[dict[str, FlaskClient]]:
     ],
 )
 def test_addresses_and_private_names_are_answered(standing: Ask, host: str) -> None:
-    """Nobody can register them, so no page of a foreign site bears them."""
+    """The service accepts IP addresses and private names, because no foreign web site can have one."""
     assert standing.client.post("/voucher", json=CUSTOMER, headers={"Host": host}).status_code == 200
     assert standing.client.get("/readyz", headers={"Host": host}).status_code == 200
 
@@ -44,7 +44,7 @@ def test_addresses_and_private_names_are_answered(standing: Ask, host: str) -> N
     "path", ["/", "/voucher", "/vouchers", "/assignments.csv", "/readyz", "/openapi.json", "/nowhere"]
 )
 def test_a_public_name_is_refused_until_it_is_named(clients: dict[str, FlaskClient], path: str) -> None:
-    """A page that lets its own name point to this machine reads nothing; the refusal says what to set."""
+    """The service refuses unknown public names, which prevents DNS rebinding; the refusal names the setting."""
     headers = {"Host": "rebind.evil.example:8000"}
     for client in clients["open"], clients["named"]:
         for method in ("GET", "POST"):
@@ -60,13 +60,13 @@ def test_a_public_name_is_refused_until_it_is_named(clients: dict[str, FlaskClie
     "host", ["", " ", "a b", "a/b", "a@b", "<x>", "localhost:port", "localhost,localhost", "::1", "[::1"]
 )
 def test_a_host_that_cannot_be_read_is_refused(clients: dict[str, FlaskClient], host: str) -> None:
-    """With keys and without."""
+    """The service refuses an invalid Host header, with and without keys."""
     for client in clients.values():
         assert client.get("/livez", headers={"Host": host}).status_code == 400
 
 
 def test_on_the_wire_a_request_has_one_host(database: str, tables: Tables) -> None:
-    """HTTP/1.1 wants exactly one; HTTP/1.0 knows none."""
+    """HTTP/1.1 requires exactly one Host header; HTTP/1.0 does not require one."""
     tables.publish()
     with served(database) as url:
 

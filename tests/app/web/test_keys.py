@@ -1,4 +1,4 @@
-"""Who gets in, and what the others are told, once API keys are set."""
+"""API keys: which requests need one, and how requests without one are refused."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -34,14 +34,14 @@ def basic(user: str, password: str) -> str:
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("header", ["Bearer {}", "bearer {}", "BEARER   {}"])
 def test_each_key_opens_as_a_bearer_token(client: FlaskClient, key: str, header: str) -> None:
-    """The scheme's case is the client's affair."""
+    """Every key is accepted as a bearer token, with the scheme in any case."""
     response = client.post("/voucher", json=CUSTOMER, headers={"Authorization": header.format(key)})
     assert (response.status_code, response.json) == (200, {"voucher_amount": 1000})
 
 
 @pytest.mark.parametrize("user", ["", "marketing", "ü:ser".replace(":", "")])
 def test_each_key_opens_as_anybodys_password(client: FlaskClient, user: str) -> None:
-    """As a browser sends it, for the page and for all that the page asks for."""
+    """Every key is accepted as the password of any user, as a browser sends it."""
     for key in KEYS:
         assert client.get("/", headers={"Authorization": basic(user, key)}).status_code == 200
 
@@ -63,7 +63,7 @@ def test_each_key_opens_as_anybodys_password(client: FlaskClient, user: str) -> 
     ],
 )
 def test_anything_else_is_refused(client: FlaskClient, header: str | None) -> None:
-    """With a problem, and a challenge that has a browser ask for a password; the header is not shown back."""
+    """Any other header gets a 401 with a challenge that makes a browser ask for a password."""
     response = client.post("/voucher", json=CUSTOMER, headers={"Authorization": header} if header is not None else {})
     assert (response.status_code, response.mimetype, response.json["status"]) == (401, "application/problem+json", 401)
     assert response.headers["WWW-Authenticate"] == 'Bearer, Basic realm="Voucher Select", charset="UTF-8"'
@@ -72,7 +72,7 @@ def test_anything_else_is_refused(client: FlaskClient, header: str | None) -> No
 
 
 def test_every_other_path_and_method_is_guarded(guarded: Flask, client: FlaskClient) -> None:
-    """Each route that the app has, but for health, metrics and documentation."""
+    """All routes require a key, except health, metrics and documentation."""
     opened = set()
     for rule in guarded.url_map.iter_rules():
         for method in rule.methods:
@@ -84,7 +84,7 @@ def test_every_other_path_and_method_is_guarded(guarded: Flask, client: FlaskCli
 
 @pytest.mark.parametrize("path", OPEN)
 def test_health_metrics_and_documentation_need_no_key(client: FlaskClient, path: str) -> None:
-    """Nor does a wrong one keep anybody out of them."""
+    """Public paths need no key and ignore an invalid one."""
     for headers in ({}, {"Authorization": "Bearer wrong"}):
         assert client.get(path, headers=headers).status_code == (302 if path.endswith("/") else 200)
 
@@ -92,7 +92,7 @@ def test_health_metrics_and_documentation_need_no_key(client: FlaskClient, path:
 @pytest.mark.parametrize("path", ["//voucher", "/voucher/", "/./voucher", "/livez/../voucher", "/redoc/../voucher"])
 @pytest.mark.parametrize("more", ["", "?x=/livez", "#/livez", ";/livez"])
 def test_no_spelling_of_a_path_gets_around_the_keys(client: FlaskClient, path: str, more: str) -> None:
-    """What is not open letter by letter is guarded, whatever Flask would make of it."""
+    """Only exact public paths are open; every other spelling requires a key, however Flask would route it."""
     response = client.post("/", json=CUSTOMER, environ_overrides={"PATH_INFO": path + more})
     assert response.status_code == 401
 
@@ -107,21 +107,21 @@ def test_no_spelling_of_a_path_gets_around_the_keys(client: FlaskClient, path: s
     ],
 )
 def test_what_looks_open_is_not(client: FlaskClient, path: str) -> None:
-    """The path is compared as Flask will see it, once it is decoded."""
+    """Paths that resemble public ones require a key: the decoded path, as Flask sees it, is compared."""
     assert client.get(path).status_code in (401, 405)
     assert client.post(path, json=CUSTOMER).status_code == 401
 
 
 @pytest.mark.parametrize("path", ["/redoc/voucher", "/swagger/voucher", "/redoc//voucher", "/redoc/%252e%252e/voucher"])
 def test_beside_the_documentations_files_there_is_nothing(client: FlaskClient, path: str) -> None:
-    """Below its folders no other route can be reached."""
+    """The documentation's folders lead to no other route."""
     response = client.get(path, follow_redirects=True)
     assert (response.status_code, response.mimetype) == (404, "application/problem+json")
     assert client.post(path, json=CUSTOMER).status_code in (308, 405)
 
 
 def test_without_keys_everyone_may_ask(standing: Ask) -> None:
-    """Whatever header they send; nothing is challenged and nothing documented."""
+    """If no keys are set, every request is accepted with any Authorization header, and the document names no scheme."""
     response = standing.client.post("/voucher", json=CUSTOMER, headers={"Authorization": "Bearer whatever"})
     assert response.status_code == 200
     document = standing.client.get("/openapi.json").json
@@ -130,7 +130,7 @@ def test_without_keys_everyone_may_ask(standing: Ask) -> None:
 
 
 def test_the_document_says_what_needs_a_key(client: FlaskClient) -> None:
-    """Each guarded operation names the schemes; the open ones do not."""
+    """Operations that require a key name the security schemes; the public ones do not."""
     document = client.get("/openapi.json").json
     validate(document)
     assert set(document["components"]["securitySchemes"]) == {"key", "password"}

@@ -1,4 +1,4 @@
-"""The lines on stderr."""
+"""The log lines on stderr."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def lines(capfd: Capture) -> list[dict[str, Any]]:
 
 
 def test_a_request_is_one_line_without_customer_data(standing: Ask, capfd: Capture) -> None:
-    """Method, path, status, milliseconds and run; nothing of what was asked, whether it was answered or refused."""
+    """A request is one line with method, path, status, milliseconds and run, but without any value of the customer."""
     standing(customer_id="somebody", last_order_ts="2018-05-03")
     standing(country_code="Atlantis", customer_id="somebody")
     standing("/voucher?country_code=Peru", customer_id="somebody")
@@ -40,7 +40,7 @@ def test_a_request_is_one_line_without_customer_data(standing: Ask, capfd: Captu
 
 @pytest.mark.parametrize("path", ["/vou\ncher", '/"}{', "/\x00\x1b[31m", "/São Tomé", "/" + "x" * 5000])
 def test_a_path_never_breaks_the_line(standing: Ask, capfd: Capture, path: str) -> None:
-    """One line of JSON a request, of a length that goes out in one write."""
+    """Each request is one line of JSON, short enough for a single write."""
     assert standing.client.get(quote(path)).status_code == 404
     text = capfd.readouterr().err
     assert text.count("\n") == 1
@@ -52,7 +52,7 @@ def test_a_path_never_breaks_the_line(standing: Ask, capfd: Capture, path: str) 
 
 @pytest.mark.parametrize("path", ["/voucher", "/segmentation-voucher/", "/nowhere"])
 def test_the_callers_request_id_is_kept(standing: Ask, capfd: Capture, path: str) -> None:
-    """In the line and in the answer, whoever gives it."""
+    """The log line and the response have the request id that the client sent."""
     customer = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
     answer = standing.client.post(path, json=customer, headers={"X-Request-Id": "shop-17.a_b"})
     assert answer.headers.getlist("X-Request-Id") == ["shop-17.a_b"]
@@ -61,7 +61,7 @@ def test_the_callers_request_id_is_kept(standing: Ask, capfd: Capture, path: str
 
 @pytest.mark.parametrize("given", [None, "", "a b", "a,b", "é", '"', "x" * 65, "a\tb"])
 def test_any_other_request_has_an_id_of_its_own(standing: Ask, capfd: Capture, given: str | None) -> None:
-    """What could break a line or a header is not taken over."""
+    """A missing or unsafe request id is replaced by a new one."""
     environ = {} if given is None else {"HTTP_X_REQUEST_ID": given}
     answers = [standing.client.get("/livez", environ_overrides=environ) for _ in range(2)]
     ids = [answer.headers["X-Request-Id"] for answer in answers]
@@ -72,7 +72,7 @@ def test_any_other_request_has_an_id_of_its_own(standing: Ask, capfd: Capture, g
 
 @pytest.mark.parametrize("message", ["out of cheese", "half a pair: \ud83d", "a terminal's: \x9b31m"])
 def test_an_error_bears_the_id_of_its_request(database: str, capfd: Capture, message: str) -> None:
-    """Who reads of a 500 finds its traceback, whatever is in it."""
+    """The traceback of a 500 is logged with its request id, even if the error message has unsafe characters."""
 
     def broken() -> str:
         raise RuntimeError(message)
@@ -90,7 +90,7 @@ def test_an_error_bears_the_id_of_its_request(database: str, capfd: Capture, mes
 
 
 def test_a_full_disk_costs_lines_and_no_answers(database: str, tables: Tables) -> None:
-    """Whether its start fits on the disk or not; readiness says what is amiss."""
+    """On a full disk, requests are answered without log lines, and readiness reports `log`."""
     tables.publish()
     with open("/dev/full", "wb", buffering=0) as full, served(database, stderr=full) as url:  # noqa: PTH123
         assert ask_often(url) == {200: 600}
@@ -111,12 +111,12 @@ def unread_pipe() -> tuple[int, int]:
 
 
 def stopped_terminal() -> tuple[int, int]:
-    """As by Ctrl-S."""
+    """Return a terminal that is not read, as after Ctrl-S."""
     return pty.openpty()
 
 
 def unread_socket() -> tuple[int, int]:
-    """Such as systemd gives."""
+    """Return a socket pair, as systemd provides for the log."""
     reading, writing = socket.socketpair()
     return reading.detach(), writing.detach()
 
@@ -125,7 +125,7 @@ def unread_socket() -> tuple[int, int]:
 def test_a_log_that_nobody_reads_costs_no_answers(
     database: str, tables: Tables, made: Callable[[], tuple[int, int]]
 ) -> None:
-    """Once somebody reads it again, it goes on with whole lines, of which one says how many are missing."""
+    """If the log is not read, requests are answered; later lines are whole, and one has the number of lost lines."""
     tables.publish()
     reading, writing = made()
     with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "wb") as log, served(database, stderr=log) as url:

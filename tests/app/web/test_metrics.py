@@ -1,4 +1,4 @@
-"""What Prometheus is told: the same as `/readyz` tells. The counts of requests: test_counts.py."""
+"""The metrics for Prometheus, which agree with `/readyz`. For the request counts, see test_counts.py."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ def samples(client: FlaskClient) -> dict[str, float]:
 
 
 def test_metrics_are_prometheus_text(publish: Publish, client: FlaskClient) -> None:
-    """Every metric is the app's own, with a help text, and nothing beside it says when a process began to count."""
+    """Every metric has the app's prefix and a help text, and there are no `_created` samples."""
     publish()
     response = client.get("/metrics")
     assert (response.status_code, response.content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
@@ -35,7 +35,7 @@ def test_metrics_are_prometheus_text(publish: Publish, client: FlaskClient) -> N
 
 
 def test_metrics_say_when_what_was_published(publish: Publish, client: FlaskClient) -> None:
-    """Seconds since the epoch, and the run as a label."""
+    """Metrics have the times of publication, check and data in seconds since the epoch, and the run as a label."""
     checked_at = datetime.now(UTC) - timedelta(hours=1)
     publish(checked_at=checked_at)
     found = samples(client)
@@ -54,7 +54,7 @@ def test_metrics_say_when_what_was_published(publish: Publish, client: FlaskClie
 
 @pytest.mark.parametrize(("minutes", "fresh"), [(59, True), (61, False)])
 def test_metrics_and_readiness_agree(database: str, tables: Tables, minutes: int, fresh: bool) -> None:
-    """On either side of a limit of an hour."""
+    """`voucher_fresh` agrees with readiness on both sides of a limit of one hour."""
     tables.publish(checked_at=datetime.now(UTC) - timedelta(minutes=minutes))
     app = start(database, max_age_hours=1)
     client = app.test_client()
@@ -67,5 +67,5 @@ def test_metrics_and_readiness_agree(database: str, tables: Tables, minutes: int
 
 
 def test_nothing_published_is_not_fresh(client: FlaskClient) -> None:
-    """What is not known has no sample, and no 0 that reads as 1970."""
+    """Unknown values have no sample, rather than a 0 that reads as 1970."""
     assert samples(client) == UNPUBLISHED
