@@ -1,4 +1,4 @@
-"""Small histories, and the pipeline run on them against the real Postgres."""
+"""Fixtures that write small histories and run the pipeline on them against a real Postgres."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ from pipeline.rules.segments import SegmentBook
 from pipeline.settings import Settings
 from tests.conftest import ROOT
 
-# The labels of the shipped segments, in their order.
+# The labels of the shipped segments, in order.
 FREQUENT, RECENCY = ([segment.label for segment in kind.segments] for kind in SegmentBook.load().kinds)
 ROW = {
     "timestamp": "2020-05-15 18:59:21.102761+00:00",
@@ -33,14 +33,14 @@ ROW = {
 
 
 def history(*rows: dict[str, Any], **types: pa.DataType) -> pa.Table:
-    """Rows that differ from ROW as said, as a table of the later edition, or with other column types."""
+    """Return one row per dict: ROW with these changes. Columns have the later edition's types, except in `types`."""
     whole = [ROW | row for row in rows]
     return pa.table({name: pa.array([row[name] for row in whole], types.get(name)) for name in whole[0]})
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[[pa.Table], Path]:
-    """Writes a history to a file of its own."""
+    """Return a function that writes a history to a file in the test's own folder and returns its path."""
 
     def write(table: pa.Table, name: str = "history.parquet") -> Path:
         pq.write_table(table, tmp_path / name)
@@ -51,7 +51,7 @@ def written(tmp_path: Path) -> Callable[[pa.Table], Path]:
 
 @pytest.fixture
 def settings(pipeline_database: str) -> Callable[..., Settings]:
-    """Settings for the test's own database, as the pipeline's role."""
+    """Return a function that creates settings for the test's own database, with the pipeline's role."""
 
     def make(source: Path | str, **others: Any) -> Settings:
         return Settings(source=str(source), database_url=pipeline_database, **others)
@@ -61,7 +61,7 @@ def settings(pipeline_database: str) -> Callable[..., Settings]:
 
 @pytest.fixture
 def query(database: str) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
-    """Asks the test's own database, or tampers with it, as its owner."""
+    """Yield a function that queries or changes the test's own database as its owner."""
     with closing(psycopg2.connect(database)) as connection:
         connection.autocommit = True
 
@@ -77,7 +77,7 @@ def query(database: str) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
 def command(
     database: str, pipeline_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """What `python -m pipeline …` returns and says, against the test's own database, without a process of its own."""
+    """Return a function that runs `python -m pipeline …` in this process, and returns its exit code and output."""
 
     def call(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         root = logging.getLogger()
@@ -87,7 +87,7 @@ def command(
                 {"DATABASE_URL": database, "PIPELINE_DATABASE_URL": pipeline_database} | environ
             ).items():
                 patch.setenv(name, value)
-            root.handlers = []  # as in a process: the command sets its own
+            root.handlers = []  # as in a new process: the command sets its own
             try:
                 code = main(arguments)
             except SystemExit as ended:
@@ -102,7 +102,7 @@ def command(
 
 @pytest.fixture
 def process(database: str, pipeline_database: str) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The same as a process, for what two do at once, and for what an import needs."""
+    """Return a function that runs `python -m pipeline …` in a subprocess, for concurrent runs or another PYTHONPATH."""
 
     def call(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""Whatever the rows: nothing is lost, the order of rules doesn't matter, and DuckDB and Postgres see the same rows."""
+"""Properties of any rows: none is lost, the order of rules doesn't matter, and DuckDB and Postgres agree."""
 
 from contextlib import closing
 from typing import Any
@@ -76,7 +76,7 @@ def kept(rows: list[dict[str, Any]], rules: RuleBook) -> list[dict[str, Any]]:
 @LENIENT
 @given(rows=ROWS, order=st.permutations(SHIPPED))
 def test_nothing_is_lost_and_order_does_not_matter(rows: list[dict[str, Any]], order: list[Rule]) -> None:
-    """Rows in are rows kept and rows dropped, and what is kept is the same in any order of the rules."""
+    """Kept and dropped rows add up to all rows; matches, kept rows and answers don't depend on the rules' order."""
     shipped, other = results(rows, RuleBook(SHIPPED)), results(rows, RuleBook(tuple(order)))
     assert shipped.rows_in == len(rows) == shipped.rows_kept + sum(dropped for *_, dropped in shipped.by_rule())
     assert shipped.rows_kept == other.rows_kept
@@ -91,7 +91,7 @@ def test_nothing_is_lost_and_order_does_not_matter(rows: list[dict[str, Any]], o
 @LENIENT
 @given(rows=ROWS, condition=st.sampled_from(CONDITIONS))
 def test_duckdb_and_postgres_agree(postgres: Postgres, rows: list[dict[str, Any]], condition: str) -> None:
-    """The same condition is true for the same rows in both engines."""
+    """A condition is true for the same rows in DuckDB and in Postgres."""
     rule = Rule("asked", condition, "test", (0, 1))
     readable, left = kept(rows, RuleBook(())), kept(rows, RuleBook((rule,)))
     with closing(psycopg2.connect(postgres.url("postgres"))) as connection, connection.cursor() as cursor:

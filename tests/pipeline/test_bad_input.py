@@ -1,4 +1,4 @@
-"""Everything that can be wrong with the input: one line that says what and what to do, and the answers stay as they were."""
+"""Bad input: each fault gives one line with the cause and the remedy, and the published answers stay as they were."""
 
 import re
 import shutil
@@ -31,7 +31,7 @@ GOOD = history(*[{}] * 20)
 def published(
     written: Callable[..., Path], settings: Callable[..., Settings], query: Callable[..., Any]
 ) -> Iterator[None]:
-    """A published run, which must be the same afterwards."""
+    """Publish a run, and assert after the test that it is unchanged."""
     run.run(settings(written(history({}, {"total_orders": "3"}), "published.parquet")), "test")
     state = "SELECT run_id, published_at, checked_at FROM voucher.current_run"
     answers = "SELECT * FROM voucher.segment JOIN voucher.current_run USING (run_id) ORDER BY country_code, segment_name, segment"
@@ -77,7 +77,7 @@ def refused(result: CompletedProcess[str], message: str) -> None:
 def test_bad_objects(
     bucket: Bucket, written: Callable[..., Path], command: Command, content: Any, message: str
 ) -> None:
-    """An object that isn't a whole, complete and readable history is refused."""
+    """`run` refuses an object that is not a complete Parquet history, and one whose shares are outside their bands."""
     if isinstance(content, pa.Table):
         uri = bucket.put("bad.parquet", written(content))
     else:
@@ -88,7 +88,7 @@ def test_bad_objects(
 
 @pytest.mark.usefixtures("published")
 def test_damaged_pages(written: Callable[..., Path], command: Command) -> None:
-    """A file whose footer is whole but whose pages are damaged is refused when it is read."""
+    """`run` refuses a file with an intact footer and damaged pages when it reads the pages."""
     path = written(history(*({"total_orders": str(orders)} for orders in range(5000))))
     content = bytearray(path.read_bytes())
     content[100:20_000] = bytes(len(content[100:20_000]))
@@ -98,13 +98,13 @@ def test_damaged_pages(written: Callable[..., Path], command: Command) -> None:
 
 @pytest.mark.usefixtures("published")
 def test_no_such_object(bucket: Bucket, command: Command) -> None:
-    """A key that doesn't exist is named."""
+    """The error names the key that doesn't exist."""
     refused(command("run", "--source", f"s3://{bucket.name}/none"), r"s3://.*/none: no such object; set VOUCHER_SOURCE")
 
 
 @pytest.mark.usefixtures("published")
 def test_access_denied(tmp_path: Path, written: Callable[..., Path], command: Command) -> None:
-    """Credentials that don't open the bucket are named as the trouble."""
+    """The error names the credentials if S3 denies access with them."""
     (tmp_path / "closed").mkdir()
     server = S3(tmp_path / "closed", free_port())
     try:
@@ -121,7 +121,7 @@ def test_access_denied(tmp_path: Path, written: Callable[..., Path], command: Co
 
 @pytest.mark.usefixtures("published")
 def test_s3_down(bucket: Bucket, written: Callable[..., Path], command: Command) -> None:
-    """An S3 that doesn't answer is named with the variable that says where it is."""
+    """The error for an S3 that doesn't answer names the variable that holds its address."""
     uri = bucket.put("history.parquet", written(GOOD))
     result = command("run", "--source", uri, AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{free_port()}")
     refused(result, r"S3 does not answer .*; check AWS_ENDPOINT_URL_S3 and the network")
@@ -129,7 +129,7 @@ def test_s3_down(bucket: Bucket, written: Callable[..., Path], command: Command)
 
 @pytest.mark.usefixtures("published")
 def test_postgres_down(written: Callable[..., Path], command: Command) -> None:
-    """A Postgres that doesn't answer is named with the variable that says where it is; no password is shown."""
+    """The error for a Postgres that doesn't answer names the variable that holds its address, and shows no password."""
     url = f"postgresql://voucher:secret-word@127.0.0.1:{free_port()}/voucher"
     result = command("run", "--source", str(written(GOOD)), PIPELINE_DATABASE_URL=url)
     refused(result, r"Postgres does not answer \(.*\); check PIPELINE_DATABASE_URL and that it runs")
@@ -140,7 +140,7 @@ def test_postgres_down(written: Callable[..., Path], command: Command) -> None:
 
 @pytest.mark.usefixtures("published")
 def test_tables_missing(pipeline_database: str, written: Callable[..., Path], command: Command) -> None:
-    """A database without the tables is named, with the command that makes them."""
+    """The error for a database without the tables names the command that creates them."""
     url = pipeline_database.rsplit("/", 1)[0] + "/postgres"
     refused(
         command("run", "--source", str(written(GOOD)), PIPELINE_DATABASE_URL=url),
@@ -150,7 +150,7 @@ def test_tables_missing(pipeline_database: str, written: Callable[..., Path], co
 
 @pytest.mark.usefixtures("published")
 def test_broken_rules(tmp_path: Path, written: Callable[..., Path], process: Command) -> None:
-    """A rule file that can't be used is named with the rule and the fault."""
+    """The error for an invalid rule file names the rule and the fault."""
     shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "shared", tmp_path / "shared")
     rules = tmp_path / "pipeline" / "rules.toml"
@@ -165,7 +165,7 @@ def test_broken_rules(tmp_path: Path, written: Callable[..., Path], process: Com
 def test_postgres_goes_away_while_rows_are_copied(
     postgres: Postgres, pipeline_database: str, written: Callable[..., Path], process: Command
 ) -> None:
-    """The one line says what the server said, and the libraries that were at work report nothing of their own."""
+    """The single line on stderr gives the server's reason, and the libraries in use print nothing."""
     path = written(pa.concat_tables([history(*({"total_orders": str(n % 40)} for n in range(20_000)))] * 50))
     name = urlsplit(pipeline_database).path.removeprefix("/")
     copying = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%%' AND datname = %s"

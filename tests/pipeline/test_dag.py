@@ -1,4 +1,4 @@
-"""The real DAG, run by Airflow's own `dag.test()` in a process and a metadata database of its own."""
+"""The real DAG, run by Airflow's `dag.test()` in a subprocess with its own metadata database."""
 
 import json
 import os
@@ -31,7 +31,7 @@ sys.exit(outcome.state != "success")
 
 @pytest.fixture(scope="module")
 def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of an Airflow with a metadata database of its own."""
+    """Return the environment of an Airflow with its own metadata database."""
     home = tmp_path_factory.mktemp("airflow")
     environ = {
         "AIRFLOW_HOME": str(home),
@@ -47,7 +47,7 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def dag_run(airflow_home: dict[str, str], pipeline_database: str) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the DAG on a source, once, with parameters."""
+    """Return a function that runs the DAG once on a source, with parameters."""
 
     def go(source: str, **params: Any) -> subprocess.CompletedProcess[str]:
         environ = (
@@ -84,8 +84,8 @@ def test_planned_forced_and_rolled_back(
     query: Callable[..., list[tuple[Any, ...]]],
     pipeline_database: str,
 ) -> None:
-    """Data that fails an audit fails the task with the reason in its log; with plan_only nothing is published and the log
-    shows what would be; force publishes what an audit refuses; what was rolled back from stays so, in green.
+    """A failed audit fails the task and logs the reason; `plan_only` publishes nothing and logs the changes; `force`
+    publishes despite the audit; a withdrawn run is not republished, and its DAG run succeeds.
     """
     first = run.run(Settings(str(written(history({}, {"country_code": "Latvia"}))), pipeline_database), "test")
     uri = bucket.put("history.parquet", written(history({"voucher_amount": 3520.0}), "new.parquet"))
@@ -112,7 +112,7 @@ def test_planned_forced_and_rolled_back(
 
 
 def test_the_dag_is_what_the_users_expect(airflow_home: dict[str, str]) -> None:
-    """Voucher_Select is daily, doesn't catch up, runs one at a time, and explains itself on its page."""
+    """Voucher_Select runs daily, without catchup, one run at a time; it has a description and five ordered tasks."""
     script = """
 from pipeline.dags.voucher_select import dag_object as dag
 print(dag.dag_id, dag.schedule, dag.catchup, dag.max_active_runs, "rules.toml" in dag.doc_md)
@@ -146,7 +146,7 @@ for value in sys.argv[1:]:
 
 
 def test_the_delay_before_a_retry_is_a_setting(airflow_home: dict[str, str]) -> None:
-    """Empty is unset; what is no number of seconds, or longer than a day, is refused by the variable's name."""
+    """A blank value means the default; the error for an invalid number, or more than a day, names the variable."""
     values = ["", " ", "0", "5", "86400", "86401", "30s", "99999999999999"]
     result = subprocess.run(
         [sys.executable, "-c", DELAYS, *values],
@@ -167,7 +167,7 @@ WORD = "hunter2Secret"
 
 @pytest.mark.long
 def test_no_secret_is_in_a_task_s_log(airflow_home: dict[str, str], pipeline_database: str) -> None:
-    """Wherever an address has it: nor do the errors that led to the task's own show it."""
+    """A task's log shows no secret of an address, not even in the errors that caused the task's own error."""
     wrong = re.sub(r"//.*@", f"//{WORD}:{WORD}@", pipeline_database)
     environs = [
         {"PIPELINE_DATABASE_URL": wrong},

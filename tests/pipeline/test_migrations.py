@@ -1,4 +1,4 @@
-"""What a migration does to tables that earlier versions have filled."""
+"""Migrations of tables that earlier versions filled."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -31,7 +31,7 @@ def downgrade(database: str, revision: str) -> None:
 
 
 def test_addresses_on_record_lose_their_secrets(database: str, query: Callable[..., list[tuple[Any, ...]]]) -> None:
-    """Sources and parts that earlier versions wrote whole are shown as this one shows them, and nothing else changes."""
+    """A migration redacts recorded addresses that contain secrets, keeps the others, and fills `decided_at`."""
     downgrade(database, "0003")
     signed = [f"https://u:{SECRET}@example.org/{name}?X-Amz-Signature={SECRET}{day}" for name in "ab" for day in (1, 2)]
     plain = ["s3://bucket/2024/a.parquet", "/data/b@home.parquet"]
@@ -45,7 +45,7 @@ def test_addresses_on_record_lose_their_secrets(database: str, query: Callable[.
 
     assert [row[0] for row in query("SELECT uri FROM voucher.part ORDER BY part_id")[-2:]] == plain
     sources = {row[0] for row in query("SELECT source FROM voucher.run")}
-    assert len(sources) == 4  # two paths of one server, and the plain ones
+    assert len(sources) == 4  # two paths on one server, and the two plain addresses
     assert SECRET not in str([query(f"SELECT * FROM voucher.{table}") for table in ("run", "part")])
     assert query("SELECT decided_at = published_at FROM voucher.current_run") == [(True,)]
     assert superseding(Database(database), f"{1:016}").run_id == f"{0:016}"

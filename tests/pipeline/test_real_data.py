@@ -1,4 +1,4 @@
-"""The real history, on machines that have it: counts and answers that were found by other means."""
+"""The real history, on machines that have it: counts and answers that were calculated independently."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -13,7 +13,7 @@ from tests.pipeline.conftest import FREQUENT, RECENCY
 def test_the_real_history(
     real_data: Path, settings: Callable[..., Settings], query: Callable[..., list[tuple[Any, ...]]]
 ) -> None:
-    """Kept rows, each rule's matches in Peru, and the answers that discriminate between segments."""
+    """A run gives the known kept rows, each rule's matches in Peru, and the answers that differ between segments."""
     run.run(settings(real_data), "test")
     assert query("SELECT rows_in, rows_kept FROM voucher.run") == [(285_570, 213_455)]
     assert query("SELECT count(*) FROM voucher.assignment WHERE country_code = 'Peru'") == [(34_262,)]

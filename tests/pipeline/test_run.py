@@ -1,4 +1,4 @@
-"""The main flow on the real Postgres: what readers see, when, and what they never see."""
+"""The main flow on a real Postgres: what readers see, when they see it, and what they never see."""
 
 from collections.abc import Callable
 from datetime import date
@@ -35,7 +35,7 @@ COUNTS = """SELECT (SELECT count(*) FROM voucher.run), (SELECT count(*) FROM vou
 
 
 def test_a_run_publishes_rows_and_answers(settings: Make, written: Written, query: Query, bucket: Bucket) -> None:
-    """From an S3 object to cleaned rows, counts, votes and ten answers a country."""
+    """A run publishes cleaned rows and ten answers per country from an S3 object, and records the publication."""
     uri = bucket.put("history.parquet", written(FEW))
     run_id = run.run(settings(uri), "test")
     assert query("SELECT run_id, status, source, rows_in, rows_kept, today FROM voucher.run") == [
@@ -58,7 +58,7 @@ def test_a_run_publishes_rows_and_answers(settings: Make, written: Written, quer
 def test_an_object_that_was_stored_anew_is_read_once_more(
     settings: Make, written: Written, query: Query, bucket: Bucket
 ) -> None:
-    """The same bytes under another ETag are the same run, and the next one knows that ETag too."""
+    """The same bytes with another ETag give the same run, and the next plan knows the new ETag."""
     path, once = written(FEW), TransferConfig(multipart_threshold=1)
     uri = bucket.put("history.parquet", path)
     first = run.run(settings(uri), "test")
@@ -71,7 +71,7 @@ def test_an_object_that_was_stored_anew_is_read_once_more(
 
 
 def test_a_run_of_known_parts_writes_no_rows(settings: Make, written: Written, query: Query) -> None:
-    """Its rows are those that the earlier run wrote: it has no partition of its own, and prune has nothing to drop."""
+    """A run of parts that an earlier run loaded uses their rows, and has no partition for `prune` to drop."""
     few = written(FEW, "first.parquet")
     written(OTHER, "second.parquet")
     earlier = run.run(settings(few.parent), "test")
@@ -82,7 +82,7 @@ def test_a_run_of_known_parts_writes_no_rows(settings: Make, written: Written, q
 
 
 def test_running_again_changes_nothing(settings: Make, written: Written, query: Query) -> None:
-    """The same input is the same run: no second run, no doubled row, only `checked_at` moves."""
+    """The same input gives the same run: no second run, no duplicate row, and only `checked_at` changes."""
     path = written(FEW)
     first = run.run(settings(path), "test")
     before, checked = query(COUNTS), query("SELECT published_at, checked_at FROM voucher.current_run")
@@ -97,7 +97,7 @@ def test_running_again_changes_nothing(settings: Make, written: Written, query: 
 
 
 def test_every_step_may_be_repeated(settings: Make, written: Written, query: Query) -> None:
-    """A step that is tried again, after it was cut off or not, doubles nothing."""
+    """A repeated step duplicates nothing, whether or not it was interrupted before."""
     config = settings(written(FEW))
     run_id = run.plan(config)
     assert run.plan(config) == run_id
@@ -112,7 +112,7 @@ def test_every_step_may_be_repeated(settings: Make, written: Written, query: Que
 
 
 def test_nothing_is_seen_before_publish(settings: Make, written: Written, query: Query) -> None:
-    """Readers see the old run, whole, until the new one is published, whole."""
+    """Readers see the complete old run until the complete new run is published."""
     old = run.run(settings(written(FEW)), "test")
     config = settings(written(OTHER, "other.parquet"))
     new = run.plan(config)
@@ -125,7 +125,7 @@ def test_nothing_is_seen_before_publish(settings: Make, written: Written, query:
 
 
 def test_a_pinned_day_is_another_run(settings: Make, written: Written, query: Query) -> None:
-    """TODAY is part of a run's identity and on record with it."""
+    """TODAY is part of a run's identity and is recorded with the run."""
     path = written(FEW)
     unpinned = run.run(settings(path), "test")
     pinned = run.run(settings(path, today=date(2020, 7, 1)), "test")
@@ -134,7 +134,7 @@ def test_a_pinned_day_is_another_run(settings: Make, written: Written, query: Qu
 
 
 def test_a_run_that_has_not_passed_is_never_published(settings: Make, written: Written, query: Query) -> None:
-    """Publishing by hand what wasn't audited, or was rejected, is refused."""
+    """`publish` refuses a run that was not audited and a run that was rejected."""
     good, bad = settings(written(FEW)), settings(written(history({"total_orders": "many"}), "bad.parquet"))
     unaudited, rejected = run.plan(good), run.plan(bad)
     run.load(good, unaudited)
@@ -150,7 +150,7 @@ def test_a_run_that_has_not_passed_is_never_published(settings: Make, written: W
 def test_a_rejected_run_is_published_once_the_band_is_widened(
     settings: Make, written: Written, query: Query, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The analyst's way out works: the same data under a wider band is loaded anew and published."""
+    """The analyst's remedy works: with a wider band, the same data is loaded again and published."""
     config = settings(written(history(*[{}] * 20, {"total_orders": "many"})))
     with pytest.raises(RunRejected):
         run.run(config, "test")
@@ -163,7 +163,7 @@ def test_a_rejected_run_is_published_once_the_band_is_widened(
 def test_rules_that_change_under_way_stop_the_run(
     settings: Make, written: Written, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What was planned with some rules isn't loaded with others."""
+    """`load` refuses a run that was planned with other rules."""
     config = settings(written(FEW))
     run_id = run.plan(config)
     RuleBook((Rule("few", "total_orders < 5", "test", (0, 1)),)).save(tmp_path / "rules.toml")
@@ -176,7 +176,7 @@ def test_rules_that_change_under_way_stop_the_run(
 def test_fewer_rules_are_not_published_unasked(
     settings: Make, written: Written, query: Query, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, left: int
 ) -> None:
-    """A rule file that was emptied or cut short is a valid one: what it gives is published by force alone, once."""
+    """A rule file that was emptied or cut short is valid, but the first run with it is published only by force."""
     config = settings(written(FEW))
     first = run.run(config, "test")
     rules = RuleBook.load().rules
@@ -196,7 +196,7 @@ def test_fewer_rules_are_not_published_unasked(
 def test_no_rules_are_not_published_unasked(
     settings: Make, written: Written, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Not even when nothing is published yet."""
+    """A run without rules is rejected, even if nothing is published yet."""
     (tmp_path / "rules.toml").touch()
     monkeypatch.setattr(run, "RULES_FILE", tmp_path / "rules.toml")
     with pytest.raises(RunRejected, match="rules_remain: there is no rule: every row that can be read is kept"):
@@ -206,7 +206,7 @@ def test_no_rules_are_not_published_unasked(
 def test_a_source_that_changes_under_way_stops_the_run(
     settings: Make, written: Written, query: Query, bucket: Bucket
 ) -> None:
-    """What was planned from one object isn't loaded from its successor."""
+    """`load` refuses an object that was replaced since the run was planned, and loads nothing."""
     uri = bucket.put("history.parquet", written(FEW))
     run_id = run.plan(settings(uri))
     bucket.put("history.parquet", written(OTHER))
@@ -216,7 +216,7 @@ def test_a_source_that_changes_under_way_stops_the_run(
 
 
 def test_the_rows_of_old_runs_are_dropped(settings: Make, written: Written, query: Query) -> None:
-    """The rows of the last VOUCHER_KEEP_RUNS published runs are kept, and every run's segments."""
+    """Pruning keeps all segments and the last VOUCHER_KEEP_RUNS published runs' rows; a pruned run can be reloaded."""
     ids = []
     for amount in (1.0, 2.0, 3.0):
         path = written(history({"voucher_amount": amount}), f"{amount}.parquet")
@@ -231,7 +231,7 @@ def test_the_rows_of_old_runs_are_dropped(settings: Make, written: Written, quer
 
 
 def test_every_edition_of_the_columns_gives_the_same_run(settings: Make, written: Written, query: Query) -> None:
-    """Text or timestamps, zoned or not, text or number orders, an extra column: the same answers."""
+    """Times as text or timestamps, zoned or not, orders as text or numbers, and an extra column give the same rows."""
     later = history({"total_orders": "12"})
     earlier = pa.table(
         {
@@ -252,7 +252,7 @@ def test_every_edition_of_the_columns_gives_the_same_run(settings: Make, written
 
 
 def test_a_run_that_is_not_on_record_is_named(pipeline_database: str) -> None:
-    """A run_id that doesn't exist is an error, not an empty answer."""
+    """An unknown run_id is an error, not an empty result."""
     with pytest.raises(DatabaseError, match="there is no run 'ffffffffffffffff'"):
         runs.get(Database(pipeline_database), "ffffffffffffffff")
 
@@ -279,13 +279,13 @@ def test_a_run_that_is_not_on_record_is_named(pipeline_database: str) -> None:
     ],
 )
 def test_a_setting_that_is_missing_or_wrong_is_named(environ: dict[str, str], message: str) -> None:
-    """Settings are read once, and the variable at fault is named."""
+    """The error for a missing or invalid setting names the variable."""
     with pytest.raises(SettingsError, match=message):
         Settings.read(environ=environ)
 
 
 def test_where_and_by_whom_parts_are_loaded_is_set() -> None:
-    """Memory in MiB, a scheduler, a prefix that ends in a slash; unset: 1536, this process, Postgres."""
+    """Memory, scheduler and prefix (with a / added) are settings; defaults are 1536 MiB, this process and Postgres."""
     least = {"VOUCHER_SOURCE": "x", "DATABASE_URL": "host=x"}
     asked = {"VOUCHER_MEMORY_MIB": "768", "VOUCHER_DASK": "tls://host:8786", "VOUCHER_ROWS": "s3://bucket/rows"}
     found = [Settings.read(environ=environ) for environ in (least, least | asked)]
@@ -296,7 +296,7 @@ def test_where_and_by_whom_parts_are_loaded_is_set() -> None:
 
 
 def test_a_source_that_moved_is_named_where_it_is_now(settings: Make, written: Written, query: Query) -> None:
-    """The same bytes at another address are the same run, which is shown with the address that it was last found at."""
+    """The same bytes at another address are the same run, recorded with the address where they were found last."""
     run_id = run.run(settings(written(FEW)), "test")
     moved = written(FEW, "moved.parquet")
     assert run.run(settings(moved), "test") == run_id

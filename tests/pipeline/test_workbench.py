@@ -1,4 +1,4 @@
-"""The analyst's tool: it counts what the pipeline counts, and says what a rule would change."""
+"""The workbench, the analyst's tool: it counts as the pipeline does and shows what a rule would change."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ ROWS = history(
 
 
 def shipped(bench: Workbench) -> pd.DataFrame:
-    """The lines of all shipped rules, added one after the other."""
+    """Add all shipped rules in order, and return the table of `explain`."""
     for rule in RuleBook.load().rules:
         bench.add(rule.name, str(rule.drop_when), rule.because, rule.share)
     return bench.explain()
@@ -38,7 +38,7 @@ def test_it_counts_what_a_run_counts(
     settings: Callable[..., Settings],
     query: Callable[..., list[tuple[object, ...]]],
 ) -> None:
-    """Matched and dropped rows by rule and country are those of the published tables, and so are the answers."""
+    """Matched, dropped and kept rows and the answers are those of the published tables, by rule and country."""
     path = tmp_path / "every_20th.parquet"
     pq.write_table(pq.read_table(sample_file)[::20], path)
     bench = Workbench.open(str(path))
@@ -59,7 +59,7 @@ def test_it_counts_what_a_run_counts(
 
 
 def test_explain_says_what_is_left_by_country() -> None:
-    """Each line says what a rule matches, drops and leaves; spellings of a country are one country."""
+    """Each line gives the rows that a rule matches, drops and leaves; spellings of a country count as one country."""
     explained = shipped(Workbench(ROWS))
     assert explained.loc[("missing_total_orders", "Peru")].tolist() == [1, 1, 4, 0.2]
     assert explained.loc[("missing_voucher_amount", "Latvia")].tolist() == [1, 0, 1, 0.5]
@@ -67,7 +67,7 @@ def test_explain_says_what_is_left_by_country() -> None:
 
 
 def test_parts_of_two_editions_are_one_history(tmp_path: Path, sample_file: Path) -> None:
-    """A folder whose parts have other column types counts as the same rows in one table do."""
+    """A folder of parts with different column types gives the same counts as one table with the same rows."""
     rows = pq.read_table(sample_file).slice(0, 500)
     for number, which in enumerate(EDITIONS):
         pq.write_table(edition(rows, which), tmp_path / f"{number}.parquet")
@@ -78,7 +78,7 @@ def test_parts_of_two_editions_are_one_history(tmp_path: Path, sample_file: Path
 
 
 def test_overlap_counts_rows_that_break_two_rules() -> None:
-    """Off the diagonal stand the rows that match both rules."""
+    """Off the diagonal, `overlap` counts the rows that match both rules."""
     bench = Workbench(ROWS)
     shipped(bench)
     overlap = bench.overlap()
@@ -88,7 +88,7 @@ def test_overlap_counts_rows_that_break_two_rules() -> None:
 
 
 def test_a_candidate_shows_the_answers_it_would_change() -> None:
-    """A rule that is tried is compared with the saved rules on the same history, and not kept."""
+    """`try_rule` compares a rule with the saved rules on the same history, and does not add it."""
     bench = Workbench(history(*[{}] * 3, *[{"voucher_amount": 3520.0, "total_orders": "5"}] * 2))
     flips = bench.try_rule("total_orders > 5").xs(FREQUENT[1], level="segment")
     assert flips[
@@ -99,7 +99,7 @@ def test_a_candidate_shows_the_answers_it_would_change() -> None:
 
 
 def test_a_mistake_fails_in_the_cell() -> None:
-    """A condition that can't be used is refused when it is added, naming rule, column, position and a hint."""
+    """`add` refuses an invalid condition, names rule, column and position with a hint, and does not keep the rule."""
     bench = Workbench(ROWS)
     with pytest.raises(
         RuleError, match="rule few: 'total_order' at character 1 is not a column; did you mean total_orders"
@@ -109,14 +109,14 @@ def test_a_mistake_fails_in_the_cell() -> None:
 
 
 def test_bands_say_what_would_not_be_published() -> None:
-    """A rule that matches more than its band allows is marked, and so is a value that can't be read."""
+    """`bands` marks unreadable values as outside their band, and a rule within its band as inside."""
     bench = Workbench(history({}, {}, {"total_orders": "many"}))
     bench.add("missing_total_orders", "total_orders IS NULL", "test", (0, 0.1))
     assert bench.bands()["inside"].loc[["missing_total_orders", "unreadable_total_orders"]].tolist() == [True, False]
 
 
 def test_frame_file_and_s3_are_the_same_history(bucket: Bucket, written: Callable[[pa.Table], Path]) -> None:
-    """A pandas frame, a Parquet file and an S3 object give the same counts, in the file's order."""
+    """A pandas frame, a Parquet file and an S3 object give the same counts; typed rows keep the file's order."""
     path = written(ROWS)
     benches = [Workbench(ROWS.to_pandas()), Workbench.open(str(path)), Workbench.open(bucket.put("rows.parquet", path))]
     first, *others = [shipped(bench) for bench in benches]
@@ -127,7 +127,7 @@ def test_frame_file_and_s3_are_the_same_history(bucket: Bucket, written: Callabl
 
 
 def test_changed_lists_answers_that_appear_and_vanish() -> None:
-    """A country that only one side knows is a change."""
+    """`changed` lists the answers of a country that only one side has."""
     bench = Workbench(ROWS)
     everything, peru = bench.answers(RuleBook(())), Workbench(history({})).answers(RuleBook(()))
     assert set(changed(everything, peru).index.get_level_values("country_code")) == {"Latvia"}
@@ -135,7 +135,7 @@ def test_changed_lists_answers_that_appear_and_vanish() -> None:
 
 @pytest.mark.parametrize(("marks", "sample"), [([True], True), ([True, True], True), ([True, False], False)])
 def test_it_names_its_history(tmp_path: Path, marks: list[bool], sample: bool) -> None:
-    """The sample is called one wherever it lies, as long as no other part is beside it; any other is named by where."""
+    """A history is named as the sample only if all its parts are the sample; any other is named by its address."""
     for place, mark in enumerate(marks):
         pq.write_table(
             ROWS.replace_schema_metadata(dict([SAMPLE_MARK]) if mark else None), tmp_path / f"{place}.parquet"
@@ -147,7 +147,7 @@ def test_it_names_its_history(tmp_path: Path, marks: list[bool], sample: bool) -
 
 
 def test_without_a_source_it_is_the_sample() -> None:
-    """A variable that is set and empty is no source either."""
+    """If VOUCHER_SOURCE is unset or empty, the workbench opens the sample; a table passed in is named as such."""
     assert str(Workbench.from_environment(lambda: ROWS, {})) == "synthetic sample, 7 rows"
     assert str(Workbench.from_environment(lambda: ROWS, {"VOUCHER_SOURCE": ""})) == "synthetic sample, 7 rows"
     assert str(Workbench(ROWS)) == "a table in memory, 7 rows"

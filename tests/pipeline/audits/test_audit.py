@@ -1,4 +1,4 @@
-"""Each audit fails on what it is there for, says so, and leaves the published answers as they were."""
+"""Each audit fails on the fault that it checks for, reports it, and leaves the published answers as they were."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ ANSWERS = """SELECT run_id, country_code, segment_name, segment, voucher_amount,
     JOIN voucher.current_run USING (run_id) ORDER BY country_code, segment_name, segment"""
 OUTCOME = "SELECT severity, passed, seen FROM voucher.audit_outcome WHERE run_id = %s AND audit = %s"
 
-# Files that break an audit: the audit, the rows, and what is said.
+# Files that fail an audit: the audit, the rows, and the message.
 FILES = {
     "rule_shares": (
         history(*[{}] * 10, *[LATVIA] * 10, {"total_orders": None, "country_code": "Narnia"}, *[{"total_orders": None}] * 4),
@@ -46,7 +46,7 @@ FILES = {
     ),
 }  # fmt: skip
 
-# What no file can break is broken between load and audit: the audit, a statement for the run %s, and what is said.
+# Faults that no file can cause, made between load and audit: the audit, a statement with %s for the run, the message.
 TAMPERED = {
     "sample_stays_out": (
         "UPDATE voucher.part SET synthetic = true FROM voucher.run_part WHERE run_id = %s "
@@ -126,7 +126,7 @@ WARNED = {
 
 @pytest.fixture
 def published(settings: Make, written: Written) -> str:
-    """The run of GOOD, which readers see."""
+    """Publish GOOD and return its run_id."""
     return run.run(settings(written(GOOD)), "test")
 
 
@@ -134,7 +134,7 @@ def published(settings: Make, written: Written) -> str:
 def test_a_file_that_breaks_an_audit_is_not_published(
     settings: Make, written: Written, query: Query, published: str, name: str, rows: pa.Table, message: str
 ) -> None:
-    """The run is rejected with what was wrong, with examples and the way out, its rows dropped; the answers stay."""
+    """The run is rejected with the fault, examples and the remedy, and its rows are dropped; the answers stay."""
     before = query(ANSWERS)
     with pytest.raises(RunRejected, match=message):
         run.run(settings(written(rows, "bad.parquet")), "test")
@@ -152,7 +152,7 @@ def test_a_file_that_breaks_an_audit_is_not_published(
 def test_tables_that_are_not_what_was_written_are_not_published(
     settings: Make, written: Written, query: Query, name: str, change: str, message: str
 ) -> None:
-    """What no file can bring about is found too, should the software or a person do it."""
+    """The audits also find faults that no file can cause, but the software or a person could."""
     before = query(ANSWERS)
     config = settings(written(pa.concat_tables([GOOD, history({"last_order_ts": "2020-06-15"})]), "more.parquet"))
     run_id = run.plan(config)
@@ -175,7 +175,7 @@ def test_a_warning_is_said_and_published(
     rows: pa.Table,
     message: str,
 ) -> None:
-    """What only warns is logged and on record, and the run is published."""
+    """A warning is logged and recorded, and the run is published."""
     run_id = run.run(settings(written(rows, "new.parquet")), "test")
     assert query(OUTCOME, run_id, name) == [("warn", False, message)]
     assert any(message in record.getMessage() for record in caplog.records if record.levelname == "WARNING")
@@ -183,12 +183,12 @@ def test_a_warning_is_said_and_published(
 
 
 def test_every_audit_has_a_test_that_breaks_it() -> None:
-    """An audit that nothing here breaks might never fail."""
+    """Every audit fails in a test here; otherwise it might never fail."""
     assert {check.name for check in AUDITS} == {name.partition(",")[0] for name in {**FILES, **TAMPERED, **WARNED}}
 
 
 def test_after_the_sample_comparisons_are_skipped(settings: Make, written: Written, query: Query) -> None:
-    """From the built-in sample to one's own data, whatever it is, nobody needs force; that nothing was compared is said."""
+    """After the built-in sample, any other data needs no force: comparisons are skipped, and the outcomes say so."""
     sample = run.run(settings(written(SAMPLE)), "test")
     own = run.run(settings(written(history({"country_code": "Narnia", "timestamp": "2001-01-01"}))), "test")
     for check in AUDITS:
@@ -199,7 +199,7 @@ def test_after_the_sample_comparisons_are_skipped(settings: Make, written: Writt
 
 
 def test_the_sample_does_not_take_over_from_real_data_unseen(settings: Make, written: Written) -> None:
-    """The other way round, a forgotten VOUCHER_SOURCE doesn't put invented answers before customers."""
+    """The sample is rejected after real data, so a forgotten VOUCHER_SOURCE doesn't give customers invented answers."""
     run.run(settings(written(history({"timestamp": "2001-01-01"}))), "test")
     with pytest.raises(RunRejected, match="sample_stays_out: 1 of 1 files are the built-in sample"):
         run.run(settings(written(SAMPLE, "sample.parquet")), "test")
@@ -208,7 +208,7 @@ def test_the_sample_does_not_take_over_from_real_data_unseen(settings: Make, wri
 def test_force_publishes_what_an_audit_refuses_and_says_who_and_why(
     settings: Make, written: Written, query: Query, published: str
 ) -> None:
-    """The outcome stays failed, the publication has the reason; the same data is then published without a word."""
+    """Force publishes the run and records who and why; the outcome stays failed, and a repeated run needs no force."""
     config = settings(written(FILES["countries_remain"][0], "bad.parquet"))
     with pytest.raises(RunRejected):
         run.run(config, "test")
@@ -225,7 +225,7 @@ def test_force_publishes_what_an_audit_refuses_and_says_who_and_why(
 def test_a_run_is_audited_again_when_another_was_published_since(
     settings: Make, written: Written, query: Query, pipeline_database: str
 ) -> None:
-    """What it was compared with is no longer what it would replace, so the comparison is made anew."""
+    """`publish` audits the run again if another was published since, because the run would now replace that one."""
     run.run(settings(written(GOOD)), "test")
     three = settings(written(pa.concat_tables([GOOD, history({"country_code": "Chile"})]), "three.parquet"))
     overtaker = run.plan(three)
@@ -242,7 +242,7 @@ def test_a_run_is_audited_again_when_another_was_published_since(
 
 
 def test_another_spelling_is_the_same_country(settings: Make, written: Written, query: Query) -> None:
-    """A country whose name changes in case, form or white space is still there, and its answers are compared."""
+    """A country that changes in case, form or white space is the same country, and its answers are compared."""
     old, new = ["Côte d'Ivoire", "Türkiye", "Weißland"], ["CO\u0302TE  D'IVOIRE", "TÜRKİYE\u00a0", "WEISSLAND"]
     first, second = (
         settings(written(history(*({"country_code": country} for country in countries)), f"{place}.parquet"))
@@ -258,7 +258,7 @@ def test_another_spelling_is_the_same_country(settings: Make, written: Written, 
 
 
 def work(plan: dict[str, Any]) -> float:
-    """How many rows the nodes of an executed plan gave or threw away, all loops together."""
+    """Return how many rows the nodes of an executed plan returned or discarded, in all loops."""
     own = plan["Actual Rows"] + sum(count for name, count in plan.items() if name.startswith("Rows Removed by"))
     return float(own * plan["Actual Loops"] + sum(work(part) for part in plan.get("Plans", [])))
 
@@ -266,9 +266,9 @@ def work(plan: dict[str, Any]) -> float:
 def test_audits_grow_with_the_countries_and_no_faster(
     settings: Make, written: Written, query: Query, pipeline_database: str
 ) -> None:
-    """With four times as many countries, on tables that were just written, each looks at four times as many rows."""
+    """With four times as many countries, each audit reads about four times as many rows, even on fresh tables."""
     for table in ("run", "rule", "rule_outcome", "unplaced", "segment", "segment_vote"):
-        query(f"ALTER TABLE voucher.{table} SET (autovacuum_enabled = off); SELECT 1")  # they stay just written
+        query(f"ALTER TABLE voucher.{table} SET (autovacuum_enabled = off); SELECT 1")  # not analyzed yet
     looked_at: dict[str, list[float]] = {check.name: [] for check in AUDITS}
     for countries in (50, 200):
         rows = [{"country_code": f"Country {number}"} for number in range(countries)]

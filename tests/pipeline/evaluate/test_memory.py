@@ -1,4 +1,4 @@
-"""A large part takes no more memory than VOUCHER_MEMORY_MIB says."""
+"""Memory: a large part takes no more than VOUCHER_MEMORY_MIB."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from pipeline.rules.segments import SegmentBook
 from tests.conftest import ROOT
 from tests.pipeline.conftest import history
 
-LIMIT = 768  # MiB, the least there is
+LIMIT = 768  # MiB, the smallest allowed value
 ROWS = 3_000_000
 RUN = """
 import sys
@@ -28,7 +28,7 @@ print(peak())
 
 
 def test_a_large_part_is_loaded_within_the_limit(sample_file: Path, tmp_path: Path, pipeline_database: str) -> None:
-    """Three million rows in one file, the most that the process took at any time."""
+    """The peak memory of a run on one file of three million rows is below VOUCHER_MEMORY_MIB."""
     rows = pq.read_table(sample_file)
     path = tmp_path / "large.parquet"
     pq.write_table(pa.concat_tables([rows] * -(-ROWS // rows.num_rows)).slice(0, ROWS), path)
@@ -40,7 +40,7 @@ def test_a_large_part_is_loaded_within_the_limit(sample_file: Path, tmp_path: Pa
 
 
 def test_too_little_memory_is_named_with_the_way_out() -> None:
-    """Neither is a part called broken because of it, nor do the counts end in a traceback."""
+    """The error says to raise VOUCHER_MEMORY_MIB, both for a part and for the counts of all parts."""
     rows, rules, segments = history(*[{}] * 5000), RuleBook.load(), SegmentBook.load()
     little = engine.Limits(memory=1, threads=1)
     with (

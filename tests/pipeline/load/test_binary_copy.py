@@ -1,4 +1,4 @@
-"""The binary COPY: what Postgres holds afterwards is what Arrow held, whatever the rows."""
+"""The binary COPY: Postgres holds the rows that Arrow held, for any rows."""
 
 from collections import Counter
 from contextlib import closing
@@ -50,7 +50,7 @@ def batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
 
 
 def copied(database: str, batches: list[pa.RecordBatch], loaded_by: str = "0" * 16) -> "Counter[tuple[Any, ...]]":
-    """What Postgres holds of them, amounts as their text."""
+    """Copy the batches, and return the rows that Postgres holds, with amounts as text."""
     with closing(psycopg2.connect(database, options="-c timezone=UTC")) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE copied (LIKE voucher.assignment)")
         stream = binary_copy.Stream(batches, 2**40, loaded_by)
@@ -78,7 +78,7 @@ def held(batches: list[pa.RecordBatch]) -> "Counter[tuple[Any, ...]]":
 def test_every_row_comes_back(
     database: str, rows: list[dict[str, Any]], more: list[dict[str, Any]], offset: int
 ) -> None:
-    """Batch after batch, and of a batch that is a slice of another no more than that."""
+    """Every row of every batch comes back unchanged, and of a slice no more than its rows."""
     batches = [batch(rows).slice(offset), batch(more)]
     assert copied(database, batches) == held(batches)
 
@@ -87,5 +87,5 @@ def test_every_row_comes_back(
     "batches", [[], [batch([])], [batch([NOTHING]).slice(1)], [batch([NOTHING]).filter(pa.array([False]))]]
 )
 def test_no_row_is_no_row(database: str, batches: list[pa.RecordBatch]) -> None:
-    """Of a part of which nothing is kept, or nothing of a batch."""
+    """A part or a batch without kept rows copies nothing."""
     assert not copied(database, batches)

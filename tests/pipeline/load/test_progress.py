@@ -1,4 +1,4 @@
-"""Long work says how far it is: in the log, or on a terminal as a bar."""
+"""Progress of long steps: lines in the log, or a bar on a terminal."""
 
 import io
 import re
@@ -22,13 +22,13 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def _context(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a pause between two lines."""
+    """Log at INFO, without a pause between two lines."""
     caplog.set_level("INFO")
     monkeypatch.setattr("pipeline.load.progress.EVERY", 0)
 
 
 def test_the_log_says_how_far_a_step_is(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Parts, rows, how fast and how long yet, where there is no terminal."""
+    """Without a terminal, the log shows parts, rows, speed and remaining time."""
     monkeypatch.setattr("sys.stderr", io.StringIO())
     with progress("load", 2, 4000) as told:
         told.part_done()
@@ -39,7 +39,7 @@ def test_the_log_says_how_far_a_step_is(monkeypatch: pytest.MonkeyPatch, caplog:
 
 
 def test_before_the_first_row_nobody_knows_how_long() -> None:
-    """And it is said so."""
+    """Before the first row, the remaining time is shown as a question mark."""
     with progress("plan", 2, 4000, "bytes") as told:
         assert re.fullmatch(r"plan: 0 of 2 parts, 0 of 4,000 bytes, 0 bytes/s, \? left", str(told))
 
@@ -47,7 +47,7 @@ def test_before_the_first_row_nobody_knows_how_long() -> None:
 def test_a_terminal_shows_a_bar_and_the_log_stays_short(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is gone when the step is done."""
+    """On a terminal, a bar is shown until the step ends, and the log gets no line."""
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     with progress("load", 2, 4000) as told:
@@ -61,7 +61,7 @@ def test_a_terminal_shows_a_bar_and_the_log_stays_short(
 def test_a_run_says_how_far_each_step_is(
     written: Callable[..., Path], settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    """Bytes where parts are identified, rows where they are loaded."""
+    """A run logs bytes while it inspects parts, and rows while it loads them."""
     for name in "ab":
         written(history(*[{"country_code": name}] * 5), f"{name}.parquet")
     run.run(settings(f"{tmp_path}/"), "test")

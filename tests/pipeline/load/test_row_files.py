@@ -12,7 +12,7 @@ RUN = "0123456789abcdef"
 
 
 def test_files_that_may_not_be_deleted_are_named(bucket: Bucket) -> None:
-    """S3 answers 200 and says within which objects it has kept: that is an error, not a deletion."""
+    """`delete` raises an error if S3 answers 200 but lists objects that it did not delete."""
     key = f"cleaned/loaded_by={RUN}/1.parquet"
     bucket.put(key, b"rows")
     deny = {

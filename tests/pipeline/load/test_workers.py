@@ -1,4 +1,4 @@
-"""Who loads the parts: this process, without anything of Dask, or a cluster, which is trusted with no secret."""
+"""Loading parts in this process, without importing Dask, or on a cluster that receives no secret."""
 
 import signal
 import socket
@@ -48,7 +48,7 @@ print("of Dask:", [name for name in sys.modules if name.partition(".")[0] in {"d
 
 @pytest.fixture(scope="module")
 def shared(postgres: Postgres, template: str) -> Iterator[str]:
-    """The URL, for the pipeline's role, of the database that the cluster's worker knows."""
+    """Yield the URL, for the pipeline's role, of the database that the cluster's worker uses."""
     postgres.create("crew", template)
     yield as_role(postgres.url("crew"), PIPELINE)
     postgres.execute("DROP DATABASE crew WITH (FORCE)")
@@ -56,14 +56,14 @@ def shared(postgres: Postgres, template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def cluster(shared: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A scheduler and a worker."""
+    """Yield a cluster with a scheduler and one worker."""
     with Cluster.open(tmp_path_factory.mktemp("cluster"), {"PIPELINE_DATABASE_URL": shared}, workers=1) as cluster:
         yield cluster
 
 
 @contextmanager
 def overheard(port: int) -> Iterator[tuple[int, bytearray]]:
-    """A port that leads to this one, and all that passes there in either direction."""
+    """Forward a new port to this one; yield the new port and the bytes that pass in either direction."""
     passed = bytearray()
 
     def pump(source: socket.socket, to: socket.socket) -> None:
@@ -89,7 +89,7 @@ def overheard(port: int) -> Iterator[tuple[int, bytearray]]:
 
 
 def job(config: Settings, run_id: str, **others: Any) -> steps.Job:
-    """What a worker is told."""
+    """Return the job that a worker receives, with these changes."""
     planned = runs.get(Database(config.database_url), run_id)
     rules, segments = RuleBook.load(), SegmentBook.load()
     told = {"run": planned, "rules": rules, "segments": segments, "anonymous": False, "rows_uri": ""}
@@ -97,7 +97,7 @@ def job(config: Settings, run_id: str, **others: Any) -> steps.Job:
 
 
 def test_nothing_of_dask_is_imported_where_it_is_not_asked_for(written: Written, pipeline_database: str) -> None:
-    """A run without VOUCHER_DASK works where Dask isn't installed."""
+    """A run without VOUCHER_DASK doesn't import Dask, so it works where Dask isn't installed."""
     path = written(history({}))
     environ = {"PYTHONPATH": str(ROOT), "PIPELINE_DATABASE_URL": pipeline_database, "USER": "test"}
     ended = subprocess.run([sys.executable, "-c", IMPORTED, path], env=environ, capture_output=True, text=True)
@@ -107,7 +107,7 @@ def test_nothing_of_dask_is_imported_where_it_is_not_asked_for(written: Written,
 def test_a_scheduler_that_is_not_there_may_come_back(
     settings: Make, written: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The setting is named, and trying again may help."""
+    """The error for a scheduler that doesn't answer names the setting and is retryable."""
     monkeypatch.setattr("pipeline.load.workers.TIMEOUT", 0.5)
     with pytest.raises(ClusterUnavailable, match=r"no Dask scheduler answers at .*; check VOUCHER_DASK") as error:
         run.plan(settings(written(history({})), dask=f"tcp://127.0.0.1:{free_port()}"))
@@ -117,7 +117,7 @@ def test_a_scheduler_that_is_not_there_may_come_back(
 def test_a_scheduler_without_a_worker_says_how_one_is_started(
     settings: Make, written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And trying again may help."""
+    """The error for a scheduler without workers says how to start one and is retryable."""
     with Cluster.open(tmp_path, {}, workers=0) as cluster:
         monkeypatch.setattr("pipeline.load.workers.TIMEOUT", 0.5)
         wanted = f"the Dask scheduler at {cluster.address} has no worker; `dask worker {cluster.address}` starts one"
@@ -129,7 +129,7 @@ def test_a_scheduler_without_a_worker_says_how_one_is_started(
 def test_a_scheduler_that_ends_in_mid_run_may_come_back(
     settings: Make, written: Written, query: Query, database: str, pipeline_database: str, tmp_path: Path
 ) -> None:
-    """The run ends, and says so; the next one goes on."""
+    """A run that loses its scheduler ends with a retryable error, and the next run completes."""
     path = written(history({}))
     with (
         ThreadPoolExecutor(1) as pool,
@@ -153,7 +153,7 @@ def test_a_scheduler_that_ends_in_mid_run_may_come_back(
 def test_what_is_wrong_with_a_part_comes_back_from_the_worker(
     cluster: Cluster, shared: str, written: Written, tmp_path: Path
 ) -> None:
-    """As the worker says it, whichever step finds it."""
+    """A worker's error about a part reaches the caller unchanged, both when planning and when loading."""
     (tmp_path / "bad.parquet").write_bytes(b"<html>")
     with pytest.raises(SourceError, match=r"bad.parquet is not a Parquet file \(6 bytes: .*\); upload it again"):
         run.plan(Settings(f"{tmp_path}/", shared, dask=cluster.address))
@@ -166,7 +166,7 @@ def test_what_is_wrong_with_a_part_comes_back_from_the_worker(
 
 
 def test_no_secret_passes_the_scheduler(cluster: Cluster, shared: str, written: Written) -> None:
-    """Workers know the database by their own environment: nothing that goes there and back holds its password."""
+    """No password passes the scheduler: workers read the database's URL from their own environment."""
     with overheard(int(cluster.address.rpartition(":")[2])) as (port, passed):
         config = Settings(str(written(history({}, {}))), shared, dask=f"tcp://127.0.0.1:{port}")
         run_id = run.run(config, "test")
@@ -175,7 +175,7 @@ def test_no_secret_passes_the_scheduler(cluster: Cluster, shared: str, written: 
 
 
 def test_a_worker_of_another_version_refuses(settings: Make, written: Written, query: Query) -> None:
-    """What was planned by some rules isn't loaded by others, wherever."""
+    """A worker refuses a run that was planned with other rules, and loads nothing."""
     config = settings(written(history({})))
     run_id = run.plan(config)
     (numbered,) = tables.unread_parts(Database(config.database_url), run_id)
@@ -187,7 +187,7 @@ def test_a_worker_of_another_version_refuses(settings: Make, written: Written, q
 def test_a_part_that_two_load_at_the_same_time_is_there_once(
     settings: Make, written: Written, database: str, query: Query
 ) -> None:
-    """The second finds it loaded, and leaves it."""
+    """Two concurrent loads of a part both succeed, and its rows are stored once."""
     config = settings(written(history(*[{}] * 50)))
     run_id = run.plan(config)
     tables.prepare(Database(config.database_url), run_id)

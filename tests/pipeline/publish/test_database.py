@@ -1,4 +1,4 @@
-"""What Postgres answers on an open connection, and what its encodings and a role's settings may be."""
+"""Errors of Postgres, supported encodings and role settings, and unusual users and environments."""
 
 import os
 import secrets
@@ -68,7 +68,7 @@ def raising(state: str) -> str:
     ],
 )
 def test_the_sqlstate_decides(pipeline_database: str, state: str, kind: type[Exception], message: str) -> None:
-    """What passes by itself is tried again, and nothing else; each says what helps, whatever class the driver gives."""
+    """The SQLSTATE, not the driver's class, decides the remedy and the error's class, and thus what is retryable."""
     address = Address.read(pipeline_database, "X")
     with pytest.raises(DatabaseError, match=message) as refusal, Database(address).transaction() as cursor:
         cursor.execute(raising(state))
@@ -77,7 +77,7 @@ def test_the_sqlstate_decides(pipeline_database: str, state: str, kind: type[Exc
 
 
 def test_each_answer_can_be_told() -> None:
-    """In a table for people: every one has a remedy, and those without an SQLSTATE have words to be known by."""
+    """Every answer has a message and a remedy, and an SQLSTATE or words to match; none is hidden by an earlier one."""
     for answer in ANSWERS:
         assert answer.message.format(detail="d", variable="v")
         assert answer.remedy.format(variable="v")
@@ -117,7 +117,7 @@ def test_each_answer_can_be_told() -> None:
     ],
 )
 def test_words_decide_where_the_driver_has_no_sqlstate(said: str, message: str, retryable: bool) -> None:
-    """While it connects, there is none; what an address holds is left out of what is shown."""
+    """While connecting, there is no SQLSTATE: the driver's words decide, and no value of the address is shown."""
     address = Address.read("postgresql://secret:secret@secret/secret", "X")
     error = psycopg2.OperationalError(said)
     assert message in sqlstates.explain(error, address)
@@ -126,7 +126,7 @@ def test_words_decide_where_the_driver_has_no_sqlstate(said: str, message: str, 
 
 
 def test_the_first_of_several_errors_is_told(pipeline_database: str, postgres: Postgres) -> None:
-    """Where the rollback fails because the server process died, what the statement met is the reason."""
+    """If the rollback fails because the server process ended, the error gives the reason why the statement failed."""
     with (
         pytest.raises(DatabaseUnavailable, match=r"^Postgres does not answer \(the server closed the connection\)"),
         Database(pipeline_database).transaction() as cursor,
@@ -139,7 +139,7 @@ def test_the_first_of_several_errors_is_told(pipeline_database: str, postgres: P
 def test_a_role_s_settings_do_not_end_a_run(
     postgres: Postgres, database: str, settings: Callable[..., Settings], written: Written
 ) -> None:
-    """Timeouts of role and database, which are meant for people's questions, do not count, nor do its other settings."""
+    """Timeouts, encoding, time zone and date style of the role affect neither a run nor an exclusive connection."""
     role = f"hurried_{secrets.token_hex(4)}"
     migrate(database, pipeline_url=as_role(database, role))
     wanted = {
@@ -167,7 +167,7 @@ def test_a_role_s_settings_do_not_end_a_run(
 
 @pytest.fixture
 def encoded(postgres: Postgres) -> Iterator[Callable[[str], str]]:
-    """Make a database of an encoding; the owner's address."""
+    """Yield a function that creates a migrated database with this encoding and returns its owner's URL."""
     made = []
 
     def make(encoding: str) -> str:
@@ -189,7 +189,7 @@ def encoded(postgres: Postgres) -> Iterator[Callable[[str], str]]:
 def test_text_comes_out_as_it_went_in(
     encoded: Callable[[str], str], written: Written, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the encodings of database and environment; a letter that the database lacks is named and stops the run."""
+    """Text survives any encoding of database and client; the error names a letter that the database can't store."""
     monkeypatch.setenv("PGCLIENTENCODING", "SQL_ASCII")
     url = as_role(encoded(encoding), PIPELINE)
     countries = ["Peru"] if encoding == "EUC_JP" else ["Côte d'Ivoire", "São Tomé"]
@@ -207,7 +207,7 @@ def test_text_comes_out_as_it_went_in(
 
 
 def test_a_text_that_is_not_utf_8(encoded: Callable[[str], str]) -> None:
-    """What another program wrote into a database without an encoding is an error with a way out."""
+    """Bytes that are not UTF-8, written by another program to a database without an encoding, are an error."""
     url = encoded("SQL_ASCII")
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("CREATE VIEW voucher.latin AS SELECT convert_from('\\xf4', 'SQL_ASCII') AS name")
@@ -220,7 +220,7 @@ def test_a_text_that_is_not_utf_8(encoded: Callable[[str], str]) -> None:
 
 
 def test_a_schema_that_an_administrator_made(postgres: Postgres) -> None:
-    """An owner who may not make schemas migrates into the one that is there, time and again; else it says what to run."""
+    """An owner who may not create schemas can migrate an existing one, also again; else the error says what to run."""
     name = f"own_{secrets.token_hex(4)}"
     postgres.execute("CREATE ROLE {} LOGIN CREATEROLE PASSWORD 'word'", name)
     postgres.execute("CREATE DATABASE {}", name)
@@ -250,7 +250,7 @@ def test_a_schema_that_an_administrator_made(postgres: Postgres) -> None:
 
 
 def test_tables_of_a_newer_version(database: str, query: Callable[..., Any]) -> None:
-    """An older software does not touch them, and says so in one line."""
+    """An older version refuses, in one line, to migrate the tables of a newer one."""
     query("UPDATE voucher.alembic_version SET version_num = 'later' RETURNING 1")
     with pytest.raises(
         MigrationError, match=r"^the tables were migrated by a newer version of the software; use that version"
@@ -259,7 +259,7 @@ def test_tables_of_a_newer_version(database: str, query: Callable[..., Any]) -> 
 
 
 def test_a_replica_takes_no_writes(database: str, pipeline_database: str) -> None:
-    """A read-only server is named as such, for a run and for a migration."""
+    """The error for a read-only server says that it is a replica or read-only, for a run and for a migration."""
     only = "?options=-c%20default_transaction_read_only%3Don"
     with (
         pytest.raises(DatabaseError, match="accepts no writes: it is a replica"),
@@ -274,7 +274,7 @@ def test_a_replica_takes_no_writes(database: str, pipeline_database: str) -> Non
 def test_a_user_without_a_name(
     monkeypatch: pytest.MonkeyPatch, error: Exception, query: Callable[..., Any], database: str, written: Written
 ) -> None:
-    """As in a container under a number of its own: the actor is that number, whatever Python raises."""
+    """The actor of a user without a name, as in a container, is the user ID, for every error that Python raises."""
 
     def nameless() -> str:
         raise error
@@ -287,13 +287,13 @@ def test_a_user_without_a_name(
 
 @pytest.mark.parametrize(("name", "actor"), [("\udcff", "?"), ("ana\udce9", "ana?"), ("Jürgen", "Jürgen")])
 def test_a_name_of_odd_bytes(monkeypatch: pytest.MonkeyPatch, name: str, actor: str) -> None:
-    """Bytes that are not UTF-8 can be in no table."""
+    """Bytes of a user name that are not UTF-8, which no table can store, become question marks."""
     monkeypatch.setattr("getpass.getuser", lambda: name)
     assert command_line._actor() == actor
 
 
 def test_the_reader_of_a_command_leaves(database: str) -> None:
-    """`python -m pipeline runs | head -1` ends quietly."""
+    """If the reader of its output ends, as in `python -m pipeline runs | head -1`, the command ends quietly."""
     program = f"{sys.executable} -m pipeline runs; echo $? >&2"
     ended = subprocess.run(
         ["bash", "-c", f"exec 3>&1; ( {program} ) 3>&- | :"],
@@ -309,7 +309,7 @@ def test_the_reader_of_a_command_leaves(database: str) -> None:
 def test_unknown_settings_are_warned_of(
     monkeypatch: pytest.MonkeyPatch, database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By the command line, with the nearest name that counts."""
+    """The command line warns of an unknown setting and suggests the nearest name."""
     monkeypatch.setenv("VOUCHER_KEEPRUNS", "1")
     monkeypatch.setenv("PIPELINE_DATABASE_URL", database)
     assert command_line.main(["runs"]) == 0
@@ -317,7 +317,7 @@ def test_unknown_settings_are_warned_of(
 
 
 def test_a_country_too_long_for_an_index(settings: Callable[..., Settings], written: Written) -> None:
-    """It is no reason to try again, and the message says which text to look at."""
+    """The error for a country too long for an index is not retryable, and says which text to check."""
     letters = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(9000))
     with pytest.raises(DatabaseError, match=r"too long for an index of Postgres .*longest country_code") as refusal:
         run.run(settings(written(history(*[{"country_code": letters}] * 20))), "test")
@@ -325,7 +325,7 @@ def test_a_country_too_long_for_an_index(settings: Callable[..., Settings], writ
 
 
 def test_the_lock_is_let_go_of(pipeline_database: str, query: Callable[..., Any]) -> None:
-    """Also where the step failed."""
+    """A failed step releases the lock."""
     with pytest.raises(DatabaseError), Database(pipeline_database).exclusive() as database:
         runs.get(database, "f" * 16)
     assert query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]

@@ -1,4 +1,4 @@
-"""What readers see never goes back to what the source was earlier, however late a step of an old plan runs."""
+"""Readers never see an earlier state of the source again, even if a step of an old plan runs late."""
 
 import http.server
 import threading
@@ -25,7 +25,7 @@ SEEN = "SELECT * FROM voucher.current_run"
 
 
 def planned(settings: Settings, *steps: str) -> str:
-    """The run's run_id, after its plan and these steps."""
+    """Plan a run, execute these steps, and return its run_id."""
     run_id = run.plan(settings)
     for step in steps:
         getattr(run, step)(settings, run_id)
@@ -34,7 +34,7 @@ def planned(settings: Settings, *steps: str) -> str:
 
 @pytest.fixture
 def sources(settings: Make, written: Written) -> tuple[Settings, Settings]:
-    """A mistaken history and the corrected one, with the same times."""
+    """Return the settings of an incorrect history and of its correction, which have the same times."""
     mistaken, corrected = (written(history({"voucher_amount": each}), f"{each}.parquet") for each in (1000.0, 2640.0))
     return settings(mistaken), settings(corrected)
 
@@ -42,12 +42,12 @@ def sources(settings: Make, written: Written) -> tuple[Settings, Settings]:
 def test_a_late_step_of_an_old_plan_does_nothing_and_says_so(
     sources: tuple[Settings, Settings], query: Query, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once the corrected history is published, each step of the mistaken one's run stands aside, loaded or not."""
+    """After the corrected history is published, late steps of the old run, loaded or not, do nothing and log why."""
     caplog.set_level("INFO")
     mistaken, corrected = sources
     old, new = run.run(mistaken, "test"), run.run(corrected, "test")
     before = query(SEEN)
-    for keep in (2, 1):  # with its rows, and without
+    for keep in (2, 1):  # with its rows, then without
         publication.prune(Database(mistaken.database_url), keep)
         caplog.clear()
         run.load(mistaken, old)
@@ -62,7 +62,7 @@ def test_a_late_step_of_an_old_plan_does_nothing_and_says_so(
 def test_the_later_look_at_the_source_wins_whichever_is_published_first(
     sources: tuple[Settings, Settings], query: Query
 ) -> None:
-    """A run that was planned earlier is not published after one that was planned later, and the other way round is."""
+    """A run is published after one that was planned earlier, and not after one that was planned later."""
     mistaken, corrected = sources
     old, new = planned(mistaken, "load", "audit"), planned(corrected, "load", "audit")
     assert run.publish(mistaken, old, "test") == Outcome.PUBLISHED
@@ -72,7 +72,7 @@ def test_the_later_look_at_the_source_wins_whichever_is_published_first(
 
 
 def test_a_source_that_has_it_again_is_published_again(sources: tuple[Settings, Settings], query: Query) -> None:
-    """It is the source that decides: planned again, an earlier run is published again, and the one between stands back."""
+    """An earlier run that is planned again is published again, and the run published between is superseded."""
     mistaken, corrected = sources
     old, new = run.run(mistaken, "test"), run.run(corrected, "test")
     assert run.run(mistaken, "test") == old
@@ -81,7 +81,7 @@ def test_a_source_that_has_it_again_is_published_again(sources: tuple[Settings, 
 
 
 def test_a_check_counts_as_a_look_at_the_source(sources: tuple[Settings, Settings], query: Query) -> None:
-    """A run planned before the source was last found to be the published one is not published."""
+    """A run is not published if the published run's source was checked after this run was planned."""
     mistaken, corrected = sources
     new = run.run(corrected, "test")
     old = planned(mistaken, "load", "audit")
@@ -91,7 +91,7 @@ def test_a_check_counts_as_a_look_at_the_source(sources: tuple[Settings, Setting
 
 
 def test_a_late_publish_does_not_make_the_answers_fresh(sources: tuple[Settings, Settings], query: Query) -> None:
-    """`checked_at` is when the source was looked at, not when a step was repeated."""
+    """`checked_at` is when the source was last listed; repeating a step doesn't change it."""
     mistaken, _ = sources
     run_id = run.run(mistaken, "test")
     before = query(SEEN)
@@ -104,7 +104,7 @@ def test_a_late_publish_does_not_make_the_answers_fresh(sources: tuple[Settings,
 
 @pytest.fixture
 def slow_server(tmp_path: Path) -> Iterator[tuple[str, threading.Event, threading.Event]]:
-    """An HTTP server that is asked, and answers when told to; its address, asked, told."""
+    """Serve the test's folder, holding each HEAD request until `told` is set; yield the address, `asked` and `told`."""
     asked, told = threading.Event(), threading.Event()
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -129,7 +129,7 @@ def test_a_plan_counts_from_when_it_looked(
     query: Query,
     slow_server: tuple[str, threading.Event, threading.Event],
 ) -> None:
-    """A plan that takes long is as old as its first look at the source, not as its end."""
+    """The age of a slow plan counts from its first look at the source, not from its end."""
     mistaken, corrected = sources
     address, asked, told = slow_server
     slow = settings(f"{address}/{Path(mistaken.source).name}")
@@ -146,7 +146,7 @@ def test_a_plan_counts_from_when_it_looked(
 def test_a_persons_decision_is_newer_than_a_plan_before_it(
     sources: tuple[Settings, Settings], settings: Make, written: Written, query: Query
 ) -> None:
-    """After a rollback or a force, what was planned before is not published by a late step; what is planned after is."""
+    """After a rollback or force, a run that was planned before is not published; one planned afterwards is."""
     mistaken, corrected = sources
     database = Database(mistaken.database_url)
     old, new = run.run(mistaken, "test"), run.run(corrected, "test")

@@ -1,4 +1,4 @@
-"""What each role must not be able to do is refused, and how `migrate` makes the roles."""
+"""What each role must not do, and how `migrate` creates the roles."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -86,7 +86,7 @@ REFUSED = [
 
 
 def ask(url: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    """What Postgres answers; nothing is kept of it."""
+    """Return what Postgres answers; nothing is committed."""
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(statement, values or None)
         return cursor.fetchall() if cursor.description else []
@@ -94,7 +94,7 @@ def ask(url: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(scope="module")
 def roles(postgres: Postgres, template: str) -> Iterator[dict[str, str]]:
-    """The URL of one database, with a partition in it, by role."""
+    """Yield the URLs, by role, of one database that has a partition."""
     postgres.create("roles", template)
     owner = postgres.url("roles")
     with closing(psycopg2.connect(owner)) as connection, connection, connection.cursor() as cursor:
@@ -105,14 +105,14 @@ def roles(postgres: Postgres, template: str) -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize(("role", "statement"), REFUSED)
 def test_refused(roles: dict[str, str], role: str, statement: str) -> None:
-    """No role may do more than its work; not even the owner may reach out of its database."""
+    """Postgres refuses each role what it doesn't need, and refuses even the owner access outside of its database."""
     with pytest.raises(InsufficientPrivilege):
         ask(roles[role], statement)
 
 
 @pytest.mark.parametrize("role", [PIPELINE, API])
 def test_refused_on_tables(roles: dict[str, str], role: str) -> None:
-    """On each table that the catalogue knows, all that the role has no need of is refused."""
+    """On every table in the catalog, Postgres refuses each statement that the role doesn't need."""
     tables = ask(
         roles[OWNER],
         """SELECT relname, max(attname) FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
@@ -137,7 +137,7 @@ def test_refused_on_tables(roles: dict[str, str], role: str) -> None:
 
 @pytest.mark.parametrize("role", [PIPELINE, API])
 def test_reads_all_tables(roles: dict[str, str], role: str) -> None:
-    """Each role may read each table, the schema's version among them; partitions only through their parent."""
+    """Each role may read every table, including the schema's version, but partitions only through their parent."""
     parents = "SELECT relname FROM pg_class WHERE relnamespace = 'voucher'::regnamespace AND relkind IN ('r', 'p', 'v')"
     for (table,) in ask(roles[OWNER], f"{parents} AND NOT relispartition"):
         ask(roles[role], f"SELECT FROM voucher.{table}")
@@ -147,20 +147,20 @@ def test_reads_all_tables(roles: dict[str, str], role: str) -> None:
 
 @pytest.mark.parametrize("function", ["open_partition", "drop_partition"])
 def test_partitions_of_runs_only(roles: dict[str, str], function: str) -> None:
-    """The owner's functions open and drop nothing that isn't named by a run id."""
+    """The functions that create and drop partitions refuse a name that is not a run_id."""
     with pytest.raises(psycopg2.errors.RaiseException, match="not a run id: not an id"):
         ask(roles[PIPELINE], f"SELECT voucher.{function}('not an id')")
 
 
 @pytest.fixture
 def name() -> str:
-    """The name of a role that isn't there yet; roles belong to the server, not to a database."""
+    """Return the name of a role that doesn't exist yet; roles belong to the server, not to a database."""
     return f"role_{secrets.token_hex(4)}"
 
 
 @pytest.fixture
 def kept(postgres: Postgres, database: str) -> Callable[[], list[tuple[Any, ...]]]:
-    """The verifiers and privileges that the server keeps, as its superuser sees them."""
+    """Return a function that reads the server's password verifiers and privileges as its superuser."""
     url = postgres.admin_url(database.rpartition("/")[2])
     statement = """SELECT relname::text, relacl::text FROM pg_class WHERE relnamespace = 'voucher'::regnamespace
         UNION ALL SELECT proname, proacl::text FROM pg_proc WHERE pronamespace = 'voucher'::regnamespace
@@ -174,7 +174,7 @@ def kept(postgres: Postgres, database: str) -> Callable[[], list[tuple[Any, ...]
 def test_a_second_migration_changes_nothing(
     database: str, name: str, kept: Callable[[], list[tuple[Any, ...]]]
 ) -> None:
-    """Roles that are as they should be keep their verifiers and privileges."""
+    """A second migration leaves the verifiers and privileges of correct roles unchanged."""
     urls = (database, as_role(database, name), as_role(database, f"{name}_api"))
     migrate(*urls)
     before = kept()
@@ -185,7 +185,7 @@ def test_a_second_migration_changes_nothing(
 def test_stray_privileges_are_taken_away(
     postgres: Postgres, database: str, kept: Callable[[], list[tuple[Any, ...]]]
 ) -> None:
-    """What someone granted by hand is gone after the next migration."""
+    """The next migration revokes privileges that were granted by hand."""
     urls = (database, as_role(database, PIPELINE), as_role(database, API))
     migrate(*urls)
     before = kept()
@@ -201,7 +201,7 @@ def test_stray_privileges_are_taken_away(
 
 
 def test_a_changed_password(database: str, name: str) -> None:
-    """A secret is rotated by another password in the URL and a migration; the old one is worth nothing then."""
+    """A migration with another password in the URL rotates the secret, and the old password stops working."""
     old, new = as_role(database, name, "old%20word"), as_role(database, name, "n%C3%A9w%2Fword")
     migrate(database, api_url=old)
     assert ask(old, "SELECT count(*) FROM voucher.segment") == [(0,)]
@@ -212,7 +212,7 @@ def test_a_changed_password(database: str, name: str) -> None:
 
 
 def test_no_password_reaches_the_log(postgres: Postgres, database: str, name: str) -> None:
-    """Even a server that logs every statement sees no password."""
+    """A server that logs every statement logs no password."""
     postgres.execute("ALTER DATABASE {} SET log_statement = 'all'", database.rpartition("/")[2])
     migrate(database, api_url=as_role(database, name, "word-to-be-kept"))
     migrate(database, api_url=as_role(database, name, "word-to-be-kept-too"))
@@ -223,7 +223,7 @@ def test_no_password_reaches_the_log(postgres: Postgres, database: str, name: st
 
 
 def test_an_owner_without_createrole(postgres: Postgres, name: str) -> None:
-    """Where only an administrator makes roles, the message says how, without the password, and nothing is half done."""
+    """Without CREATEROLE, the error says what an administrator must run, shows no password, and nothing is created."""
     postgres.execute("CREATE ROLE {} LOGIN PASSWORD 'word'", name)
     postgres.execute("CREATE DATABASE {} OWNER {}", name, name)
     owner, api = postgres.url(name, name, "word"), postgres.url(name, f"{name}_api", "other-word")
@@ -249,7 +249,7 @@ def test_an_owner_without_createrole(postgres: Postgres, name: str) -> None:
     "powers", ["SUPERUSER", "CREATEROLE", "CREATEDB", "REPLICATION", "BYPASSRLS", "IN ROLE voucher"]
 )
 def test_a_role_that_may_too_much(postgres: Postgres, database: str, name: str, powers: str) -> None:
-    """A role with powers of its own is refused by the variable's name, unchanged, and with it the whole migration."""
+    """A role with extra powers fails the whole migration with the variable's name, and is not changed."""
     postgres.execute(f"CREATE ROLE {{}} LOGIN PASSWORD 'word' {powers}", name)
     with pytest.raises(RoleError, match="the role of API_DATABASE_URL is a superuser, may"):
         migrate(database, as_role(database, f"{name}_pipeline"), as_role(database, name, "another"))
@@ -258,7 +258,7 @@ def test_a_role_that_may_too_much(postgres: Postgres, database: str, name: str, 
 
 
 def test_one_role_for_both(database: str, name: str) -> None:
-    """The pipeline and the API can't share a role, unless it is the owner, for a first look."""
+    """The pipeline and the API can't share a role, unless it is the owner, for a first try."""
     migrate(database, database, database)
     with pytest.raises(RoleError, match="PIPELINE_DATABASE_URL and API_DATABASE_URL name the same role"):
         migrate(database, as_role(database, name), as_role(database, name))
@@ -266,14 +266,14 @@ def test_one_role_for_both(database: str, name: str) -> None:
 
 @pytest.mark.parametrize("url", ["s3cret", "postgresql://:s3cret@db/voucher", "postgresql:///voucher?password=s3cret"])
 def test_not_a_url(database: str, url: str) -> None:
-    """A URL without a role is refused by the variable's name; its value isn't shown."""
+    """The error for a URL without a role names the variable and doesn't show the value."""
     with pytest.raises(RoleError, match="PIPELINE_DATABASE_URL is not postgresql://role:password@") as refusal:
         migrate(database, pipeline_url=url)
     assert "s3cret" not in str(refusal.value)
 
 
 def test_the_command_makes_the_roles(database: str, name: str, command: Callable[..., Any]) -> None:
-    """`python -m pipeline migrate` takes the roles from the environment, and says whose password it set."""
+    """`python -m pipeline migrate` creates the roles in the environment, and names those whose password it set."""
     url = as_role(database, name)
     result = command("migrate", API_DATABASE_URL=url)
     assert (result.returncode, result.stderr) == (0, "")
@@ -282,7 +282,7 @@ def test_the_command_makes_the_roles(database: str, name: str, command: Callable
 
 
 def test_a_role_that_was_not_granted_anything(postgres: Postgres, database: str, name: str) -> None:
-    """The pipeline as a role that `migrate` never saw says that `migrate` is missing."""
+    """The error for a role that `migrate` never set up says to run `migrate`."""
     postgres.execute("CREATE ROLE {} LOGIN PASSWORD 'word'", name)
     with (
         pytest.raises(DatabaseError, match="permission denied for schema voucher; run `python -m pipeline migrate`"),

@@ -1,4 +1,4 @@
-"""Going back, staying back, and everything that is on record about it."""
+"""Rollbacks and their record, `plan`, repeated and concurrent runs, and pruning."""
 
 import re
 import subprocess
@@ -27,7 +27,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 STATUS = "SELECT run_id, status FROM voucher.run"
 CURRENT = "SELECT run_id FROM voucher.current_run"
 TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'voucher' AND table_type = 'BASE TABLE'"
-LOOKED_AT = {"run": ["planned_at"], "current_run": ["checked_at", "decided_at"]}  # what a plan moves
+LOOKED_AT = {"run": ["planned_at"], "current_run": ["checked_at", "decided_at"]}  # columns that a plan updates
 MOMENTS = {
     "run": ["planned_at", "started_at", "finished_at"],
     "current_run": ["published_at", "checked_at", "decided_at"],
@@ -37,13 +37,13 @@ MOMENTS = {
 
 @pytest.fixture
 def pair(settings: Make, written: Written) -> tuple[Settings, Settings, str, str]:
-    """Two histories with other answers, and their runs, published one after the other."""
+    """Publish two histories with different answers, one after the other; return their settings and run_ids."""
     one, two = (settings(written(history({"voucher_amount": amount}), f"{amount}.parquet")) for amount in (1.0, 2.0))
     return one, two, run.run(one, "test"), run.run(two, "test")
 
 
 def dump(database: str, without: dict[str, list[str]]) -> dict[str, list[str]]:
-    """The rows of every table, as text, in order, without some columns."""
+    """Return the rows of every table as sorted text, without these columns."""
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         cursor.execute(TABLES)
         found = {}
@@ -57,7 +57,7 @@ def dump(database: str, without: dict[str, list[str]]) -> dict[str, list[str]]:
 def test_a_rollback_is_not_undone_at_midnight(
     pair: tuple[Settings, Settings, str, str], query: Query, command: Command
 ) -> None:
-    """The same data the next night is still the run that was rolled back from: nothing happens, and it is said."""
+    """The next run of the same data doesn't publish the run that was rolled back from, and logs why."""
     _, newer, first, second = pair
     result = command("rollback", first, "--reason", "Peru complained")
     assert result.returncode == 0, result.stderr
@@ -75,7 +75,7 @@ def test_a_rollback_is_not_undone_at_midnight(
 def test_a_withdrawn_run_whose_rows_are_gone_is_not_loaded(
     pair: tuple[Settings, Settings, str, str], query: Query, pipeline_database: str
 ) -> None:
-    """Nothing is done for a run that stays withdrawn, however long ago that was."""
+    """A withdrawn run whose rows were pruned stays withdrawn, and its rows are not loaded again."""
     _, newer, first, second = pair
     publication.roll_back(Database(pipeline_database), first, "test", "why")
     assert publication.prune(Database(pipeline_database), 1) == [second]
@@ -88,7 +88,7 @@ def test_a_withdrawn_run_whose_rows_are_gone_is_not_loaded(
 def test_forward_again(
     pair: tuple[Settings, Settings, str, str], query: Query, pipeline_database: str, forward: str
 ) -> None:
-    """A person can go forward to the withdrawn run, and what was left for it keeps its good name."""
+    """A rollback or force publishes the withdrawn run again, and the run that it replaces stays `published`."""
     _, newer, first, second = pair
     publication.roll_back(Database(pipeline_database), first, "test", "why")
     if forward == "rollback":
@@ -109,7 +109,7 @@ def test_forward_again(
 def test_a_rollback_needs_only_the_answers(
     pair: tuple[Settings, Settings, str, str], query: Query, pipeline_database: str
 ) -> None:
-    """Rows may be pruned: every run's segments are kept. The next run of the same data brings the rows back."""
+    """A rollback needs only the segments, which are never pruned; the next run of the same data reloads the rows."""
     older, _, first, second = pair
     assert publication.prune(Database(pipeline_database), 1) == [first]
     assert publication.roll_back(Database(pipeline_database), first, "test", "why") == second
@@ -136,7 +136,7 @@ def test_there_is_no_way_to_some_runs(
     which: str,
     message: str,
 ) -> None:
-    """What was never published, isn't there or is published already is named, and nothing moves."""
+    """A rollback to an unknown, a current or a never published run is an error, and changes nothing."""
     if which == "rejected":
         with pytest.raises(RunRejected):
             run.run(settings(written(history({"total_orders": "many"}), "bad.parquet")), "test")
@@ -155,7 +155,7 @@ def test_there_is_no_way_to_some_runs(
     "words", [["rollback", "0" * 16, "--reason", " "], ["rollback", "0" * 16], ["run", "--force", ""]]
 )
 def test_a_reason_is_needed(command: Command, words: list[str]) -> None:
-    """Who goes back, or publishes by force, says why."""
+    """`rollback` and `run --force` require a reason."""
     result = command(*words)
     assert result.returncode == 2
     assert "--reason" in result.stderr or "--force" in result.stderr
@@ -164,7 +164,7 @@ def test_a_reason_is_needed(command: Command, words: list[str]) -> None:
 def test_runs_and_publications_are_listed(
     pair: tuple[Settings, Settings, str, str], command: Command, pipeline_database: str
 ) -> None:
-    """Each run with its status, rows and source, the published one marked; each publication with who and why."""
+    """`runs` lists runs with status and source, marks the published one, and lists who published each run and why."""
     _, _, first, second = pair
     publication.roll_back(Database(pipeline_database), first, "ana", "Peru complained")
     lines = command("runs").stdout.splitlines()
@@ -174,14 +174,14 @@ def test_runs_and_publications_are_listed(
 
 
 def test_before_the_first_run_the_next_step_is_named(command: Command) -> None:
-    """An empty list says how it is filled."""
+    """`runs` names the command that creates the first run if there is none."""
     assert command("runs").stdout.splitlines()[-1] == "no run yet; `python -m pipeline run` creates one"
 
 
 def test_plan_shows_what_would_change_and_changes_nothing(
     settings: Make, written: Written, query: Query, command: Command
 ) -> None:
-    """Rules, counts and each answer old → new with its votes; then `run` publishes without loading again."""
+    """`plan` shows rules, counts and answers with votes, old → new; then `run` publishes without loading again."""
     first = run.run(settings(written(history(*[{}] * 9, {"total_orders": "1"}))), "test")
     new = written(history(*[{"voucher_amount": 3520.0}] * 9, {"total_orders": None}), "new.parquet")
     result = command("plan", "--source", str(new))
@@ -212,7 +212,7 @@ def test_plan_shows_what_would_change_and_changes_nothing(
 
 
 def test_plan_of_what_is_refused_shows_both(settings: Make, written: Written, query: Query, command: Command) -> None:
-    """When an audit fails, the changes are shown all the same, and the exit code says it."""
+    """If an audit fails, `plan` still shows the changes, prints the reason and exits with 1."""
     first = run.run(settings(written(history({}, {"country_code": "Latvia"}))), "test")
     result = command("plan", "--source", str(written(history({}), "new.parquet")))
     assert result.returncode == 1
@@ -224,13 +224,13 @@ def test_plan_of_what_is_refused_shows_both(settings: Make, written: Written, qu
 
 
 def test_plan_of_what_is_published(pair: tuple[Settings, Settings, str, str], command: Command) -> None:
-    """Nothing new is said in one line."""
+    """`plan` of the published run says in one line that nothing would change."""
     result = command("plan", "--source", pair[1].source)
     assert f"run {pair[3]} is the published one: nothing would change" in result.stdout
 
 
 def test_the_same_run_three_times_is_one(settings: Make, written: Written, database: str) -> None:
-    """All tables are the same afterwards, to the byte, but for when the source was looked at."""
+    """A repeated run leaves every table unchanged, except for the times of the last look at the source."""
     run.run(settings(written(history({"voucher_amount": 1.0}), "old.parquet")), "test")
     path = written(history(*({"total_orders": str(orders % 40)} for orders in range(20_000))))
     run.run(settings(path), "test")
@@ -243,7 +243,7 @@ def test_the_same_run_three_times_is_one(settings: Make, written: Written, datab
 def test_two_at_once_are_one_run(
     settings: Make, written: Written, database: str, process: Command, query: Query
 ) -> None:
-    """Started twice at the same time, what was never run before gives the tables that one run gives."""
+    """Two simultaneous first runs of a source both succeed, and give the same tables as one run."""
     path = written(history(*({"total_orders": str(orders % 40)} for orders in range(20_000))))
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda _: process("run", "--source", str(path)), range(2)))
@@ -259,7 +259,7 @@ def test_two_at_once_are_one_run(
 def test_one_works_and_the_other_waits(
     settings: Make, written: Written, database: str, pipeline_database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A second run says that it waits, and goes on when the first one's step ends."""
+    """A second run logs that it waits, and continues when the first one's step ends."""
     caplog.set_level("INFO")
     config = settings(written(history({})))
     with ThreadPoolExecutor(1) as pool:
@@ -281,7 +281,7 @@ def test_one_works_and_the_other_waits(
 def test_what_anothers_prune_took_is_loaded_again(
     settings: Make, written: Written, query: Query, pair: tuple[Settings, Settings, str, str]
 ) -> None:
-    """A run that another overtakes between two of its steps loses its rows, and loads them again by itself."""
+    """A run whose rows another run pruned between two of its steps loads them again and is published."""
     for step in ("audit", "publish"):
         overtaker = run.plan(pair[0])
         slow = settings(written(history({"voucher_amount": 7.0}, {"total_orders": str(len(step))}), f"{step}.parquet"))
@@ -302,7 +302,7 @@ def test_what_anothers_prune_took_is_loaded_again(
 def test_a_load_that_is_cut_off_does_not_count_as_loaded(
     settings: Make, written: Written, query: Query, pipeline_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also when the run had been loaded before, and pruned."""
+    """An interrupted load does not count as loaded, even if the run was loaded before, and pruned."""
     older, newer = (
         settings(written(history({"voucher_amount": amount}), f"{amount}.parquet")) for amount in (1.0, 2.0)
     )
@@ -323,7 +323,7 @@ def test_a_load_that_is_cut_off_does_not_count_as_loaded(
 def test_the_rows_of_the_published_run_cannot_be_dropped(
     pair: tuple[Settings, Settings, str, str], query: Query
 ) -> None:
-    """The function that drops partitions refuses, whoever calls it."""
+    """The function that drops partitions refuses to drop the published run's rows, even for the owner."""
     with pytest.raises(psycopg2.errors.RaiseException, match="the published run needs the rows of run"):
         query("SELECT voucher.drop_partition(%s)", pair[3])
 
@@ -331,7 +331,7 @@ def test_the_rows_of_the_published_run_cannot_be_dropped(
 def test_a_reader_that_holds_on_to_rows_is_not_waited_for_forever(
     pair: tuple[Settings, Settings, str, str], database: str, pipeline_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Prune gives up with the reason, so that those who queue behind it go on; the next prune does the work."""
+    """`prune` gives up with the reason, so that sessions behind it don't wait; the next `prune` does the work."""
     monkeypatch.setitem(SETTINGS, "lock_timeout", "1s")
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM voucher.assignment")

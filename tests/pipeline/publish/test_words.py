@@ -1,4 +1,4 @@
-"""What the command line says: what happened, and what to do next."""
+"""Messages of the command line: what happened, and what to do next."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ Say = Callable[..., list[str]]
 
 @pytest.fixture
 def say(pipeline_database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Say:
-    """Runs a command as a person does; the lines that it logs."""
+    """Return a function that runs a command, asserts its exit code, and returns the lines that it logs."""
     monkeypatch.setenv("PIPELINE_DATABASE_URL", pipeline_database)
     caplog.set_level("INFO", "pipeline")
 
@@ -36,7 +36,7 @@ def say(pipeline_database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.
 
 @pytest.fixture
 def pair(settings: Make, written: Written) -> tuple[Path, Path, str, str]:
-    """Two histories, the second of which is published after the first; and their runs."""
+    """Publish two histories, one after the other; return their paths and run_ids."""
     first, second = (
         written(history({"voucher_amount": float(amount)}), f"{amount}.parquet") for amount in (2640, 3520)
     )
@@ -47,7 +47,7 @@ def pair(settings: Make, written: Written) -> tuple[Path, Path, str, str]:
 def test_a_withdrawn_run_is_said_to_stay_so(
     pair: tuple[Path, Path, str, str], pipeline_database: str, say: Say, command: str
 ) -> None:
-    """Once, with the way forward; nothing says that the command publishes it, or that anything is done."""
+    """The rollback is logged once, the last line says that the run is not published, and no line says otherwise."""
     _, second, older, newer = pair
     publication.roll_back(Database(pipeline_database), older, "ana", "wrong amounts")
 
@@ -59,7 +59,7 @@ def test_a_withdrawn_run_is_said_to_stay_so(
 
 
 def test_plan_says_how_it_is_published(pair: tuple[Path, Path, str, str], written: Written, say: Say) -> None:
-    """With the source that was given; of the published run it says nothing of the kind."""
+    """`plan` ends with the command that publishes the given source; for the published run it names no such command."""
     new = written(history({"voucher_amount": 1.0}), "a new one.parquet")
 
     lines = say("plan", "--source", str(new))
@@ -69,7 +69,7 @@ def test_plan_says_how_it_is_published(pair: tuple[Path, Path, str, str], writte
 
 
 def test_plan_counts_files_as_a_person_does(bucket: Bucket, written: Written, say: Say) -> None:
-    """One file or many, how many of them had to be read, a size for people, and whether the rows are invented."""
+    """`plan` logs the number of files, how many it read now, their size, and whether the rows are the sample's."""
 
     def plan() -> str:
         return next(line for line in say("plan", "--source", f"s3://{bucket.name}/h/") if " file" in line)
@@ -89,7 +89,7 @@ def test_plan_counts_files_as_a_person_does(bucket: Bucket, written: Written, sa
 
 
 def test_what_is_skipped_is_said_once(written: Written, say: Say) -> None:
-    """An audit that is skipped says why, and not again that it is."""
+    """The line of a skipped audit gives the reason, and says only once that the audit is skipped."""
     lines = say("run", "--source", str(written(history({}))))
 
     assert [line.split()[2:] for line in lines if "countries_remain" in line] == [
@@ -98,7 +98,7 @@ def test_what_is_skipped_is_said_once(written: Written, say: Say) -> None:
 
 
 def test_a_planned_run_is_listed_as_loaded(pair: tuple[Path, Path, str, str], written: Written, say: Say) -> None:
-    """It is not being loaded any more; the sample is called one beside its address."""
+    """`runs` lists a planned run as loaded, not as loading, and marks the sample beside its address."""
     sample = history({"voucher_amount": 1.0}).replace_schema_metadata(dict([SAMPLE_MARK]))
     say("plan", "--source", str(written(sample, "sample.parquet")), code=1)
     say("plan", "--source", str(written(history({"voucher_amount": 2.0}), "planned.parquet")))
@@ -114,7 +114,7 @@ def test_a_planned_run_is_listed_as_loaded(pair: tuple[Path, Path, str, str], wr
 def test_a_run_is_named_by_its_first_digits(
     pair: tuple[Path, Path, str, str], query: Query, say: Say, digits: int
 ) -> None:
-    """As the page and the comparison show it."""
+    """Six or more first digits of a run_id name the run, as the page and the comparison show it."""
     first = pair[2]
 
     assert say("rollback", first[:digits], "--reason", "test")[-1].startswith(f"run {first} is published again")
@@ -130,7 +130,7 @@ def test_first_digits_of_several_runs_name_none(
     say: Say,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """All of them are listed; too few digits, or text that is none, is no run."""
+    """The error for ambiguous digits lists all their runs; fewer than six digits, or other text, name no run."""
     twin = pair[2][:6] + "0" * 10
     query(
         """INSERT INTO voucher.run SELECT (jsonb_populate_record(run, jsonb_build_object('run_id', %s::text))).*

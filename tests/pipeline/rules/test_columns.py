@@ -1,4 +1,4 @@
-"""What each type and text of a file is read as, and which types are refused by name."""
+"""How each type and text of a file is read, and which types are refused."""
 
 import datetime as dt
 import re
@@ -31,7 +31,7 @@ Read = tuple[Any, str | None]
 
 
 def read(part: Path | pa.Table, column: str, within: DuckDB | None = None) -> Read:
-    """What the pipeline makes of the one row: the typed value, and the reason to drop it."""
+    """Return the value that the pipeline reads from the only row, and the reason to drop that row."""
     if within is None:
         with engine.open_duckdb() as within:
             return read(part, column, within)
@@ -43,7 +43,7 @@ def read(part: Path | pa.Table, column: str, within: DuckDB | None = None) -> Re
 
 
 def file(written: Written, column: str, value: Any, type_: pa.DataType | None = None, **options: Any) -> Path:
-    """A file of one row, whose column is of this type."""
+    """Write a file of one row whose column has this value and type, and return its path."""
     array = value if isinstance(value, pa.Array) else pa.array([value], type_)
     table = history({})
     path = written(table)
@@ -120,7 +120,7 @@ def test_values_are_what_their_writer_meant(
 
 @pytest.mark.parametrize(("column", "values"), UNREADABLE.items(), ids=UNREADABLE)
 def test_what_cannot_be_read_is_named(column: str, values: tuple[object, ...]) -> None:
-    """It is never NULL or rounded in silence: not negative, not too large, no part of a cent, no other notation."""
+    """Negative, oversized, too precise and oddly written values are named as unreadable, never NULL or rounded."""
     with engine.open_duckdb() as within:
         for value in values:
             assert read(history({column: value}), column, within) == (None, f"unreadable_{column}"), value
@@ -128,13 +128,13 @@ def test_what_cannot_be_read_is_named(column: str, values: tuple[object, ...]) -
 
 @pytest.mark.parametrize("blank", [None, "", "  "])
 def test_a_missing_country_is_a_reason_of_its_own(written: Written, blank: str | None) -> None:
-    """A blank name is none."""
+    """A blank country is dropped as `missing_country_code`."""
     path = file(written, "country_code", blank, pa.string())
     assert read(path, "country_code") == (None, "missing_country_code")
 
 
 def test_impala_and_spark_times_are_read(written: Written) -> None:
-    """INT96, the time of older writers, is the moment that was written."""
+    """INT96, the time type of older writers, is read as the time that was written."""
     path = file(written, "timestamp", NOON, pa.timestamp("ns"), use_deprecated_int96_timestamps=True)
     assert read(path, "timestamp") == (NOON, None)
 
@@ -153,7 +153,7 @@ def test_impala_and_spark_times_are_read(written: Written) -> None:
     ids=str,
 )
 def test_types_that_hold_no_value_are_refused(written: Written, value: Any, type_: pa.DataType, kind: str) -> None:
-    """A nested column, a truth value, a time of day: the run is refused with the column's name and its type."""
+    """The error for a nested, boolean, time-of-day, UUID or JSON column names the column and its type."""
     for column in COLUMNS:
         with pytest.raises(EngineError, match=rf"history.parquet: column {column} has the type {kind}, of which no "):
             read(file(written, column, value, type_), column)
@@ -163,20 +163,20 @@ def test_types_that_hold_no_value_are_refused(written: Written, value: Any, type
     ("value", "type_"), [(604.0, pa.float64()), (Decimal(604), pa.decimal128(3, 0)), (NOON, pa.timestamp("us"))]
 )
 def test_a_country_is_text(written: Written, value: Any, type_: pa.DataType) -> None:
-    """What would be written with a point or as a time is no country's name."""
+    """A float, decimal or timestamp is refused as a country: it would be written with a point or as a time."""
     with pytest.raises(EngineError, match=r"column country_code has the type .* no country can be read\. Write it as"):
         read(file(written, "country_code", value, type_), "country_code")
 
 
 @pytest.mark.parametrize("column", COLUMNS)
 def test_bytes_of_another_encoding_are_unreadable(written: Written, column: str) -> None:
-    """Bytes that are no UTF-8 are named and shown, and no text is made of them."""
+    """Bytes that are not UTF-8 are named as unreadable, and are not converted to text."""
     for latin in (b"C\xf4te", b"\xff12", "Peru".encode("utf-16")):
         assert read(file(written, column, latin, pa.binary()), column) == (None, f"unreadable_{column}")
 
 
 def test_editions_of_different_types_are_read_alike(written: Written) -> None:
-    """A notebook reads bytes of one edition and text of another as the same country."""
+    """The workbench reads bytes of one edition and text of another as the same country."""
     path = file(written, "country_code", COTE.encode(), pa.binary())
     path.rename(path.with_name("older.parquet"))
     written(history({"country_code": COTE}))
@@ -186,7 +186,7 @@ def test_editions_of_different_types_are_read_alike(written: Written) -> None:
 FAR = [
     raw(253_402_300_800, "s"),  # year 10000
     raw(253_402_300_800_000, "ms", "UTC"),
-    raw(-62_135_596_801, "s"),  # the year before 1
+    raw(-62_135_596_801, "s"),  # one second before year 1
     *(raw(value, "us", zone) for value in (2**63 - 1, 2 - 2**63, -(2**63)) for zone in (None, "UTC")),
     raw(2**63 - 1, "ns"),
     raw(2**62, "us"),
@@ -196,7 +196,7 @@ FAR = [
 @pytest.mark.parametrize("value", FAR, ids=str)
 @pytest.mark.parametrize("column", TIMES)
 def test_times_beyond_the_calendar_are_unreadable(written: Written, column: str, value: pa.Array) -> None:
-    """A time before year 1 or after 9999, or infinite, is named, and the other parts are read on."""
+    """A time before year 1, after 9999 or infinite is named as unreadable, and other parts are still read."""
     with engine.open_duckdb() as within:
         assert read(file(written, column, value), column, within) == (None, f"unreadable_{column}")
         assert read(history({column: "2018-07-21 12:00:00"}), column, within) == (NOON, None)
@@ -208,7 +208,7 @@ def test_times_beyond_the_calendar_are_unreadable(written: Written, column: str,
 @pytest.mark.parametrize("between", ["", " "])
 @pytest.mark.parametrize("time", ["12:00", "12:00:00", "12:00:00.0", "12:00:00.000000"])
 def test_zones(time: str, between: str, zone: str) -> None:
-    """A zone is read alike with a blank before it and without, in each of the three columns."""
+    """A zone is read the same with and without a space before it, in each of the three time columns."""
     sign, digits = zone[:1], zone[1:].replace(":", "").ljust(4, "0") if zone[:1] in {"+", "-"} else "0000"
     offset = dt.timedelta(hours=int(digits[:2]), minutes=int(digits[2:])) * (-1 if sign == "-" else 1)
     row = dict.fromkeys(TIMES, f"2018-07-21 {time}{between if zone else ''}{zone}")
@@ -228,13 +228,13 @@ def test_zones(time: str, between: str, zone: str) -> None:
     ],
 )
 def test_times_that_no_clock_shows_are_unreadable(text: str) -> None:
-    """An offset that no place has, a day or hour that isn't, a year beyond 9999 in UTC: named, in each column."""
+    """Impossible offsets, dates and hours, and years beyond 9999 in UTC, are unreadable in each time column."""
     for column in TIMES:
         assert read(history({column: text}), column) == (None, f"unreadable_{column}")
 
 
 def test_the_last_moment_is_read() -> None:
-    """The calendar ends with year 9999 in UTC, whatever the zone."""
+    """The last readable time is the end of year 9999 in UTC, in any zone."""
     last = dt.datetime(9999, 12, 31, 23, 59, 59, 999999, UTC)
     for text in ("9999-12-31 23:59:59.999999", "9999-12-31 18:59:59.999999-05:00", "9999-12-31T23:59:59.999999999Z"):
         for column in TIMES:
@@ -243,7 +243,7 @@ def test_the_last_moment_is_read() -> None:
 
 @pytest.mark.parametrize("white", ["\u00a0", "\u3000\t", "\u2028", "\x85\x1c", "\u200b", "\ufeff", "\u200f\u2060"])
 def test_white_space_around_values(white: str) -> None:
-    """White space and what isn't seen is no part of a value, and alone it is blank; NaN and NaT of pandas are too."""
+    """White space and invisible characters around a value are ignored; alone, they are blank, as is NaT of pandas."""
     row: dict[str, Any] = {"timestamp": "2018-07-21 12:00", "country_code": "Peru", "first_order_ts": "2018-07-21"}
     row |= {"last_order_ts": "NaT", "total_orders": "12.0", "voucher_amount": "26.40"}
     around, alone = {name: f"{white}{value}{white}" for name, value in row.items()}, dict.fromkeys(row, white)
@@ -258,7 +258,7 @@ def test_white_space_around_values(white: str) -> None:
 
 
 def test_every_blank_character_is_blank_in_sql() -> None:
-    """DuckDB's expressions mean the same characters as Python's."""
+    """DuckDB's expressions treat the same characters as blank as Python does."""
     blanks = re.findall(f"[{BLANK}]", "".join(map(chr, range(0x110000))))
     rows = history(*({"total_orders": char} for char in blanks))
     with engine.open_duckdb() as within, engine.evaluate(rows, NONE, SEGMENTS, within=within) as part:
@@ -266,7 +266,7 @@ def test_every_blank_character_is_blank_in_sql() -> None:
 
 
 def test_control_characters_make_a_country_unreadable() -> None:
-    """A text with a NUL, a bell or an escape is no country, and is named."""
+    """A country with a control character, such as NUL, bell or escape, is named as unreadable."""
     for char in "\0\a\x1b\x7f\x9c":
         for text in (f"Pe{char}ru", f"Peru{char}", char):
             assert read(history({"country_code": text}), "country_code") == (None, "unreadable_country_code")

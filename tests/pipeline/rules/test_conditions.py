@@ -1,4 +1,4 @@
-"""Which conditions a rule may state."""
+"""The conditions that a rule may have."""
 
 import pytest
 
@@ -23,7 +23,7 @@ from pipeline.rules.conditions import ConditionError, parse
     ],
 )
 def test_allowed(condition: str) -> None:
-    """Comparisons, logic, NULLs, ranges, lists and plain date arithmetic over the six columns are allowed."""
+    """A rule may use comparisons, logic, NULLs, ranges, lists and plain date arithmetic on the six columns."""
     parse(condition)
 
 
@@ -63,7 +63,7 @@ def test_allowed(condition: str) -> None:
     ],
 )
 def test_refused(condition: str, message: str) -> None:
-    """Everything else is refused, naming what, where, and what to write instead."""
+    """Any other condition is refused, in one line that names what is wrong, where, and what to write instead."""
     with pytest.raises(ConditionError) as refusal:
         parse(condition)
     assert message in str(refusal.value)

@@ -1,4 +1,4 @@
-"""The rules stand in rules.toml and the bounds in segments.toml, and nowhere else that runs or is shown."""
+"""Rules are only in rules.toml and bounds only in segments.toml, not in code or on a page."""
 
 import io
 import re
@@ -22,12 +22,12 @@ SEGMENTS = [segment for kind in SegmentBook.load().kinds for segment in kind.seg
 
 
 def numbers(line: str) -> set[int]:
-    """The whole numbers of a line of any of these languages."""
+    """Return the whole numbers in a line of any of these languages."""
     return {int(number) for number in re.findall(r"(?<![\w.])\d+(?![\w.])", line)}
 
 
 def code_and_texts(path: Path) -> str:
-    """The file without Python's docstrings and comments, which may explain by example."""
+    """Return the file without Python's docstrings and comments, which may explain by example."""
     text = path.read_text()
     if path.suffix != ".py":
         return text
@@ -42,7 +42,7 @@ def code_and_texts(path: Path) -> str:
 
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
 def test_no_rule_and_no_bound_stands_in_code(path: Path) -> None:
-    """No rule's name or condition, no segment's label and no pair of bounds is typed a second time."""
+    """No file repeats a rule's name or condition, a segment's label or a pair of bounds."""
     text = code_and_texts(path)
     typed = [rule.name for rule in RULES if rule.name in text]
     typed += [str(rule.drop_when) for rule in RULES if str(rule.drop_when) in " ".join(text.split())]

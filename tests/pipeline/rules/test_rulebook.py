@@ -1,4 +1,4 @@
-"""How values are read, what the rules do to a row, and the rule file."""
+"""How values are read, how rules affect a row, and the rule file."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def judged(book: RuleBook, *rows: dict[str, Any]) -> dict[str, tuple[int, int]]:
 
 
 def answered(book: RuleBook, *countries: str | None) -> dict[str, int]:
-    """The countries that have an answer, with the rows that they are kept of."""
+    """Return the countries that have an answer, with the number of rows kept for each."""
     rows = history(*({"country_code": country} for country in countries))
     with engine.open_duckdb() as within, engine.evaluate(rows, book, SEGMENTS, within=within) as part:
         votes = aggregate([part.tally()], book, SEGMENTS).tables["segment_vote"].to_pylist()
@@ -31,11 +31,11 @@ def answered(book: RuleBook, *countries: str | None) -> dict[str, int]:
 
 
 def test_white_space_and_form_make_no_country() -> None:
-    """Spellings of one country are counted together under the most frequent one, and blank ones have no answer."""
+    """Spellings of a country count together under the most frequent one, and a blank country has no answer."""
     spellings = ["Peru"] * 3 + ["Peru\u00a0"] * 2 + ["\u00a0", "\u3000", "\u200b", "Peru\u200b", "PERU"]
     forms = ["Co\u0302te"] * 2 + ["C\u00f4te"] * 2 + ["CÔTE\x85"] * 3
     assert answered(NONE, *spellings, *forms) == {"Peru": 7, "Côte": 7}
-    assert answered(NONE, "PERU", "peru", "Peru") == {"PERU": 3}  # as frequent as the others, and the first of them
+    assert answered(NONE, "PERU", "peru", "Peru") == {"PERU": 3}  # as frequent as the others, and the first one
 
 
 @pytest.mark.parametrize(
@@ -52,26 +52,26 @@ def test_white_space_and_form_make_no_country() -> None:
     ],
 )
 def test_a_rule_means_every_spelling_of_a_country(condition: str) -> None:
-    """Whatever the case, form or white space of the rule and of the data, no spelling of the country is left over."""
+    """A rule matches every spelling of a country, regardless of case, form and white space in the rule and the data."""
     book = RuleBook((Rule("closed", condition, "closed", (0, 1)),))
     spellings = ["Chile"] * 5 + ["Chile\u00a0"] * 3 + ["CHILE", "chi\u00adle", "\ufeffChile", "Ｃｈｉｌｅ"]  # noqa: RUF001
     assert answered(book, *spellings, "Peru", None, "\u00a0") == {"Peru": 1}
 
 
 def test_a_missing_country_is_null_in_rules() -> None:
-    """A rule asks for a missing country by IS NULL, and no other country has it."""
+    """A missing country matches IS NULL in a rule, and no other country does."""
     book = RuleBook((Rule("missing", "country_code IS NULL OR NOT country_code IS NOT NULL", "missing", (0, 1)),))
     assert answered(book, "Peru", None, "", "\u00a0") == {"Peru": 1}
 
 
 def test_the_key_of_a_country_is_no_column_of_a_rule() -> None:
-    """What the SQL compares in place of country_code can't be written."""
+    """A rule can't use `country_key`, which the SQL compares instead of country_code."""
     with pytest.raises(RuleError, match="'country_key' at character 1 is not a column; did you mean country_code"):
         Rule("missing", "country_key IS NULL", "missing", (0, 1))
 
 
 def test_a_row_is_dropped_by_the_first_rule_it_breaks() -> None:
-    """Each rule's matches are counted for itself; the drop goes to the first in file order."""
+    """Each rule's matches are counted independently; a dropped row counts for the first rule in file order."""
     few = Rule("few_orders", "total_orders < 5", "few", (0, 1))
     cheap = Rule("cheap", "voucher_amount < 100", "cheap", (0, 1))
     rows = [{"total_orders": "1"}, {"total_orders": "1", "voucher_amount": 1.0}, {"voucher_amount": 1.0}, {}]
@@ -80,19 +80,19 @@ def test_a_row_is_dropped_by_the_first_rule_it_breaks() -> None:
 
 
 def test_a_condition_that_is_null_does_not_drop() -> None:
-    """A row is dropped only when the condition is true, not when it is unknown."""
+    """A row is dropped only if the condition is true, not if it is unknown."""
     book = RuleBook((Rule("many_orders", "total_orders > 5", "many", (0, 1)),))
     assert judged(book, {"total_orders": None}, {"total_orders": "6"}) == {"many_orders": (1, 1)}
 
 
 def test_an_unreadable_row_matches_no_rule() -> None:
-    """A value that can't be read isn't taken for a missing one."""
+    """A value that can't be read doesn't count as missing."""
     book = RuleBook((Rule("missing_total_orders", "total_orders IS NULL", "none", (0, 1)),))
     assert judged(book, {"total_orders": "many"}, {"total_orders": ""}) == {"missing_total_orders": (1, 1)}
 
 
 def test_a_saved_book_is_read_back_the_same(tmp_path: Path) -> None:
-    """Saving, loading and saving again gives the same bytes, quotes and all."""
+    """Saving, loading and saving again gives the same bytes, including quotes."""
     rules = (
         Rule("a", "country_code = 'Côte d''Ivoire'", 'Because "it" is \\ so', (0.0, 0.25)),
         Rule("b", "total_orders IS NULL", "b", (0, 1)),
@@ -105,7 +105,7 @@ def test_a_saved_book_is_read_back_the_same(tmp_path: Path) -> None:
 
 
 def test_the_hash_follows_what_the_rules_do() -> None:
-    """Another condition is another hash; another reason or band is not."""
+    """The hash depends on the condition, but not on the reason or the band."""
     one = Rule("a", "total_orders < 5", "few", (0, 1))
     assert RuleBook((one,)).hash == RuleBook((Rule("a", "total_orders < 5", "other words", (0, 0.5)),)).hash
     assert RuleBook((one,)).hash != RuleBook((Rule("a", "total_orders < 6", "few", (0, 1)),)).hash
@@ -137,7 +137,7 @@ def test_the_hash_follows_what_the_rules_do() -> None:
     ],
 )
 def test_a_broken_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    """A rule file that can't be used is named, with the rule, the fault and the way out."""
+    """The error for an invalid rule file names the file, the fault and the remedy."""
     path = tmp_path / "rules.toml"
     path.write_text(text)
     with pytest.raises(RuleError) as refusal:

@@ -1,4 +1,4 @@
-"""Where rows fall, what they vote for, and who wins."""
+"""Which segments rows fall in, what they vote for, and which amount wins."""
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +16,7 @@ from tests.pipeline.conftest import history
 
 NONE = RuleBook(())
 
-# What pipeline/segments.toml has to define. All other tests here use it, so that a change fails one test.
+# The expected content of pipeline/segments.toml. All other tests here use it, so that a change fails one test.
 BOUNDS = {
     "frequent_segment": ("total_orders", {"0-4": (0, 4), "5-13": (5, 13), "14-37": (14, 37), "38+": (38, None)}),
     "recency_segment": (
@@ -72,7 +72,7 @@ def answer(results: Results, kind: str, segment: str, country: str = "Peru") -> 
     ],
 )  # fmt: skip
 def test_orders_fall_in_one_segment(orders: str, segment: str) -> None:
-    """Every number of orders from 0 upwards votes in exactly one frequent segment, its bounds included."""
+    """Every number of orders from 0 upwards votes in exactly one frequent segment; bounds are inclusive."""
     results = counted({"total_orders": orders})
     assert votes(results, "frequent_segment") == [segment]
     assert unplaced(results, "frequent_segment") == 0
@@ -87,7 +87,7 @@ def test_orders_fall_in_one_segment(orders: str, segment: str) -> None:
     ],
 )  # fmt: skip
 def test_days_fall_in_one_segment(days: int, segment: str) -> None:
-    """Every number of days from 0 upwards votes in exactly one recency segment, day 180 in 121-180 and day 181 in 180+."""
+    """Every number of days from 0 upwards votes in exactly one recency segment: 180 in 121-180, and 181 in 180+."""
     last = datetime(2020, 5, 15) - timedelta(days=days)
     results = counted({"last_order_ts": last.isoformat(), "first_order_ts": "1980-01-01"})
     assert votes(results, "recency_segment") == [segment]
@@ -104,14 +104,14 @@ def test_days_fall_in_one_segment(days: int, segment: str) -> None:
     ],
 )
 def test_days_are_whole_utc_calendar_days(sent: str, last: str, days: int) -> None:
-    """Recency counts midnights in UTC between the last order and the day of sending, not spans of 24 hours."""
+    """Recency counts midnights in UTC between the last order and the day of sending, not periods of 24 hours."""
     results = counted({"timestamp": sent, "last_order_ts": last})
     assert votes(results, "recency_segment") == ["30-60" if days >= 30 else "0-29"]
 
 
 @pytest.mark.parametrize("change", [{"last_order_ts": "2020-05-16"}, {"last_order_ts": None}, {"timestamp": ""}])
 def test_a_row_without_recency_votes_in_the_other_kind(change: dict[str, Any]) -> None:
-    """A negative or unknown measure falls in no segment: the row is counted as unplaced there, and votes elsewhere."""
+    """A row with a negative or unknown measure counts as unplaced in that kind, and votes in the other."""
     results = counted(change)
     assert votes(results, "recency_segment") == []
     assert unplaced(results, "recency_segment") == 1
@@ -119,14 +119,14 @@ def test_a_row_without_recency_votes_in_the_other_kind(change: dict[str, Any]) -
 
 
 def test_a_pinned_day_is_everybodys_reference_day() -> None:
-    """With TODAY, recency counts to that day, also where the row's own day is unknown."""
+    """With TODAY, recency counts to that day, even if the row's own day is unknown."""
     rows = [{"last_order_ts": "2020-04-15"}, {"last_order_ts": "2020-04-15", "timestamp": None}]
     results = counted(*rows, today=date(2020, 7, 15))
     assert [row["uses"] for row in results.tables["segment_vote"].to_pylist() if row["segment"] == "91-120"] == [2]
 
 
 def test_a_tie_goes_to_the_smaller_amount() -> None:
-    """Of two amounts used equally often the smaller is answered and marked as tied; the other is the runner-up."""
+    """If two amounts are used equally often, the smaller wins and is marked as tied; the other is the runner-up."""
     results = counted(
         {"voucher_amount": 4400.0}, {"voucher_amount": 13200.0}, {"voucher_amount": 4400.0}, {"voucher_amount": 13200.0}
     )
@@ -136,14 +136,14 @@ def test_a_tie_goes_to_the_smaller_amount() -> None:
 
 
 def test_a_tie_behind_the_winner_is_no_tie() -> None:
-    """Only amounts that tie for the first place make a segment tied; the smaller of the others is the runner-up."""
+    """Only a tie for first place marks a segment as tied; of amounts tied for second, the smaller is the runner-up."""
     results = counted(*({"voucher_amount": amount} for amount in (3.0, 3.0, 9.0, 7.0)))
     row = answer(results, "frequent_segment", "5-13")
     assert (row["voucher_amount"], row["tied"], row["runner_up_amount"]) == (Decimal(3), False, Decimal(7))
 
 
 def test_a_segment_without_history_answers_with_the_countrys_choice() -> None:
-    """Where nobody voted, the country's most used amount is answered, unplaced rows' votes included, and it says so."""
+    """A segment without votes has the country's most used amount, unplaced rows included, and says so in its basis."""
     late = {"last_order_ts": "2020-06-01", "voucher_amount": 3520.0}
     results = counted(late, late, {"voucher_amount": 2640.0})
     row = answer(results, "recency_segment", "180+")
@@ -167,14 +167,14 @@ def test_every_country_has_every_segment() -> None:
 
 
 def test_a_missing_amount_never_votes() -> None:
-    """A row that is kept without an amount is unplaced: it doesn't win as 0."""
+    """A row that is kept without an amount is unplaced; it doesn't vote for 0."""
     results = counted({"voucher_amount": None}, {"voucher_amount": None}, {"voucher_amount": 2640.0})
     assert answer(results, "frequent_segment", "5-13")["voucher_amount"] == Decimal(2640)
     assert unplaced(results, "frequent_segment") == 2
 
 
 def test_parts_add_up() -> None:
-    """The tallies of parts with other column types give what one table of all rows gives."""
+    """The tallies of parts with different column types add up to the results of one table with all rows."""
     segments = SegmentBook.load()
     rows = [
         {"total_orders": str(orders), "voucher_amount": float(amount)} for orders in range(40) for amount in (1, 2, 2)
@@ -196,7 +196,7 @@ def test_parts_add_up() -> None:
 
 
 def test_the_shipped_segments() -> None:
-    """A change of pipeline/segments.toml is a change of BOUNDS too."""
+    """The shipped segments are BOUNDS, so a change of pipeline/segments.toml requires a change of BOUNDS."""
     shipped = {(kind.name, segment) for kind in SegmentBook.load().kinds for segment in kind.segments}
     assert shipped == {(kind.name, segment) for kind in BOOK.kinds for segment in kind.segments}
 
@@ -216,7 +216,7 @@ def test_the_shipped_segments() -> None:
     ],
 )
 def test_broken_segments_are_refused(tmp_path: Path, segments: str, message: str) -> None:
-    """Segments with a gap, an overlap or an end are refused, naming file, kind and segment."""
+    """The error for segments with a gap, an overlap or an end names the file and the fault."""
     path = tmp_path / "segments.toml"
     path.write_text(f'[[kind]]\nname = "frequent_segment"\nmeasure = "total_orders"\nsegments = [{segments}]\n')
     with pytest.raises(SegmentError) as refusal:
@@ -226,7 +226,7 @@ def test_broken_segments_are_refused(tmp_path: Path, segments: str, message: str
 
 
 def test_a_part_with_many_outcomes_gives_the_tally_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counts of batches are added up on the way, so that they don't pile up; the sums are the same."""
+    """The counts of batches are added up on the way, to save memory, and the sums are the same."""
     segments, few_kept = SegmentBook.load(), Rule("large", "voucher_amount > 90", "It is only tried.", (0, 1))
     rows = history(*({"voucher_amount": float(number * number % 100)} for number in range(5_000)))
 

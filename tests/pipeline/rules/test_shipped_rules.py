@@ -1,4 +1,4 @@
-"""What the rules of pipeline/rules.toml do, row by row. A change of a rule changes the table ROWS."""
+"""The rules in pipeline/rules.toml, row by row. A change of a rule requires a change of the table ROWS."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.pipeline.conftest import history
 NOON, LATER = "2020-03-01 12:00:00+00:00", "2020-03-01 12:00:01+00:00"
 NO_DATES = {"first_order_ts": None, "last_order_ts": None}
 
-# What a row holds, and the rule that drops it; None: it is kept.
+# The changes to a row, and the rule that drops it, or None if it is kept.
 ROWS: list[tuple[dict[str, Any], str | None]] = [
     ({}, None),
     ({"total_orders": None}, "missing_total_orders"),
@@ -41,7 +41,7 @@ ROWS: list[tuple[dict[str, Any], str | None]] = [
 
 
 def dropped_by(rules: RuleBook) -> list[str | None]:
-    """For each of ROWS, the rule that drops it."""
+    """Return the rule that drops each of ROWS."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone='UTC'")
         connection.register("part", history(*(row for row, _ in ROWS)))
@@ -50,7 +50,7 @@ def dropped_by(rules: RuleBook) -> list[str | None]:
 
 
 def test_every_rule_has_a_row_that_it_drops() -> None:
-    """A new rule needs a row in ROWS."""
+    """Every shipped rule drops a row in ROWS, so a new rule needs a new row."""
     assert {reason for _, reason in ROWS} - {None} == {rule.name for rule in RuleBook.load().rules}
 
 
@@ -59,5 +59,5 @@ def test_every_rule_has_a_row_that_it_drops() -> None:
     [(*pair, reason) for pair, reason in zip(ROWS, dropped_by(RuleBook.load()), strict=True)],
 )
 def test_what_the_rules_do(row: dict[str, Any], expected: str | None, reason: str | None) -> None:
-    """Each rule drops what its reason says and nothing else."""
+    """Each rule drops the rows that ROWS lists for it, and no others."""
     assert reason == expected, f"{row} is dropped by {reason}, not by {expected}: change the rule's cell, or this table"

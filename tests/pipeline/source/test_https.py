@@ -1,4 +1,4 @@
-"""Parts on the web: servers as they are, and addresses that hold secrets."""
+"""Parts on the web: servers that behave in odd ways, and addresses that contain secrets."""
 
 import gzip
 import http.server
@@ -28,7 +28,7 @@ SECRET = "hunter2Secret"
 
 @dataclass
 class Server:
-    """A server of the test's own: what it answers to each request, and what it was asked."""
+    """A server for one test: its answers by method, and the requests that it received."""
 
     address: str = ""
     answers: dict[str, Callable[[http.server.BaseHTTPRequestHandler], None]] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """Answers GET and HEAD as `answers` says, one entry for each method."""
+    """Start a server that answers GET and HEAD with the functions in `answers`; yield it."""
     made = Server()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -85,14 +85,14 @@ def drop(request: http.server.BaseHTTPRequestHandler) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 500, 501, 503, 0])
 def test_a_server_that_refuses_head_is_asked_by_get(server: Server, content: bytes, status: int) -> None:
-    """Links that are signed for GET, and servers that know no HEAD, or drop the connection (0)."""
+    """If a server refuses HEAD, as for links signed for GET, or drops the connection (0), GET is used instead."""
     server.answers = {"HEAD": send(b"", status=status) if status else drop, "GET": send(content)}
     (part,) = list_parts(f"{server.address}/history.parquet")
     assert (part.size, inspect(part).rows) == (len(content), 2)
 
 
 def test_head_is_refused_behind_a_redirect(server: Server, content: bytes) -> None:
-    """The signed link is where the address leads."""
+    """If an address redirects to a signed link that refuses HEAD, GET is used, and the signature is not shown."""
 
     def answer(request: http.server.BaseHTTPRequestHandler) -> None:
         if "?" not in request.path:
@@ -116,7 +116,7 @@ def test_head_is_refused_behind_a_redirect(server: Server, content: bytes) -> No
     ],
 )
 def test_odd_headers_are_read(server: Server, content: bytes, headers: Any, size: bool) -> None:
-    """Two equal lengths, a weak ETag, no length."""
+    """Two equal lengths, a weak ETag and a missing length are accepted."""
     filled = [(name, value.replace("{length}", str(len(content)))) for name, value in headers]
     server.answers = dict.fromkeys(("HEAD", "GET"), send(content, *filled))
     (part,) = list_parts(f"{server.address}/history.parquet")
@@ -125,7 +125,7 @@ def test_odd_headers_are_read(server: Server, content: bytes, headers: Any, size
 
 
 def test_an_etag_that_each_server_of_a_balancer_makes_is_no_condition(server: Server, content: bytes) -> None:
-    """The sha256 tells whether the bytes are those that were planned."""
+    """The SHA-256, not the ETag, decides whether the bytes are the planned ones, as ETags may differ by server."""
     numbers = itertools.count()
 
     def answer(request: http.server.BaseHTTPRequestHandler) -> None:
@@ -137,7 +137,7 @@ def test_an_etag_that_each_server_of_a_balancer_makes_is_no_condition(server: Se
     (part,) = list_parts(f"{server.address}/history.parquet")
     assert part.etag == '"0"'
     planned = inspect(part)
-    assert planned.etag == '"1"'  # what came with the bytes
+    assert planned.etag == '"1"'  # the ETag that came with the bytes
     with local_copy(planned) as path:
         assert path.read_bytes() == content
     with pytest.raises(SourceError, match="changed since the run"), local_copy(replace(planned, sha256="0" * 64)):
@@ -146,7 +146,7 @@ def test_an_etag_that_each_server_of_a_balancer_makes_is_no_condition(server: Se
 
 @pytest.mark.parametrize("kind", ["asked for", "compressed", "only called so"])
 def test_the_bytes_are_those_of_the_file(server: Server, content: bytes, kind: str) -> None:
-    """Whether a server compresses them on the way, or only calls a file so whose name ends in .gzip."""
+    """The bytes are the file's, whether the server compresses them or only declares a file as compressed."""
     sent = gzip.compress(content) if kind == "compressed" else content
     encoded = [("Content-Encoding", "gzip")] if kind != "asked for" else []
     server.answers = dict.fromkeys(("HEAD", "GET"), send(sent, ("Content-Length", str(len(sent))), *encoded))
@@ -157,7 +157,7 @@ def test_the_bytes_are_those_of_the_file(server: Server, content: bytes, kind: s
 
 
 def test_a_body_that_is_cut_off_is_fetched_again(server: Server, content: bytes) -> None:
-    """Twice; then the step ends with an error that may pass."""
+    """An incomplete body is fetched again twice; then the step ends with a retryable error."""
     left = itertools.count(-2)
 
     def answer(request: http.server.BaseHTTPRequestHandler) -> None:
@@ -189,7 +189,7 @@ def test_a_body_that_is_cut_off_is_fetched_again(server: Server, content: bytes)
     ],
 )
 def test_what_a_server_refuses_is_said_in_our_words(server: Server, status: int, retryable: bool, message: str) -> None:
-    """Its own reason may hold anything."""
+    """The error describes the status in fixed words, because the server's own reason may contain anything."""
     server.answers = dict.fromkeys(("HEAD", "GET"), send(b"", status=status))
     with pytest.raises(SourceError, match=message) as error:
         list_parts(f"{server.address}/{SECRET}/history.parquet?sig={SECRET}")
@@ -210,7 +210,7 @@ def test_what_a_server_refuses_is_said_in_our_words(server: Server, status: int,
     ],
 )
 def test_what_is_no_address_is_final_and_not_shown(address: str) -> None:
-    """Another try would say the same."""
+    """The error for an invalid address shows no secret and is not retryable, because a retry would give the same."""
     with pytest.raises(SourceError, match=r"VOUCHER_SOURCE|write file:///path") as error:
         list_parts(address)
     assert not error.value.retryable
@@ -218,7 +218,7 @@ def test_what_is_no_address_is_final_and_not_shown(address: str) -> None:
 
 
 def test_a_server_that_leads_in_circles_is_final(server: Server) -> None:
-    """Another try would go round again."""
+    """Endless redirects are not retryable, because a retry would be redirected again."""
     answer = send(b"", ("Location", f"/again?sig={SECRET}"), ("Content-Length", "0"), status=302)
     server.answers = {"HEAD": answer, "GET": answer}
     with pytest.raises(SourceError, match="redirects too often") as error:
@@ -233,7 +233,7 @@ def test_no_secret_of_an_address_is_on_record_or_in_the_log(
     query: Callable[..., list[Any]],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The run is loaded from the settings' address; a link that is signed anew is the same part, read anew."""
+    """No secret of an address is recorded or logged; a link that is signed again is read again, as the same part."""
     caplog.set_level(logging.DEBUG, "pipeline")
     server.answers = dict.fromkeys(
         ("HEAD", "GET"), send(content, ("Content-Length", str(len(content))), ("ETag", '"e"'))
@@ -254,7 +254,7 @@ def test_no_secret_of_an_address_is_on_record_or_in_the_log(
 
 
 def test_two_files_of_one_server_are_two_parts(server: Server, content: bytes) -> None:
-    """Of the path some digits stay, so that an ETag on record is that of this file."""
+    """The recorded address has a few digits of the path's hash, so that a recorded ETag belongs to one file."""
     server.answers = dict.fromkeys(("HEAD", "GET"), send(content, ("Content-Length", "1"), ("ETag", '"e"')))
     uris = [list_parts(f"{server.address}/{name}")[0].uri for name in ("a.parquet", "b.parquet", "a.parquet?x=1")]
     assert uris[0] == uris[2] != uris[1]
@@ -264,7 +264,7 @@ def test_two_files_of_one_server_are_two_parts(server: Server, content: bytes) -
 def test_another_process_knows_the_address_by_its_own_environment(
     server: Server, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What goes to a worker holds no secret; one that doesn't know the address says what to set."""
+    """A part that is sent to a worker has no secret; a worker that doesn't know the address says what to set."""
     server.answers = dict.fromkeys(("HEAD", "GET"), send(content))
     source = f"{server.address}/{SECRET}/history.parquet?sig={SECRET}"
     (part,) = list_parts(source)
@@ -283,7 +283,7 @@ def test_another_process_knows_the_address_by_its_own_environment(
 def test_a_run_of_another_address_says_so_when_it_is_loaded(
     server: Server, content: bytes, settings: Callable[..., Settings]
 ) -> None:
-    """The address is on no record: only the settings have it."""
+    """`load` refuses a run of another address, because the complete address is in the settings only."""
     server.answers = dict.fromkeys(("HEAD", "GET"), send(content))
     run_id = run.plan(settings(f"{server.address}/a.parquet"))
     with pytest.raises(SourceError, match="its complete address is unknown here"):
@@ -292,7 +292,7 @@ def test_a_run_of_another_address_says_so_when_it_is_loaded(
 
 
 def test_a_server_that_is_away_may_come_back() -> None:
-    """Nothing listens there."""
+    """The error for a server that is down is retryable and shows no secret."""
     with pytest.raises(SourceUnavailable, match=r"can't be fetched \(ConnectionError\)") as error:
         list_parts(f"http://user:{SECRET}@127.0.0.1:{free_port()}/history.parquet")
     assert SECRET not in str(error.value)

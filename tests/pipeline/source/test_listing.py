@@ -1,4 +1,4 @@
-"""What a folder, a prefix or a pattern takes in: the same parts, and the same words on the others, in S3 and on disk."""
+"""Which files a folder, prefix or pattern selects: the same parts and the same messages in S3 and on disk."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ from tests.pipeline.conftest import history
 
 NOBODY = 65534
 
-# Sixty entries: what lies in a folder, and the same names as keys. Those of FOLDERS end in "/".
+# Sixty entries: files in a folder, and keys in S3 with the same names. The names in FOLDERS end in "/".
 PARTS = (
     *(f"2020/05/{day:02}.parquet" for day in range(1, 11)),
     *("a.parquet", "B.PARQUET", "c.parq", "d.pq", "e.parquet.gzip", "f.gz.parquet", "g.snappy.parquet"),
@@ -83,7 +83,7 @@ PATTERNS = {
 
 @pytest.fixture(params=["S3", "disk"])
 def place(request: pytest.FixtureRequest, bucket: Bucket, tmp_path: Path) -> Callable[..., str]:
-    """Puts files, by name and content, into a folder or under a prefix; its address, without a "/" at its end."""
+    """Return a function that stores files by name, in S3 or on disk, and returns the address without a final "/"."""
 
     def put(files: dict[str, bytes]) -> str:
         for name, content in files.items():
@@ -100,7 +100,7 @@ def place(request: pytest.FixtureRequest, bucket: Bucket, tmp_path: Path) -> Cal
 
 
 def sixty(place: Callable[..., str]) -> str:
-    """The sixty entries below history/; on disk, LINKS are links to a file and a folder elsewhere."""
+    """Store the sixty entries below history/; return the root. On disk, LINKS are links to a file and a folder."""
     names = [*PARTS, *NOT_PARQUET, *HIDDEN, *FOLDERS]
     assert len(names) + len(LINKS) == 60
     root = place({f"history/{name}": b"" if "empty" in name else name.encode() for name in names})
@@ -113,12 +113,12 @@ def sixty(place: Callable[..., str]) -> str:
 
 
 def real(root: str, name: str) -> str:
-    """What a part of this name is called: on disk, the file that links lead to."""
+    """Return the address of the part with this name; on disk, it is the file that the links lead to."""
     return f"{root}/{name}" if root.startswith("s3://") else str(Path(root, name).resolve())
 
 
 def as_nobody(call: Callable[[], object]) -> str:
-    """What the call raises as an ordinary user, '' for nothing; it is made in a process of its own."""
+    """Make the call as an ordinary user in a child process; return the text of its SourceError, or '' without one."""
     receive, send = os.pipe()
     if not (child := os.fork()):
         said = "no answer"
@@ -143,12 +143,12 @@ def as_nobody(call: Callable[[], object]) -> str:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every user can reach, unlike those of pytest."""
+    """Yield a folder that every user can enter, unlike pytest's folders."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
     folder.chmod(0o755)
-    for path, folders, _ in os.walk(folder):  # each before what is in it
+    for path, folders, _ in os.walk(folder):  # each folder before its contents
         for each in (Path(path, name) for name in folders):
             if not each.is_symlink():
                 each.chmod(0o755)
@@ -156,7 +156,7 @@ def open_folder() -> Iterator[Path]:
 
 
 def test_sixty_entries_give_the_same_parts_in_s3_and_on_disk(place: Callable[..., str]) -> None:
-    """A folder and a prefix with the same entries have the same parts, and say the same of the others."""
+    """A folder and a prefix with the same entries give the same parts, and the same message about the others."""
     root = sixty(place)
     found = find_parts(f"{root}/history/")
     assert [part.uri for part in found.parts] == sorted(real(root, f"history/{name}") for name in (*PARTS, *LINKS))
@@ -164,7 +164,7 @@ def test_sixty_entries_give_the_same_parts_in_s3_and_on_disk(place: Callable[...
 
 
 def test_patterns_fit_the_same_in_s3_and_on_disk(place: Callable[..., str]) -> None:
-    """A pattern takes the same parts wherever they lie, and says the same of the others."""
+    """A pattern selects the same parts in S3 and on disk, and gives the same message about the others."""
     root = sixty(place)
     names = {real(root, f"history/{name}"): name for name in (*PARTS, *LINKS, *NOT_PARQUET, *HIDDEN)}
     for pattern, (fitting, left_out) in PATTERNS.items():
@@ -175,7 +175,7 @@ def test_patterns_fit_the_same_in_s3_and_on_disk(place: Callable[..., str]) -> N
 
 @pytest.mark.parametrize("address", ["history/", "history/**/*.parquet", "history/lake/day=1/"])
 def test_sixty_entries_with_a_delta_log_are_refused(place: Callable[..., str], address: str) -> None:
-    """A Delta table among the entries, or around the address, stops the run with the same words."""
+    """A Delta table among the entries, or around the address, stops the run with the same error in S3 and on disk."""
     root = sixty(place)
     place({"history/lake/_delta_log/00.json": b"{}", "history/lake/day=1/part-00000-aaaa-c000.snappy.parquet": b""})
     with pytest.raises(SourceError) as error:
@@ -200,7 +200,7 @@ TABLES = {
 
 @pytest.mark.parametrize(("kind", "log"), TABLES.items())
 def test_a_table_with_a_log_of_its_own_is_refused(place: Callable[..., str], kind: str, log: list[str]) -> None:
-    """Wherever the address points, above, at or inside the table, and by every pattern that takes all of its files."""
+    """Every address above, at or in such a table is refused; a pattern that spells out file names gets a warning."""
     files = ["t/data/part-1.parquet", "t/data/day=1/part-2.parquet"]
     root = place(dict.fromkeys([*log, *files, "plain/part-3.parquet"], b"bytes"))
     addresses = ("", "t/", "t/data/", "t/data/day=1/", "t/data/*.parquet", "t/**/*.parquet", "**", "*/*/[a-z]*.p*")
@@ -224,7 +224,7 @@ def test_a_table_with_a_log_of_its_own_is_refused(place: Callable[..., str], kin
     ],
 )
 def test_a_transactional_hive_table_is_refused(place: Callable[..., str], names: tuple[str, ...]) -> None:
-    """Its folders hold rows that others of its folders delete."""
+    """A transactional Hive table is refused, because some of its folders delete rows of other folders."""
     root = place(dict.fromkeys((f"h/{name}" for name in names), b"bytes"))
     for address in ("h/", "h/**/*.parquet"):
         with pytest.raises(SourceError, match="is a transactional Hive table"):
@@ -232,7 +232,7 @@ def test_a_transactional_hive_table_is_refused(place: Callable[..., str], names:
 
 
 def test_what_only_looks_like_a_table_is_read(place: Callable[..., str]) -> None:
-    """A finished Databricks write, a folder called metadata, and names like those of Hive are no tables."""
+    """A finished Databricks write, a folder named metadata and names similar to Hive's are not treated as tables."""
     root = place(
         dict.fromkeys(
             ["x/_started_7", "x/_committed_7", "x/a.parquet", "x/metadata/b.parquet", "x/metadata/schema.json"], b""
@@ -243,7 +243,7 @@ def test_what_only_looks_like_a_table_is_read(place: Callable[..., str]) -> None
 
 
 def test_a_delta_table_below_folders_that_a_pattern_skips_is_of_no_interest(place: Callable[..., str]) -> None:
-    """A pattern is refused for the tables that it takes files of, and for no other."""
+    """A pattern is refused because of a table only if it selects files of that table."""
     root = place(dict.fromkeys(["a.parquet", "lake/_delta_log/0.json", "lake/b.parquet"], b""))
     assert [part.uri for part in list_parts(f"{root}/*.parquet")] == [f"{root}/a.parquet"]
     with pytest.raises(SourceError, match="is a Delta table"):
@@ -253,7 +253,7 @@ def test_a_delta_table_below_folders_that_a_pattern_skips_is_of_no_interest(plac
 def test_the_way_out_of_a_delta_table_gives_its_answer(
     settings: Callable[..., Settings], query: Callable[..., list[Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The rows that were removed are not counted; `plan` says that the log was not read, and what was left out."""
+    """A pattern counts only the live files' rows; `plan` logs that it ignored the table's log and what it left out."""
     table = tmp_path / "delta"
     (table / "_delta_log").mkdir(parents=True)
     (table / "_delta_log" / "0.json").write_text("{}")
@@ -294,7 +294,7 @@ def test_the_way_out_of_a_delta_table_gives_its_answer(
     ],
 )
 def test_the_rule_for_names(pattern: str, name: str, expected: bool) -> None:
-    """What is a part of a folder ('' for the pattern), and what is one of a pattern."""
+    """`is_part` applies the rule for folders, with '' as the pattern, and the rule for patterns."""
     assert is_part(name, split(pattern)[1]) == expected
 
 
@@ -307,13 +307,13 @@ def test_the_rule_for_names(pattern: str, name: str, expected: bool) -> None:
     ],
 )
 def test_folders_that_a_pattern_does_not_ask_for_are_not_entered(pattern: str, folder: str, expected: bool) -> None:
-    """So one that may not be looked into, and is none of the source's, stops nothing."""
+    """`may_hold` excludes folders outside the pattern, so that an unreadable one among them does not stop the run."""
     assert may_hold(folder, pattern) == expected
 
 
 @pytest.mark.parametrize("address", ["", "**/*.parquet", "*/*.parquet", "2*/", "2021/b.parquet"])
 def test_a_folder_that_may_not_be_read_stops_the_run_by_its_name(open_folder: Path, address: str) -> None:
-    """It may hold parts; a pattern that doesn't ask for it is not stopped."""
+    """The error names an unreadable folder, which may hold parts; a pattern that doesn't ask for the folder works."""
     for name in ("2020/a.parquet", "2021/b.parquet"):
         (open_folder / name).parent.mkdir()
         (open_folder / name).write_bytes(b"rows")
@@ -327,8 +327,8 @@ def test_a_folder_that_may_not_be_read_stops_the_run_by_its_name(open_folder: Pa
 
 
 def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
-    """A folder and a pattern enter linked folders alike; a folder in itself is entered once; a file is one part,
-    however many links lead to it.
+    """A folder and a pattern both follow links to folders, enter a folder that contains itself once, and list a file as
+    one part, even if several links lead to it.
     """
     (tmp_path / "archive" / "2020").mkdir(parents=True)
     (tmp_path / "links").mkdir()
@@ -347,7 +347,7 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
 
 
 def test_a_folder_reached_by_a_link_in_a_delta_table_is_refused(tmp_path: Path) -> None:
-    """The log lies above the folder that the link leads to."""
+    """A link into a Delta table is refused, although the table's log is above the linked folder."""
     (tmp_path / "delta" / "_delta_log").mkdir(parents=True)
     (tmp_path / "delta" / "_delta_log" / "0.json").touch()
     (tmp_path / "delta" / "day=1").mkdir()
@@ -370,7 +370,7 @@ def test_a_folder_reached_by_a_link_in_a_delta_table_is_refused(tmp_path: Path) 
     ],
 )
 def test_what_is_no_file_stops_the_run_by_its_name(open_folder: Path, kind: str, message: str, address: str) -> None:
-    """Reading it would wait for ever, or end in a traceback."""
+    """The error names a broken link or special file; reading it would never end, or end in a traceback."""
     path = open_folder / "x.parquet"
     (open_folder / "a.parquet").touch()
     if kind == "pipe":
@@ -387,7 +387,7 @@ def test_what_is_no_file_stops_the_run_by_its_name(open_folder: Path, kind: str,
 
 
 def test_a_link_to_nowhere_that_is_not_asked_for_stops_nothing(tmp_path: Path) -> None:
-    """A folder is stopped by it: it may have been a folder of parts."""
+    """A broken link stops an address that asks for folders, as it may have led to one; another pattern ignores it."""
     (tmp_path / "a.parquet").touch()
     (tmp_path / "2020").symlink_to("gone")
     assert len(list_parts(f"{tmp_path}/*.parquet")) == 1
@@ -397,7 +397,7 @@ def test_a_link_to_nowhere_that_is_not_asked_for_stops_nothing(tmp_path: Path) -
 
 
 def test_odd_names_on_disk_are_named_or_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that is not UTF-8 can't be on record; a working directory like a pattern is none; no name is a traceback."""
+    """Odd names and a working directory like a pattern are read; impossible and non-UTF-8 names are errors."""
     folder = tmp_path / "odd[x]"
     folder.mkdir()
     (folder / "a b#?%41.parquet").touch()

@@ -1,4 +1,4 @@
-"""Reading parts from S3, https and files, and saying what is wrong with them."""
+"""Reading parts from S3, HTTP and files, and the errors for parts that can't be read."""
 
 import base64
 import functools
@@ -32,7 +32,7 @@ def parquet(written: Callable[[pa.Table], Path]) -> Path:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
-    """A real HTTP server on the test's folder; its address."""
+    """Serve the test's folder with a real HTTP server; yield its address."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -41,7 +41,7 @@ def served(tmp_path: Path) -> Iterator[str]:
 
 
 def test_an_s3_object_has_etag_size_and_sha256(bucket: Bucket, parquet: Path) -> None:
-    """The identity of an object is its ETag and size, and the sha256 of what was read."""
+    """An object is identified by its ETag and size, and by the SHA-256 of the bytes that were read."""
     uri = bucket.put("a folder/history.parquet", parquet)
     (part,) = list_parts(uri)
     head = bucket.client.head_object(Bucket=bucket.name, Key="a folder/history.parquet")
@@ -50,7 +50,7 @@ def test_an_s3_object_has_etag_size_and_sha256(bucket: Bucket, parquet: Path) ->
 
 
 def test_a_file_and_an_address_give_the_same_bytes(served: str, parquet: Path) -> None:
-    """A file and the same file over HTTP have the same sha256."""
+    """A file and the same file over HTTP have the same SHA-256 and the same bytes."""
     (local,), (remote,) = list_parts(str(parquet)), list_parts(f"{served}/{parquet.name}")
     assert inspect(local).sha256 == inspect(remote).sha256
     with local_copy(remote) as path:
@@ -58,7 +58,7 @@ def test_a_file_and_an_address_give_the_same_bytes(served: str, parquet: Path) -
 
 
 def test_a_copy_is_gone_afterwards(bucket: Bucket, parquet: Path) -> None:
-    """What was downloaded is deleted when it is no longer needed."""
+    """A downloaded copy is deleted when it is no longer needed."""
     (part,) = list_parts(bucket.put("history.parquet", parquet))
     with local_copy(part) as path:
         assert path.exists()
@@ -66,7 +66,7 @@ def test_a_copy_is_gone_afterwards(bucket: Bucket, parquet: Path) -> None:
 
 
 def test_an_object_that_changed_is_not_read(bucket: Bucket, parquet: Path, written: Callable[..., Path]) -> None:
-    """What was planned is what is loaded: an object that was replaced in between is refused."""
+    """`local_copy` refuses an object that was replaced since the run was planned."""
     (part,) = list_parts(bucket.put("history.parquet", parquet))
     planned = inspect(part)
     bucket.put("history.parquet", written(history({}), "other.parquet"))
@@ -75,14 +75,14 @@ def test_an_object_that_changed_is_not_read(bucket: Bucket, parquet: Path, writt
 
 
 def test_a_file_that_changed_is_not_read(parquet: Path) -> None:
-    """The same for a file."""
+    """`local_copy` refuses a file that changed since the run was planned."""
     planned = inspect(list_parts(str(parquet))[0])
     with pytest.raises(SourceError, match="changed since"), local_copy(replace(planned, sha256="0" * 64)):
         pass
 
 
 def test_a_public_bucket_is_read_unsigned(bucket: Bucket, parquet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With VOUCHER_S3_ANONYMOUS no credentials are needed; without, the error says so."""
+    """With VOUCHER_S3_ANONYMOUS, a public bucket needs no credentials; without it, the error names the setting."""
     (part,) = list_parts(bucket.put("history.parquet", parquet))
     bucket.client.put_object_acl(Bucket=bucket.name, Key="history.parquet", ACL="public-read")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -102,14 +102,14 @@ def test_a_public_bucket_is_read_unsigned(bucket: Bucket, parquet: Path, monkeyp
     ],
 )
 def test_missing_columns_are_named(written: Callable[..., Path], columns: list[str], message: str) -> None:
-    """One, or several."""
+    """The error names a missing column, or all of several."""
     with pytest.raises(SourceError, match=message):
         inspect(list_parts(str(written(history({}).drop_columns(columns))))[0])
 
 
 @pytest.mark.parametrize("name", ["\ufefftimestamp", " timestamp", "timestamp\u00a0", "time\nstamp", "tïmestamp"])
 def test_column_names_that_look_alike_are_quoted(written: Callable[..., Path], name: str) -> None:
-    """A byte order mark or a blank can't be seen otherwise."""
+    """The error quotes column names, so that a byte order mark or a blank is visible."""
     table = history({})
     odd = table.rename_columns([name, *table.column_names[1:]])
     with pytest.raises(SourceError) as error:
@@ -118,7 +118,7 @@ def test_column_names_that_look_alike_are_quoted(written: Callable[..., Path], n
 
 
 def test_a_column_that_only_a_folder_names_is_said_so(tmp_path: Path, written: Callable[..., Path]) -> None:
-    """A Hive partition: the column stands in the path, and not in the file."""
+    """The error says if a missing column is only in the folder's name, as in a Hive partition."""
     (tmp_path / "country_code=Peru").mkdir()
     written(history({}).drop_columns(["country_code"]), "country_code=Peru/a.parquet")
     with pytest.raises(SourceError, match=r"\(only the folder's name has country_code, which is not read\)"):
@@ -126,7 +126,7 @@ def test_a_column_that_only_a_folder_names_is_said_so(tmp_path: Path, written: C
 
 
 def test_an_encrypted_file_is_called_encrypted(tmp_path: Path) -> None:
-    """To upload it again would not help."""
+    """The error for an encrypted file asks for one without encryption, because another upload would not help."""
 
     class Keys(encryption.KmsClient):
         def __init__(self, _: object) -> None:
@@ -155,7 +155,7 @@ def test_an_encrypted_file_is_called_encrypted(tmp_path: Path) -> None:
     ],
 )
 def test_an_address_that_names_nothing_is_refused(uri: str, message: str) -> None:
-    """An address that can't be meant is named, with what would do."""
+    """The error for an address that can't be used says what is wrong with it."""
     with pytest.raises(SourceError, match=message):
         list_parts(uri)
 
@@ -163,7 +163,7 @@ def test_an_address_that_names_nothing_is_refused(uri: str, message: str) -> Non
 @pytest.mark.parametrize("pattern", ["none/", "none/*.parquet", "notes/"])
 @pytest.mark.parametrize("where", ["S3", "folder"])
 def test_an_address_that_fits_nothing_is_named(bucket: Bucket, tmp_path: Path, where: str, pattern: str) -> None:
-    """A prefix or folder without a Parquet file, a pattern that fits no name."""
+    """The error names a prefix or folder without a Parquet file, or a pattern that matches none."""
     bucket.put("notes/notes.txt", b"")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "notes.txt").touch()
@@ -191,14 +191,14 @@ def test_an_address_that_fits_nothing_is_named(bucket: Bucket, tmp_path: Path, w
 def test_cleaned_rows_may_not_lie_where_the_history_is_looked_for(
     settings: Callable[..., Settings], bucket: Bucket, uri: str, rows: str, refused: bool
 ) -> None:
-    """The next run would take them for history; nothing is read then."""
+    """VOUCHER_ROWS inside the source is refused before anything is read: the next run would read it as history."""
     with pytest.raises(SourceError) as error:
         run.plan(settings(uri.replace("history", bucket.name), rows=rows.replace("history", bucket.name)))
     assert str(error.value).startswith("VOUCHER_ROWS, ") == refused
 
 
 def test_more_keys_than_one_answer_holds(bucket: Bucket) -> None:
-    """S3 lists a thousand at a time."""
+    """All keys under a prefix are found, although S3 lists a thousand at a time."""
     client = bucket.client
     names = [f"history/part-{number:05}.parquet" for number in range(1003)]
     with ThreadPoolExecutor(8) as pool:
@@ -211,7 +211,7 @@ def test_more_keys_than_one_answer_holds(bucket: Bucket) -> None:
 def test_a_part_may_have_no_rows(
     settings: Callable[..., Settings], written: Callable[..., Path], tmp_path: Path, query: Callable[..., list[object]]
 ) -> None:
-    """A day on which nothing happened is no fault, a history in which nothing happened is one."""
+    """A part without rows, such as a quiet day, is accepted; a history without rows is refused."""
     written(history({}).slice(0, 0), "sunday.parquet")
     with pytest.raises(SourceError, match="has no rows; set VOUCHER_SOURCE to a history with rows"):
         run.plan(settings(f"{tmp_path}/"))
@@ -227,7 +227,7 @@ def test_a_part_may_have_no_rows(
 def test_a_copy_of_a_part_is_warned_of(
     settings: Callable[..., Settings], written: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The same bytes twice may be meant, so they count twice."""
+    """`plan` warns that the rows of two parts with the same bytes count twice, because this may be intended."""
     for name in ("monday", "tuesday", "wednesday"):
         written(history({"country_code": "Latvia" if name == "tuesday" else "Peru"}), f"{name}.parquet")
     run.plan(settings(f"{tmp_path}/"))

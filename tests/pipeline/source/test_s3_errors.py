@@ -1,4 +1,4 @@
-"""What S3 answers, as people are told: its code, what helps, and whether another try does."""
+"""Errors of S3: the code, the remedy, and whether the error is retryable."""
 
 import http.server
 import itertools
@@ -28,7 +28,7 @@ SECRET = "hunter2Secret"
 
 @pytest.fixture
 def answering(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Makes boto3 ask a server of the test's own, which answers as the test says, not the stand-in."""
+    """Yield a function that points boto3 at a server of the test's own, with this answer, instead of the stand-in."""
     servers: list[http.server.ThreadingHTTPServer] = []
 
     def start(answer: Callable[[http.server.BaseHTTPRequestHandler], None]) -> None:
@@ -77,7 +77,7 @@ def send(request: http.server.BaseHTTPRequestHandler, content: bytes, cut: str =
 
 @pytest.mark.parametrize("known", ANSWERS, ids=lambda known: known.code)
 def test_each_code_says_what_it_means_and_what_helps(known: Any) -> None:
-    """The code decides, whatever the HTTP status; it is always shown."""
+    """The code decides, not the HTTP status; the message gives the code's meaning and the code itself."""
     response = {"Error": {"Code": known.code, "Message": SECRET}, "ResponseMetadata": {"HTTPStatusCode": 400}}
     with pytest.raises(SourceError) as error, s3.errors("s3://bucket/key", "VOUCHER_ROWS"):
         raise botocore.exceptions.ClientError(response, "GetObject")
@@ -106,7 +106,7 @@ def test_each_code_says_what_it_means_and_what_helps(known: Any) -> None:
     ],
 )
 def test_an_unknown_code_is_judged_by_its_status(code: str, status: int, retryable: bool) -> None:
-    """A server's own fault may pass; what it refuses does not."""
+    """An unknown code is retryable if the status is a server error or 429, and final otherwise."""
     response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
     with pytest.raises(SourceError, match=r"\(S3 answered \w+\)$") as error, s3.errors("s3://bucket/key"):
         raise botocore.exceptions.ClientError(response, "HeadObject")
@@ -138,7 +138,7 @@ def test_an_unknown_code_is_judged_by_its_status(code: str, status: int, retryab
     ],
 )
 def test_a_refused_request_says_the_code(answering: Callable[..., None], status: int, code: str, message: str) -> None:
-    """Also where S3 refuses a HEAD request, whose answer has no code: it is asked again by GET."""
+    """The error has S3's code, even if S3 refuses HEAD, whose response has none: the request is repeated as GET."""
     answering(lambda request: refuse(request, status, code))
     for address in ("s3://bucket/key.parquet", "s3://bucket/folder/", "s3://bucket/f*.parquet"):
         with pytest.raises(SourceError, match=message) as error:
@@ -148,7 +148,7 @@ def test_a_refused_request_says_the_code(answering: Callable[..., None], status:
 
 
 def test_a_server_that_knows_no_head_is_read(answering: Callable[..., None]) -> None:
-    """Its answer to a GET request of one byte has the size."""
+    """If a server doesn't support HEAD, the size comes from a GET request for one byte."""
 
     def answer(request: http.server.BaseHTTPRequestHandler) -> None:
         if request.command == "HEAD":
@@ -168,7 +168,7 @@ def test_a_server_that_knows_no_head_is_read(answering: Callable[..., None]) -> 
 def test_a_body_that_is_cut_off_is_fetched_again(
     answering: Callable[..., None], written: Callable[..., Path], cut: str
 ) -> None:
-    """Twice; then the step ends with an error that may pass. boto3 repeats requests, and never a body."""
+    """An incomplete body, which boto3 doesn't retry, is fetched again twice; then the error is retryable."""
     content, left = written(history({})).read_bytes(), itertools.count(-2)
     answering(lambda request: send(request, content, "" if request.command == "HEAD" or next(left) == 0 else cut))
     (part,) = list_parts("s3://bucket/trunc.parquet")
@@ -180,14 +180,14 @@ def test_a_body_that_is_cut_off_is_fetched_again(
 
 
 def test_bytes_that_arrive_damaged_may_arrive_whole(answering: Callable[..., None]) -> None:
-    """The checksum that S3 sends with them tells."""
+    """Bytes that don't match the checksum from S3 are a retryable error."""
     answering(lambda request: send(request, b"bytes", x_amz_checksum_crc32="AAAAAA=="))
     with pytest.raises(SourceUnavailable, match=r"incomplete or damaged \(FlexibleChecksumError\); run again"):
         inspect(Part("s3://bucket/key.parquet", '"e"', 5))
 
 
 def test_what_is_not_s3_is_named(answering: Callable[..., None]) -> None:
-    """A page of a portal in place of XML."""
+    """The error for a portal's page instead of XML says that the server may not be S3, and doesn't show the page."""
     answering(lambda request: send(request, b"<html><p>Log in, hunter2Secret</html>", ETag=""))
     with pytest.raises(SourceError, match="what answers there may not be S3") as error:
         list_parts("s3://bucket/folder/")
@@ -213,7 +213,7 @@ def test_what_is_not_s3_is_named(answering: Callable[..., None]) -> None:
 def test_no_secret_of_the_environment_is_in_an_error(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], message: str
 ) -> None:
-    """boto3's own words hold the address of the server, of a proxy, and headers, as they were written."""
+    """Errors show no secret, although boto3's messages contain headers and the addresses of server and proxy."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value.replace("{port}", str(free_port())))
     monkeypatch.setattr("pipeline.source.s3.TIMEOUT", (1, 5))
@@ -243,7 +243,7 @@ def test_no_secret_of_the_environment_is_in_an_error(
     ],
 )
 def test_an_address_that_is_none_of_s3_is_refused(address: str, message: str) -> None:
-    """With the way out, and without the credentials in it, wherever the address comes from."""
+    """The error for an invalid S3 address has a remedy and no credentials, for the source and for cleaned rows."""
     for call in (lambda: list_parts(address), lambda: row_files.runs(address)):
         with pytest.raises(SourceError, match=message) as error:
             call()
@@ -253,14 +253,14 @@ def test_an_address_that_is_none_of_s3_is_refused(address: str, message: str) ->
 
 @pytest.mark.parametrize("scheme", ["S3", "s3a", "s3n", "S3A"])
 def test_the_other_names_of_s3_are_read(bucket: Bucket, scheme: str) -> None:
-    """As Hadoop and Spark write them; on record is s3://."""
+    """The schemes that Hadoop and Spark use are accepted; the address is recorded with s3://."""
     uri = bucket.put("folder/a.parquet", b"rows")
     for path in ("folder/a.parquet", "folder/", "folder/*.parquet"):
         assert [part.uri for part in list_parts(f"{scheme}://{bucket.name}/{path}")] == [uri]
 
 
 def test_a_key_that_looks_like_a_pattern_is_taken_as_it_is(bucket: Bucket) -> None:
-    """Then the pattern; the same as for files."""
+    """A key that looks like a pattern is read literally if it exists, and as a pattern otherwise, as for files."""
     literal = bucket.put("br[1].parquet", b"rows")
     other = bucket.put("br1.parquet", b"rows")
     assert [part.uri for part in list_parts(literal)] == [literal]
@@ -269,7 +269,7 @@ def test_a_key_that_looks_like_a_pattern_is_taken_as_it_is(bucket: Bucket) -> No
 
 
 def test_archived_objects_are_named_before_anything_is_read(bucket: Bucket) -> None:
-    """The storage class stands in the listing; one that was restored is read."""
+    """An archived object is refused because of its storage class in the listing; a restored object is accepted."""
     for name, kind in {"a": "STANDARD", "b": "GLACIER", "c": "DEEP_ARCHIVE", "d": "GLACIER_IR"}.items():
         bucket.client.put_object(Bucket=bucket.name, Key=f"x/{name}.parquet", Body=b"rows", StorageClass=kind)
     archived = f"s3://{bucket.name}/x/b.parquet: the object is archived in Glacier or Deep Archive; restore it"
@@ -284,7 +284,7 @@ def test_archived_objects_are_named_before_anything_is_read(bucket: Bucket) -> N
 
 
 def test_a_part_that_was_archived_since_says_so(bucket: Bucket) -> None:
-    """When it is fetched, not only when it is listed."""
+    """An object that was archived after the listing is refused when it is fetched."""
     uri = bucket.put("a.parquet", b"rows")
     (part,) = list_parts(uri)
     bucket.client.put_object(Bucket=bucket.name, Key="a.parquet", Body=b"rows", StorageClass="GLACIER")
@@ -293,7 +293,7 @@ def test_a_part_that_was_archived_since_says_so(bucket: Bucket) -> None:
 
 
 def test_cleaned_rows_that_may_not_be_written_name_the_setting(bucket: Bucket, written: Callable[..., Path]) -> None:
-    """With S3's code, as for the source."""
+    """The error for cleaned rows that can't be written has S3's code and names VOUCHER_ROWS."""
     deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket.name}/*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
     bucket.client.put_bucket_policy(Bucket=bucket.name, Policy=policy)
@@ -304,7 +304,7 @@ def test_cleaned_rows_that_may_not_be_written_name_the_setting(bucket: Bucket, w
 
 
 def test_credentials_that_may_list_only_the_prefix_are_enough(answering: Callable[..., None]) -> None:
-    """Whether the prefix is inside a table is looked for where that is allowed."""
+    """Permission for the prefix is enough: folders above are checked for a table only where listing is allowed."""
     listing = (
         b"<?xml version='1.0'?><ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>x/day/a.parquet</Key>"
         b'<ETag>"e"</ETag><Size>9</Size></Contents></ListBucketResult>'
