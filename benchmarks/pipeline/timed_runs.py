@@ -152,9 +152,7 @@ def _worker_process(fixtures: Fixtures) -> Iterator[WorkerProcess]:
 
 @contextmanager
 def _watched(fixtures: Fixtures, there: WorkerProcess) -> Iterator[dict[str, float]]:
-    """Yield a dictionary that has the peak memory in MiB after the context. Start with a checkpoint, for equal
-    conditions.
-    """
+    """After a checkpoint, yield a dictionary that has the peak memory in MiB once the context has ended."""
     most: dict[str, float] = {}
     fixtures.postgres.execute("CHECKPOINT")
     with memory.Watch(fixtures.postgres_pid) as postgres, memory.Watch(there.call(getpid), itself=False) as children:

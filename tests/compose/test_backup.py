@@ -162,9 +162,7 @@ def test_a_faulty_backup(project: Project, unchanged: None, backup: Path, tmp_pa
 
 
 def test_a_backup_of_a_newer_version(project: Project, unchanged: None, tmp_path: Path) -> None:
-    """A restore rejects a newer version's backup, and `migrate` rejects a newer version's database and names the
-    remedy.
-    """
+    """A restore rejects a newer version's backup; `migrate` rejects a newer version's database and names the remedy."""
     known = sql(project, "SELECT version_num FROM voucher.alembic_version").strip()
     sql(project, "UPDATE voucher.alembic_version SET version_num = '0999'")
     try:

@@ -124,9 +124,7 @@ def test_backup_and_restore_give_the_same_answers(project: Project) -> None:
 
 @pytest.mark.parametrize("block", BLOCKS["Rotating secrets"], ids=["by migrate", "in Postgres"])
 def test_rotated_secrets(project: Project, block: str) -> None:
-    """Postgres rejects the old secrets and everything works with the new ones. If the API's own stays, no request
-    fails.
-    """
+    """Only the new secrets work afterwards, and unless the API's own password changes, no request fails."""
     expected, run = project.published(), str(project.api.run_id())
     before = passwords(project)
     with Load(project.api.port, {run: 2640}, rate=50) as load:

@@ -72,9 +72,7 @@ def ask(url: str, statement: str) -> object:
 
 
 def test_taken_port(tmp_path: Path, free: dict[str, str]) -> None:
-    """If a port is in use, an error names it, the process that uses it, and the variable to set, before anything
-    starts.
-    """
+    """If a port is in use, the error names it, its process and the variable to set, before anything starts."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
 

@@ -171,9 +171,7 @@ def test_the_api_rejects_the_default_password() -> None:
 
 @pytest.mark.parametrize("password", ["airflow", "first-look-airflow"])
 def test_airflow_s_secrets_are_named_as_they_are_set(password: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """One error names all secrets with a default value, and a password that equals the user's name, as .env spells
-    them.
-    """
+    """One error names all secrets with a default value, or the user's name as the password, as .env spells them."""
     environ = {
         "VOUCHER_ENV": "production",
         "AIRFLOW_USER": "airflow",
@@ -260,9 +258,7 @@ def test_the_stand_in_serves_the_default_source_alone() -> None:
 
 
 def test_no_code_is_mounted() -> None:
-    """The containers run the images' code. Of pipeline/, Airflow reads rules.toml, and Jupyter can write only this
-    file.
-    """
+    """The containers run the images' code. Airflow reads rules.toml in pipeline/; Jupyter writes only that file."""
     mounts = {name: [*map(str, service.get("volumes", []))] for name, service in SERVICES.items()}
     of_the_checkout = {mount for each in mounts.values() for mount in each if "./" in mount}
     assert of_the_checkout == {

@@ -19,9 +19,7 @@ PAGE = ROOT / "docs" / "growing.md"
 def test_rows_outside_postgres_are_read_as_the_page_says(
     database: str, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The code reads only rows of the published run, even if another run loaded them, and a run_id of digits stays
-    text.
-    """
+    """The code reads the published run's rows only, even if another run loaded them. A run_id of digits stays text."""
     earlier, now, rejected = "1" * 16, "b" * 16, "c" * 16
     tables = Tables(database)
     tables.publish(earlier)

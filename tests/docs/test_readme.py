@@ -222,8 +222,7 @@ print(notebook.cells[0].outputs[0].text)
 
 @pytest.mark.long
 def test_a_history_of_ones_own_stays(newcomer: Newcomer) -> None:
-    """Once set, a custom source is used by `make rules`, `make notebook` and `make up`, in new shells and after `make
-    down`.
+    """Once set, a custom source is used by `make rules`, `notebook` and `up` in each new shell, and after `make down`.
 
     Only an explicit command brings the sample back, and the run records the reason.
     """

@@ -97,9 +97,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, template
 
 
 def test_switched_off_and_on_it_runs_once(stack: Stack) -> None:
-    """Voucher_Select runs as soon as it is switched on. Switching it again and triggering it that day duplicate
-    nothing.
-    """
+    """Voucher_Select runs at once when switched on. Switching it again or triggering it that day duplicates nothing."""
     stack.put(rows=3)
     stack.client.pause(False)
     assert until(lambda: stack.states() == ["success"], 90), stack.states()

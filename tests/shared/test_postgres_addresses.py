@@ -252,9 +252,7 @@ def test_what_the_driver_says_while_it_connects(address: str, message: str) -> N
 def test_what_postgres_says_while_it_lets_in(
     postgres: Postgres, database: str, role: str, word: str | None, name: str, message: str
 ) -> None:
-    """A wrong password or a missing database has its own error, not that of an unavailable server, and is not
-    retryable.
-    """
+    """A wrong password and a missing database are distinct from an unavailable server, and not retryable."""
     url = f"postgresql://{role}:{postgres.password if word is None else word}@127.0.0.1:{postgres.port}/{name or 'voucher'}"
     with pytest.raises(DatabaseError, match=message) as refusal, Database(Address.read(url, "DB")).transaction():
         pass
