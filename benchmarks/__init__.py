@@ -1,1 +1,1 @@
-"""Service and pipeline beside what was written to compare them with. `make bench`, or `python -m benchmarks`."""
+"""Benchmarks of the service and the pipeline, compared with references: `make bench`, or `python -m benchmarks`."""

@@ -18,11 +18,11 @@ BENCHMARKS: Mapping[str, Callable[[Any], None]] = {
     "growth": lambda options: growth.run(options.rows, options.quick),
     "estimate": lambda options: estimate.run(options.quick),
 }
-LONG = ("growth", "estimate")  # a quarter of an hour, and tens of GB; two minutes
+LONG = ("growth", "estimate")  # 15 minutes and tens of GB; two minutes
 
 
 def main() -> int:
-    """0 whatever the figures are; 1 after a line that says what broke, as a wrong answer does."""
+    """Return 0 for any figures. If something fails, such as a wrong answer, print a line and return 1."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; by default all but {', '.join(LONG)}"

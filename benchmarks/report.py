@@ -1,4 +1,4 @@
-"""What `pipeline` and `growth` print."""
+"""The tables that the benchmarks of the pipeline print."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ Row = Mapping[str, str]
 
 
 def show(rows: Sequence[Row]) -> None:
-    """Print a table, its columns named by the first row's keys."""
+    """Print a table. The keys of the first row are the names of the columns."""
     right = ("left", *("right" for _ in list(rows[0])[1:]))
     print(tabulate(rows, headers="keys", disable_numparse=True, colalign=right), "\n", flush=True)
 

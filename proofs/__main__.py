@@ -103,7 +103,7 @@ def main() -> int:
             print(f"make prove {name:10s} {' '.join(str(proof.__doc__).split('.')[0].split())}")
         return 0
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(130))  # so that nothing stays behind
+        signal.signal(number, lambda *_: sys.exit(130))  # so that no process stays behind
     KEPT.mkdir(parents=True, exist_ok=True)
     with (KEPT / f"{options.name}.jsonl").open("a") as file:
         try:

@@ -74,7 +74,7 @@ class Newcomer:
                 process.communicate()
                 return None
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all that are in the foreground get it
+                os.killpg(process.pid, signal.SIGINT)  # to all foreground processes, as a terminal does
             pressed = pressed if wait == AGAIN else time.monotonic()
         return process.communicate()[0], time.monotonic() - pressed
 
@@ -98,10 +98,10 @@ class Fixtures:
 @dataclass(frozen=True)
 class Result:
     number: int
-    seconds: float  # after which Ctrl-C was pressed
+    seconds: float  # until Ctrl-C was pressed
     times: int
     last: str  # the last step that had ended by then
-    ended: float  # seconds later
+    ended: float  # seconds from Ctrl-C to the end
     again: float  # seconds of the next `make up`
     answer: str
     faults: tuple[str, ...]
@@ -137,7 +137,7 @@ def trial(fixtures: Fixtures, number: int) -> Result:
         with Newcomer.arrives(fixtures.folder / str(number)) as newcomer:
             if found := newcomer.interrupted(seconds, times):
                 return _followed(newcomer, number, seconds, times, found)
-        seconds *= 0.9  # it was quicker than the one that was measured, as the machine had less to do
+        seconds *= 0.9  # it was faster than the measured one, because the machine was less busy
 
 
 def _followed(newcomer: Newcomer, number: int, seconds: float, times: int, found: tuple[str, float]) -> Result:

@@ -1,6 +1,6 @@
-"""What every test may ask for: a database of its own on a real Postgres, buckets on a real S3 server, and the sample.
+"""Fixtures for all tests: databases on a real Postgres, buckets on an S3 server, and the sample.
 
-Nothing here reads the environment of a running stack: `scrub` takes it away before any test module is imported.
+No test reads the environment of a running stack: `scrub` removes it before any test module is imported.
 """
 
 import fcntl
@@ -24,10 +24,10 @@ __all__ = ["API", "PIPELINE", "ROLES_PASSWORD", "ROOT", "as_role", "migrate"]
 
 scrub()
 
-# A test with one of these fixtures starts a server, or makes the whole sample: it is not quick.
+# Fixtures that start a server or create the whole sample. A test with one of them is not quick.
 SLOW = {"postgres", "own_postgres", "server", "s3", "index", "cluster", "browser", "airflow_home", "processes"}
 SLOW |= {"sample_file", "history", "copy"}
-# Each file is one worker's: these take longest, so they come first.
+# Each file runs on one worker. These files take longest, so they start first.
 FIRST = (
     *("browser/test_page", "docs/test_readme", "small_proofs/test_proofs", "small_proofs/test_service"),
     *("end_to_end/test_switch_on", "dev/test_bench", "pipeline/test_dag", "docs/test_notebooks", "dev/test_stack"),
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A server of the session's own."""
+    """Yield a Postgres server for the session."""
     words = secrets.token_hex(8), secrets.token_hex(8)
     server = Postgres(tmp_path_factory.mktemp("postgres"), free_port(), *words, durable=False)
     try:
@@ -59,7 +59,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def template(postgres: Postgres) -> str:
-    """The name of a migrated database, to be copied."""
+    """Return the name of a migrated database to copy."""
     postgres.create("template")
     migrate(postgres.url("template"))
     return "template"
@@ -67,7 +67,7 @@ def template(postgres: Postgres) -> str:
 
 @pytest.fixture
 def database(postgres: Postgres, template: str) -> Iterator[str]:
-    """The owner's URL of a migrated, empty database of the test's own."""
+    """Yield the owner's URL of a migrated, empty database for one test."""
     name = f"test_{secrets.token_hex(6)}"
     postgres.create(name, template)
     yield postgres.url(name)
@@ -76,13 +76,13 @@ def database(postgres: Postgres, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def pipeline_database(database: str) -> str:
-    """The same database's URL for the pipeline's role."""
+    """Return the URL of the same database for the pipeline's role."""
     return as_role(database, PIPELINE)
 
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    """An S3 server of the session's own; `endpoint` is its address."""
+    """Yield an S3 server for the session; `endpoint` is its address."""
     server = S3(tmp_path_factory.mktemp("s3"), free_port())
     try:
         server.start(dict(os.environ))
@@ -101,13 +101,13 @@ class Bucket:
         return self.server.client()
 
     def put(self, key: str, content: Path | bytes) -> str:
-        """Store a file or bytes; its s3:// address."""
+        """Store a file or bytes. Return the s3:// address."""
         return self.server.put(self.name, key, content)
 
 
 @pytest.fixture
 def bucket(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    """A fresh bucket, and boto3 pointed at its server by the environment."""
+    """Return a new bucket. The environment points boto3 to its server."""
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
     name = f"test-{secrets.token_hex(6)}"
@@ -117,7 +117,7 @@ def bucket(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
 @pytest.fixture
 def real_data() -> Path:
-    """The real history, on machines that have it."""
+    """Return the path of the real history. Skip the test on machines without it."""
     folder = os.environ.get("VOUCHER_REAL_DATA")
     if not folder:
         pytest.skip("VOUCHER_REAL_DATA is not set: the folder that holds data.parquet.gzip, the real history")
@@ -129,7 +129,7 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def sample_file(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """The synthetic history, written once for all workers of the session."""
+    """Return the path of the synthetic history, which is written once for all workers of the session."""
     folder = tmp_path_factory.getbasetemp()
     path = (folder if worker_id == "master" else folder.parent) / "history.parquet"
     with path.with_suffix(".lock").open("w") as lock:

@@ -1,8 +1,7 @@
-"""Measures a Parquet file against published figures: `python -m tests.figures FILE [FACTS]`.
+"""Compare a Parquet file with published figures: `python -m tests.figures FILE [FACTS]`.
 
-A figure's name is its path in the JSON file of facts, by default the one that the synthetic sample reproduces.
-Below the path it stands at, a statement of COUNTS returns one figure a column, one of TABLES a row of keys and
-number a figure.
+A figure's name is its path in the JSON file of facts, by default those that the synthetic sample reproduces. Below the
+path of a statement, each column of COUNTS is a figure, and each row of TABLES is one: keys, then the number.
 """
 
 import argparse
@@ -15,7 +14,7 @@ import duckdb
 
 PUBLISHED = Path(__file__).parents[1] / "sample" / "published_figures.json"
 
-# Times become UTC, whether text or typed, zoned or not; a blank number of orders becomes NULL.
+# Times become UTC, as text or timestamps, with or without a zone; a blank number of orders becomes NULL.
 HISTORY = """
 CREATE TABLE history AS
 SELECT country_code AS country, voucher_amount AS amount, CAST("timestamp" AS TIMESTAMPTZ) AS sent,
@@ -111,7 +110,7 @@ SELECT CASE WHEN orders BETWEEN 1 AND 3 THEN '1..3' WHEN orders BETWEEN 6 AND 12
 
 
 def measure(file: Path) -> dict[str, float]:
-    """Every figure this module defines, by its path; means and deviations to the six places of the published ones."""
+    """Return every figure that this module defines, by its path, rounded to six places as the published ones are."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(HISTORY, {"file": str(file)})
@@ -122,12 +121,12 @@ def measure(file: Path) -> dict[str, float]:
             found |= dict(zip(names, cursor.fetchall()[0], strict=True))
         for path, statement in TABLES.items():
             found |= {"/".join([path, *map(str, keys)]): n for *keys, n in connection.execute(statement).fetchall()}
-    # 12 rather than 12.0, as in the facts
+    # 12 instead of 12.0, as in the facts
     return {path: int(n) if n == int(n) else round(n, 6) for path, n in found.items() if n is not None}
 
 
 def flat(facts: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested facts as one level of figures, named by path: {"peru": {"rows": 3}} is {"peru/rows": 3}."""
+    """Flatten nested facts to figures, named by path: {"peru": {"rows": 3}} becomes {"peru/rows": 3}."""
     figures: dict[str, Any] = {}
     for key, value in facts.items():
         figures |= flat(value, f"{path}{key}/") if isinstance(value, dict) else {path + key: value}

@@ -1,1 +1,1 @@
-"""The benchmarks of the pipeline, beside the limit and the common way."""
+"""Benchmarks of the pipeline, compared with the limit and the common way."""

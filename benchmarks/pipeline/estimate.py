@@ -1,5 +1,7 @@
-"""What the estimate of docs/growing.md takes from 10 million rows: the time of a row that isn't written, of one whose
-kept rows go to Postgres or to S3, and the bytes of each. Called by `python -m benchmarks estimate`.
+"""Measure the figures of the estimate in docs/growing.md on 10 million rows. Used by `python -m benchmarks estimate`.
+
+The figures are the time per row without writing it, and with writing kept rows to Postgres or to S3, and the bytes of
+each row.
 """
 
 from collections.abc import Mapping
@@ -31,7 +33,7 @@ PARTITIONS = """SELECT sum(pg_total_relation_size(inhrelid))::bigint FROM pg_inh
 
 
 def run(quick: bool) -> None:
-    """Print the table. Raises StackError or PipelineError when something fails."""
+    """Print the table. Raise StackError or PipelineError if something fails."""
     rows = FEW if quick else ROWS
     with fixtures() as here:
         parts = write_parts(here.folder / "parts", rows, -(-rows // PART_ROWS))
@@ -68,7 +70,7 @@ def _figures(here: Fixtures, history: str, warm_up: str, rows: int, size: int) -
 
 
 def judge(history: str) -> float:
-    """Return the seconds to fetch and identify all parts, then fetch and count them, as `load` does it.
+    """Return the seconds to fetch and identify all parts, and then to fetch and count them, as `load` does.
 
     Runs in the worker process.
     """

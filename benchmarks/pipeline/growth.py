@@ -1,4 +1,5 @@
-"""The pipeline on histories of growing size, from an S3 prefix to published, each beside the limit.
+"""The pipeline on histories of growing size, from an S3 prefix to published answers, each compared with the limit.
+
 Called by `python -m benchmarks growth`.
 """
 
@@ -21,9 +22,9 @@ from dev.services.s3 import BUCKET
 from sample.parts import PART_ROWS, write_parts
 
 SIZES = (500_000, 5_000_000, 50_000_000, 100_000_000)
-FLAT, MOST, MEMORY = 1.3, 2, 2048  # wanted of the times per row, of pipeline : limit at the largest size, in MiB
-REPEATED = 5_000_000  # rows up to which a size is measured three times
-ROW, SERVERS = 250, 4_000_000_000  # bytes of disk: a row in parts, S3 stand-in, table and the limit's file; and WAL
+FLAT, MOST, MEMORY = 1.3, 2, 2048  # limits: longest : shortest time per row, pipeline : limit at the largest size, MiB
+REPEATED = 5_000_000  # rows; up to this size, three measurements
+ROW, SERVERS = 250, 4_000_000_000  # bytes of disk: per row, in parts, S3 stand-in, table and the limit's file; for WAL
 PLOT = Path(".local/benchmarks/growth.png")
 STYLE = Path(__file__).parents[2] / "notebooks" / "voucher.mplstyle"
 
@@ -40,7 +41,7 @@ QUICK = Effort((10_000, 20_000, 40_000), part=10_000, repeats=1)
 
 @dataclass(frozen=True)
 class Size:
-    """What was measured at one size."""
+    """The measurements at one size."""
 
     ours: Timed
     limit: Timed
@@ -62,7 +63,7 @@ class Size:
 
 
 def run(rows: Sequence[int] | None, quick: bool) -> None:
-    """Print the tables, and draw the plot. Raises StackError when something fails, or the disk is too small."""
+    """Print the tables and draw the plot. Raise StackError if something fails or the disk is too small."""
     effort = QUICK if quick else Effort()
     sizes = sorted(rows or effort.sizes)
     _check_disk(sizes[-1])
@@ -93,7 +94,7 @@ def _check_disk(rows: int) -> None:
 
 
 def _measured(here: Fixtures, parts: list[Path], warm_up: str, times: int) -> Size:
-    """The middle ones of so many times. Objects, databases and files are gone afterwards."""
+    """Return the medians of so many measurements. Objects, databases and files are deleted afterwards."""
     ours: list[Timed] = []
     limits: list[Timed] = []
     rows = sum(pq.read_metadata(part).num_rows for part in parts)
@@ -110,7 +111,7 @@ def _measured(here: Fixtures, parts: list[Path], warm_up: str, times: int) -> Si
 
 
 def _fixed(smallest: Size, next_one: Size) -> str:
-    """What a run costs that doesn't grow with its rows, step by step."""
+    """Describe, step by step, the cost of a run that does not grow with its rows."""
     share = smallest.ours.rows / next_one.ours.rows
     of_steps = {name: seconds - share * next_one.ours.steps[name] for name, seconds in smallest.ours.steps.items()}
     steps = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in of_steps.items())

@@ -12,7 +12,7 @@ MIB = 2**20
 
 def peak() -> float:
     """Return the peak memory of this process since its start, in MiB."""
-    # Not resource.getrusage: what it says begins with what the parent took.
+    # Not resource.getrusage: its maximum starts at the memory of the parent.
     lines = Path("/proc/self/status").read_text().splitlines()
     [kib] = [line.split()[1] for line in lines if line.startswith("VmHWM")]
     return int(kib) / 1024
@@ -48,6 +48,6 @@ class Watch:
         with suppress(psutil.NoSuchProcess):
             processes += self._process.children(recursive=True)
         for process in processes:
-            with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            with suppress(psutil.NoSuchProcess):  # it has ended
                 taken += process.memory_full_info().pss
         return taken / MIB

@@ -1,5 +1,6 @@
-"""The pipeline, from an S3 object to published, beside the limit and the common way, all in one run on one machine.
-Called by `python -m benchmarks pipeline`.
+"""The pipeline, from an S3 object to published answers, compared with the limit and the common way.
+
+All are measured in one run on one machine. Called by `python -m benchmarks pipeline`.
 """
 
 from dataclasses import dataclass
@@ -23,13 +24,13 @@ from benchmarks.report import show, verdict
 from dev.services.s3 import BUCKET, KEY
 from sample.history import write_sample
 
-MOST, LEAST = 5, 20  # wanted of pipeline : limit, and of common way : pipeline
+MOST, LEAST = 5, 20  # required: pipeline : limit at most, common way : pipeline at least
 WARM_UP, WARM_UP_ROWS = "warm-up.parquet", 1000
 
 
 @dataclass(frozen=True)
 class Effort:
-    """Rounds of pipeline and limit, and of the common way; of about so many of the source's rows, None for all."""
+    """rounds: of pipeline and limit; slow_rounds: of the common way; rows: about so many of the source, or all."""
 
     rounds: int = 5
     slow_rounds: int = 2
@@ -40,7 +41,7 @@ QUICK = Effort(rounds=1, slow_rounds=1, rows=20_000)
 
 
 def run(source: Path | None, quick: bool) -> None:
-    """Print the tables. Raises StackError when something fails, or the common way comes to other answers."""
+    """Print the tables. Raise StackError if something fails or the common way has other answers."""
     effort = QUICK if quick else Effort()
     ours: list[Timed] = []
     limits: list[Timed] = []
@@ -61,7 +62,7 @@ def run(source: Path | None, quick: bool) -> None:
 
 
 def _histories(here: Fixtures, source: Path | None, rows: int | None) -> tuple[str, str]:
-    """The addresses of the history to measure, and of a small one."""
+    """Return the addresses of the history to measure, and of a small one."""
     file = source or here.folder / "sample.parquet"
     if source is None:
         write_sample(file)

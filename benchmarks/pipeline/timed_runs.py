@@ -1,7 +1,7 @@
-"""The pipeline, the limit and the common way, each run once against the clock. Used by `pipeline` and `growth`.
+"""One timed run of the pipeline, the limit or the common way. Used by `estimate`, `growth` and `pipeline`.
 
-The limit is what Postgres takes by itself for the same rows: COPY of a binary file that lies on its own machine, into
-the table from which they were written to the file. The common way is `reference/common_way.py`.
+The limit is the time of Postgres alone for the same rows: COPY of a binary file on its own machine, into the table from
+which the file was written. The common way is `reference/common_way.py`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ Answers = list[tuple[Any, ...]]  # country, kind, segment, amount
 
 @dataclass(frozen=True)
 class Timed:
-    """rows: of the history; steps: seconds by name; process, postgres: the most memory that they took, in MiB."""
+    """rows: of the history; steps: seconds by name; process, postgres: their peak memory, in MiB."""
 
     rows: int
     steps: Mapping[str, float]
@@ -46,11 +46,11 @@ class Timed:
 
     @property
     def micros(self) -> float:
-        """Microseconds a row."""
+        """Microseconds per row."""
         return self.seconds / self.rows * 1e6
 
     def row(self, name: str) -> dict[str, str]:
-        """A line of a table."""
+        """Return a line of a table."""
         return {
             "": name,
             "seconds": f"{self.seconds:.2f}",
@@ -63,7 +63,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A published run in `database`, which is there no longer than the context that gave it."""
+    """A published run in `database`, which exists only within the context that yields it."""
 
     timed: Timed
     database: str
@@ -73,9 +73,9 @@ class Loaded:
 
 @contextmanager
 def pipeline(fixtures: Fixtures, source: str, warm_up: str, rows: str = "") -> Iterator[Loaded]:
-    """Publish the history at `source` into a database of its own; `warm_up` is a small one, run before elsewhere.
+    """Publish the history at `source` to a new database. `warm_up` is a small history, which runs first in another one.
 
-    rows is where cleaned rows go as Parquet, '' for Postgres.
+    `rows` is where cleaned rows go as Parquet, '' for Postgres.
     """
     with _worker_process(fixtures) as there, fixtures.database() as name:
         with fixtures.database() as elsewhere:
@@ -90,14 +90,14 @@ def pipeline(fixtures: Fixtures, source: str, warm_up: str, rows: str = "") -> I
 
 
 def limit(fixtures: Fixtures, loaded: Loaded) -> Timed:
-    """Write the run's rows to a file, empty their table, and let Postgres read them back: only that is timed."""
+    """Write the run's rows to a file, empty their table, and let Postgres read them back. Only the last is timed."""
     with (
         closing(psycopg2.connect(fixtures.postgres.admin_url(loaded.database))) as connection,
         connection.cursor() as cursor,
     ):
         connection.autocommit = True
         cursor.execute("SHOW data_directory")
-        file = Path(cursor.fetchall()[0][0]).with_name("kept.binary")  # where its account may write, on the same disk
+        file = Path(cursor.fetchall()[0][0]).with_name("kept.binary")  # on the same disk, where Postgres may write
         try:
             cursor.execute("COPY (SELECT * FROM voucher.assignment) TO %s (FORMAT binary)", (str(file),))
             cursor.execute("TRUNCATE voucher.assignment")
@@ -114,8 +114,8 @@ def limit(fixtures: Fixtures, loaded: Loaded) -> Timed:
 
 
 def in_the_common_way(fixtures: Fixtures, key: str, warm_up: str, loaded: Loaded) -> Timed:
-    """Load the object `key` by pandas; `warm_up` is the key of a small one. Raises StackError unless it comes to what
-    the pipeline came to.
+    """Load the object `key` with pandas, after the small object `warm_up`. Raise StackError if the result differs from
+    the pipeline's.
     """
     with _worker_process(fixtures) as there, fixtures.database() as name:
         with fixtures.database() as elsewhere:
@@ -128,7 +128,7 @@ def in_the_common_way(fixtures: Fixtures, key: str, warm_up: str, loaded: Loaded
 
 
 def compare(loaded: Loaded, kept: int, answers: Answers) -> None:
-    """Raise StackError unless the common way kept as many rows as the pipeline, and answers alike."""
+    """Raise StackError unless the common way kept as many rows as the pipeline and has the same answers."""
     if kept != loaded.kept:
         raise StackError(
             f"The common way kept {kept:,} rows, the pipeline {loaded.kept:,}. One of them is wrong, or the rules of "
@@ -139,7 +139,7 @@ def compare(loaded: Loaded, kept: int, answers: Answers) -> None:
 
 
 def middle(timed: Iterable[Timed]) -> Timed:
-    """That with the median of seconds; of an even number, the quicker of the two in the middle."""
+    """Return the one with the median of seconds. Of an even number, return the faster of the two in the middle."""
     by_seconds = sorted(timed, key=lambda each: each.seconds)
     return by_seconds[(len(by_seconds) - 1) // 2]
 
@@ -152,7 +152,7 @@ def _worker_process(fixtures: Fixtures) -> Iterator[WorkerProcess]:
 
 @contextmanager
 def _watched(fixtures: Fixtures, there: WorkerProcess) -> Iterator[dict[str, float]]:
-    """All start alike, after a checkpoint. Once the context has ended, what it gives holds the memory, in MiB."""
+    """After a checkpoint, yield a dictionary that has the peak memory in MiB once the context has ended."""
     most: dict[str, float] = {}
     fixtures.postgres.execute("CHECKPOINT")
     with memory.Watch(fixtures.postgres_pid) as postgres, memory.Watch(there.call(getpid), itself=False) as children:

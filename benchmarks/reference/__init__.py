@@ -1,9 +1,9 @@
-"""What to compare with. Each is what one would write first, and right: those that look answer alike.
+"""References to compare with: simple and correct. Those that query the database give the same answers.
 
-The servers take the same request as POST /voucher, trust it, and read DATABASE_URL.
+The servers take the same request as POST /voucher, without our checks. Those that query the database read DATABASE_URL.
 """
 
-# Psycopg2 and SQLAlchemy's text() each write parameters their own way.
+# psycopg2 and SQLAlchemy's text() have different parameter styles.
 QUERY = """
 SELECT voucher_amount
 FROM voucher.current_run JOIN voucher.run USING (run_id) JOIN voucher.segment USING (run_id)

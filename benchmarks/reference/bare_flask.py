@@ -1,4 +1,4 @@
-"""A route that returns a constant: no Flask app on the same server answers faster."""
+"""A Flask route that returns a constant: the upper limit for any Flask app on the same server."""
 
 from flask import Flask
 

@@ -1,6 +1,6 @@
-"""Load the history as most people would: pandas, a Python function for each row, `to_sql`. `pipeline` measures it.
+"""Load the history in the common way: pandas, a Python function for each row, `to_sql`. `pipeline` measures it.
 
-It has its own copy of the rules. The benchmark checks that it comes to the same answers.
+It has its own copy of the rules. The benchmark checks that its answers are the same.
 """
 
 from io import BytesIO
@@ -19,7 +19,7 @@ KINDS = {"frequent_segment": FREQUENT, "recency_segment": RECENCY}
 
 
 def run(bucket: str, key: str, database_url: str) -> int:
-    """Write the tables `cleaned` and `segments` to the database; how many rows were kept."""
+    """Write the tables `cleaned` and `segments` to the database. Return the number of kept rows."""
     content = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     history = pd.read_parquet(BytesIO(content))
     for column in ("timestamp", "first_order_ts", "last_order_ts"):
@@ -63,7 +63,7 @@ def label(measure: float | None, bounds: dict[str, tuple[int, int | None]]) -> s
 
 
 def most_used(cleaned: pd.DataFrame) -> pd.DataFrame:
-    """The amount of each segment; of one that nobody is in, its country's. Of two used as often, the smaller."""
+    """Return each segment's most used amount, the smaller on a tie; for an empty segment, that of its country."""
     overall = winners(cleaned, ["country_code"])
     found = []
     for kind, bounds in KINDS.items():

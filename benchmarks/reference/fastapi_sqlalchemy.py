@@ -1,4 +1,4 @@
-"""A session and a query a request, the body read by a model, for uvicorn."""
+"""FastAPI for uvicorn: a model reads the body, and each request has its own session and query."""
 
 import os
 from collections.abc import Iterator

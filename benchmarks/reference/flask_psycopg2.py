@@ -1,4 +1,4 @@
-"""A query a request on one shared connection, for Flask's own server."""
+"""Flask for its own server: each request is a query on one shared connection."""
 
 import os
 

@@ -1,1 +1,1 @@
-"""The benchmark of the service, beside the servers of `reference`."""
+"""The benchmark of the service, compared with the servers of `reference`."""

@@ -1,4 +1,4 @@
-"""Latencies at a fixed rate, whatever the server does: each counts from when its request was to be sent.
+"""Latencies at a fixed rate that does not depend on the server: each counts from when its request was due.
 
 A client that waits for one answer before it sends the next request would miss exactly the moments in which a server
 stalls.
@@ -17,22 +17,22 @@ from benchmarks.service.published import Published
 from benchmarks.service.throughput import Caller
 from dev.processes import StackError
 
-THREADS = 32  # so many requests may be late at once before the next has to wait, which counts as latency too
+THREADS = 32  # requests that may be late at once; a further one waits, which counts as latency
 
 
 @dataclass(frozen=True)
 class Latency:
-    """In milliseconds."""
+    """Percentiles in milliseconds, and the runs that answered."""
 
     p50: float
     p99: float
-    runs: frozenset[str | None]  # that answered
+    runs: frozenset[str | None]  # the runs that answered
 
 
 def asked(url: str, known: Published, rate: int, seconds: float, constant: float | None = None) -> Latency:
-    """Ask `rate` times a second, and check each answer: by the run that it names, where it names one.
+    """Send `rate` requests per second. Check each answer against the run that it names, or else any run or `constant`.
 
-    Raises StackError when one is wrong.
+    Raise StackError if an answer is wrong.
     """
     began, total = perf_counter() + 0.2, int(rate * seconds)
 
@@ -65,7 +65,7 @@ def _check(
 
 @contextmanager
 def publishes(known: Published, every: float) -> Iterator[None]:
-    """Move the pointer between the two runs, `every` so many seconds, for as long as the block takes."""
+    """Move the pointer between the two runs every `every` seconds while the context lasts."""
     ended = Event()
 
     def move() -> None:

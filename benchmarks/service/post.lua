@@ -1,4 +1,4 @@
--- Posts the lines of a file in turn, each a JSON body. Called by load.py.
+-- Posts the lines of a file in turn, each a JSON body. Called by throughput.py.
 local requests, at = {}, 0
 
 function init(args)

@@ -1,4 +1,4 @@
-"""Two published runs on a real Postgres, customers to ask for, and what each run answers them. Used by `service`."""
+"""Two published runs on a real Postgres, customers, and the answers of each run to them. Used by `service`."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from dev.services.postgres import Postgres
 from pipeline.publish.database import Database
 from pipeline.publish.publication import current, roll_back
 
-DAYS = (date(2020, 6, 10), date(2020, 7, 10))  # TODAY of the two runs: a month apart, most customers move a segment on
+DAYS = (date(2020, 6, 10), date(2020, 7, 10))  # TODAY of the two runs; most recency customers change their segment
 ORDERS = (0, 3, 4, 5, 13, 14, 37, 38, 200)
 WAITS = (5, 29, 30, 61, 90, 91, 150, 200)  # days from the last order to the first of DAYS
 
@@ -29,7 +29,7 @@ Customer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Published:
-    """`answers` holds, by run_id, the amount of each customer, in order; the newest run last."""
+    """`answers` holds, by run_id, the amount of each customer, in order. The newest run is the last."""
 
     database: str
     customers: list[Customer]
@@ -40,7 +40,7 @@ class Published:
         return list(self.answers.values())[-1]
 
     def move(self) -> None:
-        """Let readers see the other run."""
+        """Publish the other run."""
         database = Database(self.database)
         [other] = set(self.answers) - {current(database)}
         roll_back(database, other, "benchmarks", "the pointer moves under load")
@@ -48,7 +48,7 @@ class Published:
 
 @contextmanager
 def published(folder: Path, source: Path | None) -> Iterator[Published]:
-    """Both runs written by the pipeline, the second one published. Raises StackError when it fails."""
+    """Yield two runs that the pipeline has published; the second is current. Raise StackError if it fails."""
     postgres = Postgres(folder, free_port(), "benchmark", "admin")
     try:
         postgres.start()
@@ -71,7 +71,7 @@ def published(folder: Path, source: Path | None) -> Iterator[Published]:
 
 
 def _customers(url: str) -> list[Customer]:
-    """Of every country and kind of segment, on the bounds and between them."""
+    """Return customers of every country and kind of segment, on the bounds and between them."""
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT DISTINCT country_code FROM voucher.segment ORDER BY country_code")
         countries = [country for (country,) in cursor.fetchall()]

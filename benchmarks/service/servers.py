@@ -24,7 +24,7 @@ OURS, BARE, PSYCOPG2, SQLALCHEMY = "/voucher", "(a) bare Flask", "(b) Flask, psy
 
 @dataclass(frozen=True)
 class Memory:
-    """Of the largest worker, in MiB. What workers share counts in each one's `rss` whole, in `pss` by parts."""
+    """Of the largest worker, in MiB. `rss` counts shared memory in full for each worker, `pss` only its share."""
 
     workers: int
     rss: float
@@ -33,7 +33,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Server:
-    """`constant` is what it answers everybody, where it does not look."""
+    """`constant` is the only answer of a server that does not query the database."""
 
     name: str
     url: str
@@ -58,7 +58,7 @@ class Server:
 
 @contextmanager
 def servers(folder: Path, database: str) -> Iterator[dict[str, Server]]:
-    """By name, each started and answering. Two workers each, except Flask's own server, which has threads."""
+    """Start the servers, and yield them by name. Each has two workers, except Flask's own server, which has threads."""
     environ = os.environ | {"DATABASE_URL": database, "API_DATABASE_URL": database}
     processes, found = Processes(folder), {}
     ports = [free_port() for _ in range(4)]

@@ -1,4 +1,4 @@
-"""The service beside the reference servers, all in one run on one machine. Called by `python -m benchmarks service`."""
+"""The service compared with the reference servers, in one run on one machine: `python -m benchmarks service`."""
 
 import json
 import tempfile
@@ -24,12 +24,12 @@ CALL = 10_000  # customers in a call of BULK
 ROWS = (OURS, MOVING, BULK, BARE, PSYCOPG2, SQLALCHEMY)
 WANTED = {(OURS, BARE): 0.85, (OURS, PSYCOPG2): 5, (OURS, SQLALCHEMY): 5, (BULK, OURS): 20}
 
-Rates = Mapping[str, list[float]]  # a second, by name, of each round
+Rates = Mapping[str, list[float]]  # per second in each round, by name
 
 
 @dataclass(frozen=True)
 class Effort:
-    """Seconds, but for `rounds` and `per_second`; `load` and `latency` are the lengths of a round."""
+    """Seconds, except `rounds` and `per_second`. `load` and `latency` are the lengths of a round."""
 
     rounds: int = 5
     load: float = 4
@@ -42,7 +42,7 @@ QUICK = Effort(rounds=1, load=1, per_second=100, latency=1.5, publish_every=0.5)
 
 
 def run(source: Path | None, quick: bool) -> None:
-    """Print the tables. Raises StackError when a server does not start, or any answer is wrong."""
+    """Print the tables. Raise StackError if a server does not start or an answer is wrong."""
     effort = QUICK if quick else Effort()
     with tempfile.TemporaryDirectory(prefix="voucher-benchmark-") as name:
         folder = Path(name)
@@ -60,7 +60,7 @@ def run(source: Path | None, quick: bool) -> None:
 
 
 def _check(found: Mapping[str, Server], known: Published) -> None:
-    """Raise StackError where an answer of the newest run is missing, wrong or misplaced."""
+    """Raise StackError if an answer of the newest run is missing, wrong or misplaced."""
     for server in found.values():
         server.check(known.customers, known.newest)
     customers, amounts = (list(islice(cycle(each), CALL)) for each in (known.customers, known.newest))
@@ -70,16 +70,16 @@ def _check(found: Mapping[str, Server], known: Published) -> None:
 
 
 def _rates(found: Mapping[str, Server], known: Published, folder: Path, effort: Effort) -> Rates:
-    """In turn, so that whatever else the machine does meanwhile meets all alike."""
+    """Measure the servers in turn, so that other work on the machine affects all of them."""
     singles, bulk = folder / "customers.jsonl", folder / "bulk.jsonl"
     singles.write_text("".join(f"{json.dumps(customer)}\n" for customer in known.customers))
     bulk.write_text(f"{json.dumps(list(islice(cycle(known.customers), CALL)))}\n")
     measure: dict[str, Callable[[float], float]] = {
         name: partial(rate, f"{server.url}/voucher", singles) for name, server in found.items()
     }
-    # Of two connections, both may have come to the same worker.
+    # With two connections, both might reach the same worker.
     measure[BULK] = lambda seconds: CALL * rate(f"{found[OURS].url}/vouchers", bulk, seconds, connections=8)
-    for once in measure.values():  # unmeasured: the first requests open what the later ones find open
+    for once in measure.values():  # a warm-up: the first requests open connections
         once(1)
     rates: dict[str, list[float]] = {name: [] for name in measure}
     for number in range(effort.rounds):

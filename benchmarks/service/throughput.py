@@ -1,4 +1,4 @@
-"""As many requests a second as a server answers, by wrk where there is one, else by a client in Python."""
+"""The requests per second that a server can answer, measured by wrk if it is installed, otherwise in Python."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ TOOL = f"wrk, {CONNECTIONS} connections" if WRK else f"a Python client, {CONNECT
 
 
 def rate(url: str, bodies: Path, seconds: float, connections: int = CONNECTIONS) -> float:
-    """POST the lines of the file `bodies`, in turn; answers a second. Raises StackError when one was not a 200."""
+    """POST the lines of the file `bodies` in turn. Return answers per second. Raise StackError if one is not 200."""
     return (_wrk if WRK else _python)(url, bodies, seconds, connections)
 
 
@@ -35,7 +35,7 @@ def _wrk(url: str, bodies: Path, seconds: float, connections: int) -> float:
 
 
 def _python(url: str, bodies: Path, seconds: float, connections: int) -> float:
-    """Two processes of threads: one alone would be what is measured."""
+    """Send requests from threads in two processes. A single process would limit the measurement."""
     lines = bodies.read_bytes().splitlines()
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         halves = [pool.submit(_threads, url, lines, seconds, max(1, connections // 2)) for _ in range(2)]
@@ -60,8 +60,8 @@ def _loop(url: str, lines: Sequence[bytes], end: float) -> int:
 class Caller:
     """One connection, kept as long as the server keeps it.
 
-    A request goes out in one piece: http.client sends the body after the headers, and a server that answers without
-    reading the body closes the connection when it is late.
+    A request is sent in one piece: http.client sends the body after the headers, and a server that answers without
+    reading the body closes the connection if the body is late.
     """
 
     def __init__(self, url: str) -> None:
@@ -69,7 +69,7 @@ class Caller:
         self._socket: socket.socket | None = None
 
     def post(self, body: bytes) -> tuple[str | None, bytes]:
-        """The run and the body of the answer. Raises StackError when it is no 200, or there is none."""
+        """Return the run and the body of the answer. Raise StackError if there is none or it is not 200."""
         try:
             answer, content = self._post(body)
         except (OSError, HTTPException) as error:

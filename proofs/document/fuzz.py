@@ -25,8 +25,8 @@ ASKS = ("POST /segmentation-voucher/", "POST /voucher", "POST /vouchers", "POST 
 
 @dataclass(frozen=True)
 class Result:
-    """access: "keyed" if the service needs a key, which schemathesis sends, else "open". The others are as in Verdicts,
-    with the number at the end of each.
+    """access: "keyed" if the service needs a key, which schemathesis sends, otherwise "open". The other fields are as
+    in Verdicts, with the count at the end of each entry.
     """
 
     access: str
@@ -96,7 +96,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def short(results: Sequence[Result], cases: int = CASES) -> list[str]:
-    """Return what is missing: cases, vouchers or refusals of a way to ask, and kinds of segments."""
+    """Return what is missing: cases, vouchers or refusals of an operation, and kinds of segments."""
     lacks = [f"{_cases(results):,} cases, not {cases:,}"] if _cases(results) < cases else []
     told = _sums(results, "told")
     refused = {operation for operation, status in _sums(results, "answered") if 400 <= status < 500}

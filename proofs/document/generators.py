@@ -11,7 +11,7 @@ from pathlib import Path
 from proofs.support.environment import ROOT
 
 CLIENTS = ROOT / "tests" / "clients"
-MINIMAL = {  # what a generator says of this, it says of every document
+MINIMAL = {  # what a generator prints for this document is not specific to ours
     "openapi": "3.1.0",
     "info": {"title": "Minimal", "version": "1"},
     "servers": [{"url": "/"}],

@@ -1,6 +1,6 @@
 """What the service accepts beyond its OpenAPI document, and NDJSON, which the document can't describe.
 
-schemathesis loads it in the proof `fuzz`; without it, it would report these requests as errors.
+schemathesis loads this module in the proof `fuzz`. Without it, schemathesis would report these requests as errors.
 """
 
 import json

@@ -20,7 +20,7 @@ from proofs.document import schemathesis_hooks
 from proofs.support.environment import ROOT
 
 EXCEPT = "positive_data_acceptance"
-OTHER = "any other method"  # than those of the document
+OTHER = "any other method"  # not in the document
 PROBLEM = "application/problem+json"
 
 
@@ -28,7 +28,7 @@ PROBLEM = "application/problem+json"
 class Verdicts:
     """What a run of schemathesis found.
 
-    answered: by operation and status; told: vouchers, by operation and the answer's kind of segment, if it names one;
+    answered: by operation and status; told: the vouchers, by operation and the segment kind that the answer names;
     checks: by operation, name and outcome; cases: a fingerprint of each request, so that a repeated one counts once.
     """
 
@@ -89,7 +89,7 @@ def _body(encoded: dict[str, str] | None) -> bytes:
 def run_schemathesis(address: str, operations: Collection[str], seed: int, examples: int, key: str = "") -> Verdicts:
     """Run all phases and all checks except EXCEPT. `examples` limits the cases for each operation."""
     verdicts = Verdicts(operations)
-    with TemporaryDirectory() as folder:  # where it leaves a cache, which the next run must not find
+    with TemporaryDirectory() as folder:  # for its cache, which the next run must not find
         report = Path(folder) / "report.ndjson"
         options = {
             "--checks": "all",

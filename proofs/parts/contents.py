@@ -6,8 +6,8 @@ from typing import Any
 
 import psycopg2
 
-# What tables hold, a line of text a row, parts by their addresses. Moments differ from run to run, as do numbers that
-# Postgres gives out, and the address that holds one.
+# The rows of the tables, each as a line of text, with parts by their addresses. Times are left out because they differ
+# between runs, and so are numbers that Postgres assigns, and the address that contains one.
 _GONE = "'{planned_at,decided_at,started_at,finished_at,published_at,checked_at,at,part_id,rows_uri}'::text[]"
 _OF_RUN = ("run", "rule", "rule_outcome", "unplaced", "segment_vote", "segment")
 _OF_PART = ("run_part", "loaded_part")
@@ -28,7 +28,7 @@ ANSWERS = {
     "assignment": f"""SELECT ROW({_ROW})::text FROM {_ROWS} JOIN voucher.run_part USING (loaded_by, part_id)
         JOIN voucher.current_run USING (run_id)""",
 }
-# Whatever their order; one line twice, or none in place of it, and the sums are others.
+# Independent of the order. A repeated or missing line changes the sums.
 DIGEST = """SELECT count(*) || ' rows, ' || coalesce(sum(hashtextextended(line, 0)::numeric), 0) || ' and '
     || coalesce(sum(hashtextextended(line, 1)::numeric), 0) FROM ({}) AS lines (line)"""
 
@@ -40,8 +40,8 @@ def query(database: str, statement: str, *values: object) -> list[tuple[Any, ...
 
 
 def held(database: str, lines: Mapping[str, str] = TABLES) -> dict[str, str]:
-    """Return the number of rows and a checksum of each table. With ANSWERS, only of what the published run gives, so
-    that runs with a different past can be compared.
+    """Return the number of rows and a checksum of each table. With ANSWERS, only of the published run's data, so that
+    databases with different earlier runs can be compared.
     """
     with closing(psycopg2.connect(database, options="-c timezone=UTC")) as connection, connection.cursor() as cursor:
         found = {}

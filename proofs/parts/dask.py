@@ -1,7 +1,6 @@
 """A history loaded by a Dask cluster gives the same tables as one process, even if a worker is killed meanwhile.
 
-Scheduler and two workers are processes of their own. The database's address and the keys of S3 are in the workers'
-environment alone.
+The scheduler and two workers are separate processes. The scheduler has neither the database's address nor the S3 keys.
 """
 
 import os
@@ -43,7 +42,7 @@ class History:
 @dataclass(frozen=True)
 class Fixtures:
     servers: Servers
-    histories: Mapping[str, Callable[[], History]]  # stored when they are asked for
+    histories: Mapping[str, Callable[[], History]]  # stored at the first call
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ class Cluster:
         finally:
             for name in names:
                 cluster.processes.stop(name)
-            cluster.processes.stop("scheduler", first=signal.SIGKILL)  # it has nothing to tidy up
+            cluster.processes.stop("scheduler", first=signal.SIGKILL)  # it has nothing to clean up
 
     def _start(self, name: str, environ: Mapping[str, str], *options: str) -> None:
         command = [sys.executable, "-m", "dask", name.partition("-")[0], *options, "--host=127.0.0.1", "--no-dashboard"]

@@ -15,7 +15,7 @@ from proofs.parts.trial import Fixtures, Result, Trial
 CUT_OFF = 40  # parts
 CURRENT = "SELECT run_id, published_at, checked_at FROM voucher.current_run"
 CLEANED = "timestamp, country_code, first_order_ts, last_order_ts, total_orders, voucher_amount"
-ZSTD = b"\x28\xb5\x2f\xfd"  # how a compressed page begins
+ZSTD = b"\x28\xb5\x2f\xfd"  # the start of a compressed page
 ADDED, REPLACED, REMOVED = "a part added", "a part replaced", "a part removed"
 CHANGED = "added, replaced, removed"
 
@@ -37,7 +37,7 @@ def changed(fixtures: Fixtures, what: str) -> Result:
             servers.remove(f"{this.folder}/{days[2].name}")
         left = len(days) - (what in {REPLACED, CHANGED}) - (what in {REMOVED, CHANGED})
         then = this.run(database, source, f"load: {left:,} parts were read before")
-        this.expect("objects read", Counter(then.reads), Counter(new * 2))  # when it is planned, and loaded
+        this.expect("objects read", Counter(then.reads), Counter(new * 2))  # once by plan, once by load
         loaded = query(
             database, "SELECT count(*) FROM voucher.loaded_part JOIN voucher.current_run ON loaded_by = run_id"
         )

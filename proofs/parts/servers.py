@@ -22,7 +22,7 @@ from dev.services.s3 import S3
 from proofs.support.environment import PIPELINE, as_role, migrate, scrub
 from proofs.support.killable import FORKS
 
-SECONDS = 3600  # for a run, at most
+SECONDS = 3600  # the limit for a run
 POLL = 0.01
 
 
@@ -93,7 +93,7 @@ class Servers:
         return {
             **self.s3.environment,
             "PIPELINE_DATABASE_URL": as_role(database, PIPELINE),
-            "TMPDIR": str(self.folder),  # where what is killed leaves its files
+            "TMPDIR": str(self.folder),  # where killed processes leave their files
         }
 
     def pipeline(
@@ -179,7 +179,7 @@ WAITING = """SELECT client_port FROM pg_stat_activity WHERE datname = current_da
 
 def _main(arguments: Sequence[str], environ: Mapping[str, str], said: Path) -> None:
     os.environ.update(environ)
-    tempfile.tempdir = None  # TMPDIR is looked at anew
+    tempfile.tempdir = None  # so that TMPDIR is read again
     with said.open("w") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)

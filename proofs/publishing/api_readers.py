@@ -71,7 +71,7 @@ def ask(connection: http.client.HTTPConnection, customer: Customer) -> tuple[str
 
 
 def answer(connection: http.client.HTTPConnection, customer: Customer) -> tuple[str, int]:
-    """Do the same, but return the text of an error, and 0."""
+    """Do the same as `ask`, but on an error return its text and 0."""
     try:
         return ask(connection, customer)
     except (ConnectionError, ValueError) as error:
@@ -126,7 +126,7 @@ class Readers:
 
 
 def _read(pipe: Connection, port: int, server: int, pause: float) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the proof that is broken off closes the pipe
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted proof closes the pipe
     mine = [connection for found in connections(port, server, each=2).values() for connection in found]
     last, report = [""] * len(mine), Report(switches=[[] for _ in mine])
     turns = cycle(range(len(mine)))

@@ -38,13 +38,13 @@ class Result:
     point: str
     victim: str
     number: int
-    served: str  # after the kill: old, new, or what else it was
-    following: str  # whether the next run was of the same history, or of another
+    served: str  # after the kill: old, new, or other answers
+    following: str  # the history of the next run: same or other
     next_ok: bool
     orphans: int
     wrong: int
     requests: int
-    said: str  # the last line of a run whose Postgres went away
+    said: str  # the last line of a run whose Postgres was killed
     faults: tuple[str, ...]
 
     @property
@@ -66,7 +66,7 @@ def keys(fixtures: Fixtures) -> list[tuple[str, str, int]]:
 
 
 def few(fixtures: Fixtures) -> list[tuple[str, str, int]]:
-    """One kill at each point, of pipeline and Postgres in turn; the next run has the same history or another."""
+    """Return one kill at each point, of pipeline and Postgres in turn. The next run has the same history or another."""
     return [(point, VICTIMS[place % 2], place // 2) for place, point in enumerate(fixtures.points)]
 
 
@@ -116,7 +116,7 @@ def trial(fixtures: Fixtures, point: str, victim: str, number: int) -> Result:
 
 
 def _end(fixtures: Fixtures, ended: Ended, victim: str, place: int) -> Iterator[str]:
-    """Yield what is wrong with the end of the run. If Postgres is killed, the run has to say so, unless it was done."""
+    """Yield what is wrong with the end of the run. If Postgres is killed during it, the run has to report that."""
     if fixtures.points[place] not in ended.points:
         yield f"the run never came to this point: {ended.last_words}"
     elif victim == "pipeline":

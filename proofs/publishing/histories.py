@@ -1,4 +1,4 @@
-"""Numbered histories in which no two answers are equal: an amount says which history and customer it is for.
+"""Numbered histories in which no two answers are equal: an amount identifies its history and customer.
 
 All have the same `data_to`.
 """
@@ -17,13 +17,13 @@ from pipeline.rules.segments import SegmentBook
 
 COUNTRIES = ("Peru", "Latvia", "Estonia")
 TODAY = date(2020, 6, 1)
-ROWS = 80  # that vote for an answer
+ROWS = 80  # rows that vote for an answer
 ANSWER = re.compile(rb'\{"voucher_amount":(\d+)\}\n')
 
 
 @dataclass(frozen=True)
 class Customer:
-    """A customer for each segment of each country; `place` is its number among all."""
+    """A customer of one segment of one country. `place` is its number among all customers."""
 
     place: int
     country: str

@@ -93,7 +93,7 @@ class RunningStack:
             "PIPELINE_DATABASE_URL": self._url(PIPELINE),
             "TODAY": histories.TODAY.isoformat(),
             "VOUCHER_KEEP_RUNS": str(KEEP_RUNS),
-            "TMPDIR": str(self._folder),  # where what is killed leaves its files
+            "TMPDIR": str(self._folder),  # where killed processes leave their files
         }
 
     @property

@@ -79,7 +79,7 @@ def exercise(targets: Targets, case: Case) -> Seen:
             _watched(seen, partial(_record_code, seen, command))
         _watched(seen, lambda: _ask(os.environ))
     if case.variable in DATABASES[1:]:
-        targets.migrate()  # a role has another password now
+        targets.migrate()  # restore the role's password
     with closing(psycopg2.connect(targets.owner)) as connection, connection.cursor() as cursor:
         for table in TABLES:
             cursor.execute(f"SELECT string_agg(t::text, ' ') FROM voucher.{table} AS t")
@@ -110,7 +110,7 @@ def _watched(seen: Seen, step: Callable[[], object]) -> None:
         step()
     except (PipelineError, SettingsError) as error:
         seen.text += "".join(traceback.format_exception(error))
-    except Exception as error:  # noqa: BLE001  (what nobody foresaw is what is looked for)
+    except Exception as error:  # noqa: BLE001  (to find unforeseen errors)
         seen.text += "".join(traceback.format_exception(error))
         seen.faults.append(f"{type(error).__name__}: {error}")
 

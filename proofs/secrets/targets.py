@@ -86,7 +86,7 @@ def open_targets(owner: str, folder: Path, s3: S3, bucket: str) -> Iterator[Targ
     targets = Targets(owner, roles, history_file, bucket, s3.environment, server.server_address[1])
     try:
         targets.migrate()
-        gc.freeze()  # each command of the pipeline collects garbage: not that of all that was there before
+        gc.freeze()  # each command collects garbage, but should skip all earlier objects
         yield targets
     finally:
         gc.unfreeze()

@@ -19,11 +19,11 @@ from proofs.support.request_load import Load, Report
 from proofs.support.served import failing
 from proofs.support.voucher_client import CUSTOMER, REQUEST
 
-SENDERS = 300  # that drip, or close their half: more than a worker has threads for, were each to hold one of 256
+SENDERS = 300  # that drip or half-close: more than the 256 threads of a worker, if each held one
 REFUSED = 48  # bodies of 1,000 KiB with a wrong header
 CALLS = 220  # of /vouchers at once
 BULK = b"[" + b",".join([CUSTOMER + b" " * (416 - len(CUSTOMER))] * 10_000) + b"]"  # 4.17 MB
-CONTAINER = 1024  # MiB that docker-compose.yml gives
+CONTAINER = 1024  # MiB, the limit in docker-compose.yml
 
 
 def _load(url: str, rate: int = 200) -> Load:
@@ -37,7 +37,7 @@ def full(running: RunningService, seconds: float) -> tuple[Report, list[str], st
 
 
 def deaf(running: RunningService, seconds: float) -> tuple[Report, list[str], str]:
-    """Serve while nobody reads the pipe of the log."""
+    """Serve while no process reads the pipe of the log."""
     with running.with_a_deaf_log() as url:
         return _beside(url, seconds, ["log"])
 

@@ -73,7 +73,7 @@ def worker(running: RunningService, load: Load, seconds: float) -> Outcome:
 
 
 def _listening(running: RunningService) -> list[psutil.Process]:
-    with contextlib.suppress(psutil.Error):  # one that has just ended
+    with contextlib.suppress(psutil.Error):  # a worker that has just ended
         return [
             each
             for each in running.workers()
@@ -129,7 +129,7 @@ def _beside(
     for _ in range(rounds):
         alone = load.during(seconds)
         with stall() as stalled:
-            until(running.postgres_rests, 30)  # until then, streams fill what buffers there are
+            until(running.postgres_rests, 30)  # until then, streams fill the buffers
             meanwhile = load.report()
             beside = load.during(seconds)
         ratios.append(beside.percentile(0.99) / alone.percentile(0.99))
@@ -139,7 +139,7 @@ def _beside(
 
 
 def cutoff(running: RunningService, load: Load, seconds: float) -> Outcome:
-    """Stall uploads until they are disconnected; nobody else is."""
+    """Stall uploads until they are disconnected; no other client is."""
     load.report()
     began = time.monotonic()
     with senders(running.service.port) as stalled:

@@ -40,7 +40,7 @@ def recency(what: str, status: int, **fields: object) -> Odd:
 
 
 def wrong(field: str, value: object) -> Iterator[Odd]:
-    """A value that the field may not have, whether the kind of segment measures it or not."""
+    """Yield requests of each kind of segment with a value that the field may not have, measured there or not."""
     for kind, customer in (("frequent", FREQUENT), ("recency", RECENCY)):
         yield Odd(f"{field} {value!r:.40}, {kind}", json.dumps(customer | {field: value}).encode(), 422, wrong=field)
 

@@ -23,9 +23,9 @@ from proofs.support.published_tables import Tables
 from proofs.support.request_load import Load
 from proofs.support.served import full_disk, served
 
-RUNS = {"a" * 16: 1000, "b" * 16: 7}  # what each answers to the customer of `clients`
+RUNS = {"a" * 16: 1000, "b" * 16: 7}  # the answer of each to CUSTOMER of `voucher_client`
 FLAT = {"frequent_segment": ("total_orders", [("0+", 0, None, 7)])}
-ROWS = 200_000  # of the country that is downloaded: more than all buffers on the way hold
+ROWS = 200_000  # of the downloaded country: more than all buffers hold
 ASSIGNMENTS = """
     INSERT INTO voucher.part (uri, etag, size, sha256) VALUES ('s3://bucket/key', 'etag', 1, 'sha256');
     INSERT INTO voucher.run_part (run_id, part_id, loaded_by) VALUES (%(run)s, 1, %(run)s), (%(other)s, 1, %(run)s);
@@ -99,7 +99,7 @@ class RunningService:
 
     @contextmanager
     def with_a_deaf_log(self) -> Iterator[str]:
-        """Start another service whose log is a pipe that nobody reads. Yield its address."""
+        """Start another service whose log is a pipe that no process reads. Yield its address."""
         reading, writing = os.pipe()
         with (
             os.fdopen(reading),

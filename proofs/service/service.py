@@ -15,8 +15,8 @@ from proofs.service.events import EVENTS
 from proofs.service.running_service import RunningService
 
 TRIALS = 10
-SECONDS = 2.0  # until `/readyz` has to say what is so
-STEADY = 1.25  # how many times the p99 may be what it is without them, as a median
+SECONDS = 2.0  # until `/readyz` has to report a change
+STEADY = 1.25  # the limit of the median ratio of the p99s with and without stalled clients
 
 
 @dataclass(frozen=True)

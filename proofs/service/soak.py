@@ -21,7 +21,7 @@ from proofs.support.request_load import Load
 
 MINUTES, SAMPLE, RATE = 30, 10, 500
 FIGURE = ROOT / ".local" / "proofs" / "soak.png"
-GROWTH = 1.03  # the median of the last third over that of the second
+GROWTH = 1.03  # the limit of the median of the last third over that of the second
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Result:
     number: int
     run: str
     requests: int
-    late: int  # answers from the run before, a second after the publish and later
+    late: int  # answers from the previous run later than a second after the publish
     p50: float
     p99: float
     memory: tuple[tuple[str, int], ...]

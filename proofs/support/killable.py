@@ -1,8 +1,8 @@
 """The pipeline's command line in its own process, which kills itself, or Postgres, at a named point.
 
 The points are the boundaries of what it sends to Postgres: after each statement that writes, before and after each
-commit of what was written, and in the middle of the rows. The product has no hook for it: the drivers are wrapped,
-here. Forked from a server that has imported the pipeline, it starts in 10 ms.
+commit of what was written, and in the middle of the rows. The product has no hook for this, so psycopg2 is wrapped
+here. The process is forked from a server that has imported the pipeline, so that it starts in 10 ms.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ class Strike:
         if self.postmaster is None:
             os.kill(os.getpid(), signal.SIGKILL)
         postmaster = psutil.Process(self.postmaster)
-        postmaster.suspend()  # else it would start others, and its children would notice its end and end by themselves
+        postmaster.suspend()  # otherwise it would start new ones, and its children would notice its end and exit
         server = [*postmaster.children(recursive=True), postmaster]
         alive = {process.pid: start_time(process.pid) for process in server}
         for process in server:
@@ -90,7 +90,7 @@ def _main(
     arguments: Sequence[str], environ: Mapping[str, str], said: Path, passed: Path, strike: Strike | None
 ) -> None:
     os.environ.update(environ)
-    tempfile.tempdir = None  # TMPDIR is looked at anew
+    tempfile.tempdir = None  # so that TMPDIR is read again
     with said.open("w") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
@@ -134,7 +134,7 @@ class _Trace:
         what = found[3] or f"{found[1]} {found[2]}"
         before: frozenset[str] = getattr(connection, "wrote", frozenset())
         connection.wrote = before | {what}
-        if what not in before:  # else one row more of the same
+        if what not in before:  # otherwise it is another row of the same
             self.passed(f"after {what}")
 
     def _commit(self, connection: Any, commit: Callable[[], None]) -> None:
@@ -153,7 +153,7 @@ class _Trace:
                 trace._commit(self, super().commit)
 
         def traced(*arguments: Any, cursor_factory: Any = psycopg2.extensions.cursor, **options: Any) -> Any:
-            class Cursor(cursor_factory):  # type: ignore[misc]  # the caller's cursor, whichever it is
+            class Cursor(cursor_factory):  # type: ignore[misc]  # any cursor of the caller
                 def execute(self, query: bytes | str, vars: Any = None) -> None:  # noqa: A002
                     super().execute(query, vars)
                     trace._wrote(self.connection, query)

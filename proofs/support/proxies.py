@@ -16,7 +16,7 @@ from dev.ports import free_port
 from dev.processes import until
 from proofs.support.environment import ROOT
 
-PATH = f"{os.environ['PATH']}:/usr/sbin"  # where Debian has some of them
+PATH = f"{os.environ['PATH']}:/usr/sbin"  # where Debian installs some of them
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ http://:PORT {
 )
 GUIDE = (ROOT / "docs" / "operations.md").read_text()
 [CADDYFILE] = re.findall(r"```Caddyfile\n(vouchers\.example .*?)```", GUIDE, re.DOTALL)
-UNDER_A_PREFIX = Proxy(  # as the operations guide has it; its certificate authority is CA in its folder
+UNDER_A_PREFIX = Proxy(  # as in the operations guide; its certificate authority is CA in its folder
     "caddy",
     ("run", "--config", "proxy.conf", "--adapter", "caddyfile"),
     "{\nadmin off\nskip_install_trust\nauto_https disable_redirects\n}\n"

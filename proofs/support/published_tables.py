@@ -1,4 +1,4 @@
-"""Published runs written as rows, without a pipeline: the tables are the contract."""
+"""Write published runs as rows, without the pipeline: the tables are the contract."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -14,7 +14,7 @@ RUN = "a" * 16
 DAY = date(2018, 7, 15)  # the reference day of the pinned runs here
 DATA_TO = datetime(2018, 7, 14, 21, tzinfo=UTC)  # the end of their history: years ago
 
-# The kinds and bounds of the design, each segment with an amount of its own, so that a wrong segment shows.
+# The kinds and bounds of segments.toml. Each segment has a different amount, so that a wrong segment is visible.
 Bounds = tuple[str, int, int | None, Decimal | int]
 FREQUENT: list[Bounds] = [("0-4", 0, 4, 1000), ("5-13", 5, 13, 1100), ("14-37", 14, 37, 1200), ("38+", 38, None, 1300)]
 RECENCY: list[Bounds] = [
@@ -30,7 +30,7 @@ KINDS = {"frequent_segment": ("total_orders", FREQUENT), "recency_segment": ("da
 
 @dataclass(frozen=True)
 class Tables:
-    """Writes the rows that a pipeline would."""
+    """Writes the rows that the pipeline would write."""
 
     database: str
 
@@ -52,8 +52,8 @@ class Tables:
     ) -> None:
         """Write a run and move the pointer to it.
 
-        `countries` says how many rows each of their segments has, of which `uses` are of the amount, by default all.
-        `synthetic` has a value for each part: whether it is the built-in sample.
+        `countries` has the number of rows in each segment of a country. Of these, `uses` have the segment's amount, by
+        default all. `synthetic` has a value for each part: whether it is the built-in sample.
         """
         now = datetime.now(UTC)
         segments = [

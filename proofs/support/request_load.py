@@ -1,4 +1,4 @@
-"""Clients of the service in their own process, which tell a lost request from one that nobody accepted.
+"""Clients of the service in their own process, which distinguish a lost request from a refused connection.
 
 KEPT clients reuse a connection for as long as the service allows; the others connect for each request. No client
 repeats a request.
@@ -22,8 +22,9 @@ KEPT, CLIENTS = 8, 12  # clients that reuse a connection, and all
 class Report:
     """The results of the requests since the last report.
 
-    answered: the right answers, by run; refused: nobody listened; wrong: not the answer of the run; lost: sent over an
-    established connection and not answered, as (time, the client's port, what happened); seconds: of the answers.
+    answered: the right answers, by run; refused: no connection could be made; wrong: not the answer of the run; lost:
+    sent over an established connection and not answered, as (time, the client's port, what happened); seconds: of the
+    answers.
     """
 
     answered: Counter[str] = field(default_factory=Counter)
@@ -55,7 +56,7 @@ class Report:
 
 
 class Load:
-    """Clients in a process of their own. `amounts`: the right answers, by run. `rate`: requests a second, in total."""
+    """Clients in their own process. `amounts`: the right answers, by run. `rate`: requests per second, in total."""
 
     def __init__(self, port: int, amounts: Mapping[str, int], rate: int, *, host: str = "127.0.0.1") -> None:
         self._pipe, theirs = FORKS.Pipe()
@@ -70,7 +71,7 @@ class Load:
         return found
 
     def during(self, seconds: float) -> Report:
-        """Wait, and report only what came of the requests meanwhile."""
+        """Wait, and return a report of the requests in this time only."""
         self.report()
         time.sleep(seconds)
         return self.report()

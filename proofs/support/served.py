@@ -14,7 +14,7 @@ from dev.ports import free_port
 from dev.processes import until
 from proofs.support.environment import API, ROOT, as_role
 
-NAMESPACE = ("unshare", "--map-root-user", "--mount")  # in which an ordinary user, too, may mount something
+NAMESPACE = ("unshare", "--map-root-user", "--mount")  # allows an ordinary user to mount file systems
 
 
 def full_disk(folder: Path | str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A client of `/voucher` on a raw socket, which tells a lost request from one that nobody accepted."""
+"""A client of `/voucher` on a raw socket, which distinguishes a lost request from a refused connection."""
 
 import json
 import socket
@@ -36,7 +36,7 @@ class Client:
             self.close()
         try:
             return _header(head, b"voucher-run"), json.loads(body).get("voucher_amount", body.decode())
-        except ValueError:  # an answer of a proxy
+        except ValueError:  # the answer of a proxy
             return "", body.decode()
 
     @property

@@ -1,6 +1,6 @@
-"""Calls every operation by the client that openapi-python-client has made, `generated`, and prints what each returned.
+"""Call every operation with `generated`, the client of openapi-python-client, and print what each returns.
 
-Executed by proofs/document/generated.py, in a folder with `generated` and input.json.
+proofs/document/generated.py executes this in a folder with `generated` and input.json.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The running containers, started once for all tests of this folder: `make test-compose`."""
+"""Fixtures of the compose tests: containers that are started once per session. `make test-compose` runs the tests."""
 
 import os
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ import pytest
 
 from tests.compose.project import Project
 
-# They need a Docker engine and ten minutes: `make test-compose` asks for them, `make test` does not.
+# The tests need a Docker engine and ten minutes. `make test-compose` runs them, `make test` does not.
 collect_ignore_glob = [] if os.environ.get("TEST_COMPOSE") else ["test_*.py"]
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A first look: built, up, and Voucher_Select switched on, with nothing set but names and ports."""
+    """Yield a project with default settings except names and ports: built, started, and Voucher_Select switched on."""
     project = Project.copy(tmp_path_factory.mktemp("checkout"))
     try:
         with project.timed("docker compose build"):

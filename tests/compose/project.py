@@ -1,4 +1,4 @@
-"""docker-compose.yml of a clean copy of the checkout, under a name and on ports of its own. Used by these tests only."""
+"""A Compose project in a clean copy of the checkout, with its own name and ports. Used only by the compose tests."""
 
 import json
 import os
@@ -25,7 +25,7 @@ ALWAYS = ("postgres", "s3", "airflow-api", "airflow-scheduler", "airflow-dags", 
 
 @dataclass(frozen=True)
 class Project:
-    """The copy in `folder`; `environment` is what a caller's shell would have set."""
+    """A copy of the checkout in `folder`. `environment` is what a caller's shell would set."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -33,7 +33,7 @@ class Project:
 
     @classmethod
     def copy(cls, folder: Path, name: str = "voucher-select-test") -> "Project":
-        """The checkout, without a developer's .env."""
+        """Copy the checkout to `folder`, without a developer's .env."""
         copy_checkout(folder)
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}
         ports = {name: str(free_port()) for name in ("API_PORT", "AIRFLOW_PORT", "NOTEBOOK_PORT")}
@@ -41,7 +41,7 @@ class Project:
         return cls(folder, kept | ports | {"COMPOSE_PROJECT_NAME": name, "NOTEBOOK_USER": owner})
 
     def run(self, *command: str, check: bool = True, **more: str) -> str:
-        """What a command says on both outputs; one that fails ends the test with it."""
+        """Run a command and return its stdout and stderr. Fail the test with this output if the command fails."""
         ended = subprocess.run(
             command,
             cwd=self.folder,
@@ -73,16 +73,16 @@ class Project:
         return Client(f"http://127.0.0.1:{self.environment['AIRFLOW_PORT']}", DAG)
 
     def log_in_again(self) -> None:
-        """Where Airflow's secret, or its database, has become another."""
+        """Drop the Airflow client, because Airflow's secret or database has changed."""
         self.__dict__.pop("airflow", None)
 
     def published(self) -> dict[str, Any]:
-        """What clients are told of the published run: each segment's amount, votes and runner-up, and the rules."""
+        """Return what clients see of the published run: each segment's amount, votes and runner-up, and the rules."""
         paths = ("/segments.csv", "/rules")
         return {path: requests.get(f"{self.api.url}{path}", timeout=30).text for path in paths}
 
     def switched_on(self) -> None:
-        """Voucher_Select's first run, to its end."""
+        """Switch Voucher_Select on, and wait until its first run has succeeded."""
         assert until(self.airflow.known, 60), self.airflow.import_errors()
         self.airflow.pause(False)
         assert until(lambda: bool(self.airflow.runs()), 60), "switching on started no run"
@@ -100,7 +100,7 @@ class Project:
         return self.compose("ps", "--quiet", service).strip()
 
     def state(self, service: str) -> dict[str, Any]:
-        """Docker's record of the service's container: State.Pid, State.Health.Status, RestartCount and so on."""
+        """Return Docker's record of the service's container: State.Pid, State.Health.Status, RestartCount and so on."""
         found: dict[str, Any] = json.loads(self.run("docker", "inspect", self.container(service)))[0]
         return found
 

@@ -1,4 +1,4 @@
-"""Whatever goes wrong with docker/backup.sh or docker/restore.sh, no backup and no published answer is lost."""
+"""Failures of docker/backup.sh and docker/restore.sh: no backup and no published answer is lost."""
 
 import os
 import signal
@@ -26,13 +26,13 @@ SMALL, KEEPER = "voucher-select-small", "voucher-select-small-keeper"
 
 @pytest.fixture(scope="module")
 def backup(project: Project) -> Path:
-    """Yesterday's backup."""
+    """Create yesterday's backup, and return its path."""
     return project.folder / project.run(BACKUP).strip()
 
 
 @pytest.fixture
 def unchanged(project: Project, backup: Path) -> Iterator[None]:
-    """Yesterday's backups, the tables and the published answers are the same afterwards."""
+    """Check after the test that yesterday's backups, the tables and the published answers are unchanged."""
     before = (backups(project), content(project), project.published())
     yield
     assert (backups(project), content(project), project.published()) == before
@@ -43,7 +43,7 @@ def backups(project: Project) -> dict[str, str]:
 
 
 def content(project: Project) -> str:
-    """Of each table the number of rows, and what is published."""
+    """Return the number of rows of each table, and the published run."""
     tables = "SELECT oid::regclass FROM pg_class WHERE relnamespace = 'voucher'::regnamespace AND relkind IN ('r', 'p') ORDER BY 1"
     names = sql(project, tables).split()
     assert len(names) > 10
@@ -58,7 +58,7 @@ def sql(project: Project, statement: str) -> str:
 
 @contextmanager
 def psql(project: Project) -> Iterator[Callable[[str], str]]:
-    """A session that answers a statement with a row within milliseconds."""
+    """Open a psql session. Yield a function that executes a statement within milliseconds and returns one row."""
     command = ["docker", "compose", "exec", "-T", "postgres", "psql", "--username=postgres", "-qAt", "voucher"]
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
     with subprocess.Popen(command, cwd=project.folder, env=dict(project.environment), **pipes) as session:
@@ -87,7 +87,7 @@ def refused(project: Project, *command: str) -> str:
 
 
 def test_postgres_is_away(project: Project, unchanged: None, backup: Path) -> None:
-    """Neither a backup nor a restore is made, and each says so."""
+    """Backup and restore fail with a message while Postgres is down."""
     project.compose("stop", "postgres")
     try:
         assert "no backup was made; the earlier ones" in refused(project, BACKUP)
@@ -98,7 +98,7 @@ def test_postgres_is_away(project: Project, unchanged: None, backup: Path) -> No
 
 @pytest.mark.parametrize("killed", ["the dump's server process", "the script and what it started"])
 def test_a_killed_dump(project: Project, unchanged: None, killed: str) -> None:
-    """Half a dump never gets the name of a backup."""
+    """A partial dump never gets the name of a backup."""
     with psql(project) as ask:
         running = started(project, BACKUP)
         assert until(lambda: ask(DUMPING) != "0" and half_written(project), 30, every=0.001)
@@ -118,7 +118,7 @@ def half_written(project: Project) -> bool:
 
 
 def test_a_full_disk(project: Project, unchanged: None, backup: Path) -> None:
-    """With room for yesterday's backup and half of today's, yesterday's stays and nothing is beside it."""
+    """If only half of today's backup fits on the disk, it fails, yesterday's stays, and no partial file remains."""
     (project.folder / "small").mkdir(exist_ok=True)
     size = str(int(backup.stat().st_size * 1.5))
     said = refused(project, "unshare", "--map-root-user", "--mount", "sh", "-c", FULL, "sh", size)
@@ -129,7 +129,7 @@ def test_a_full_disk(project: Project, unchanged: None, backup: Path) -> None:
 
 
 def test_the_newest_files_are_kept_and_cron_can_run_it(project: Project, tmp_path: Path) -> None:
-    """From another folder, with few variables, and readable by nobody else."""
+    """The script works from another folder with few variables, and its backups are readable only by their owner."""
     made = []
     for _ in range(3):
         ended = subprocess.run(
@@ -154,7 +154,7 @@ FAULTY: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 @pytest.mark.parametrize("fault", FAULTY)
 def test_a_faulty_backup(project: Project, unchanged: None, backup: Path, tmp_path: Path, fault: str) -> None:
-    """It is refused before anything is dropped."""
+    """A restore rejects an unusable backup before it drops anything."""
     change, message = FAULTY[fault]
     (tmp_path / "faulty.dump").write_bytes(change(backup.read_bytes()))
     said = refused(project, RESTORE, str(tmp_path / "faulty.dump"))
@@ -162,7 +162,7 @@ def test_a_faulty_backup(project: Project, unchanged: None, backup: Path, tmp_pa
 
 
 def test_a_backup_of_a_newer_version(project: Project, unchanged: None, tmp_path: Path) -> None:
-    """It is refused, and so is a database of one: `migrate` says in one line what to do."""
+    """A restore rejects a newer version's backup; `migrate` rejects a newer version's database and names the remedy."""
     known = sql(project, "SELECT version_num FROM voucher.alembic_version").strip()
     sql(project, "UPDATE voucher.alembic_version SET version_num = '0999'")
     try:
@@ -176,7 +176,7 @@ def test_a_backup_of_a_newer_version(project: Project, unchanged: None, tmp_path
 
 
 def test_a_killed_restore(project: Project, unchanged: None, backup: Path) -> None:
-    """What was there before is there again."""
+    """After a killed restore, the previous data are still there."""
     with psql(project) as ask:
         running = started(project, RESTORE, str(backup))
         assert until(lambda: int(ask(RESTORING)) > 10, 60, every=0.001)
@@ -187,7 +187,7 @@ def test_a_killed_restore(project: Project, unchanged: None, backup: Path) -> No
 
 @pytest.fixture
 def small(project: Project, backup: Path, tmp_path: Path) -> Iterator[Project]:
-    """The backup restored into a Postgres with 400 MB of disk: a tmpfs, which a second container keeps when it ends."""
+    """Yield a project with the backup restored into a Postgres on a tmpfs of 400 MB, which a second container keeps."""
     small = Project.copy(tmp_path / "small", SMALL)
     labels = (f"--label=com.docker.compose.project={SMALL}", "--label=com.docker.compose.volume=postgres")
     options = ("--opt=type=tmpfs", "--opt=device=tmpfs", "--opt=o=size=400m,uid=999,gid=999,mode=700")  # as postgres
@@ -205,12 +205,12 @@ def small(project: Project, backup: Path, tmp_path: Path) -> Iterator[Project]:
 
 
 def test_a_full_disk_in_mid_restore(small: Project, backup: Path) -> None:
-    """Postgres may even stop for it; what was there is there again as soon as it has space, and can be replaced."""
+    """If the disk fills up during a restore, the previous data are back once there is space, and it can be repeated."""
     before = content(small)
     small.compose("exec", "-T", "postgres", "sh", "-c", f"cd /var/lib/postgresql/data; {LEAVE_LITTLE}")
     said = refused(small, RESTORE, str(backup))
     assert "No space left on device" in said and "could not be restored; nothing was changed" in said
-    # From beside it: Postgres may be stopping at this moment, and a container that stops executes nothing.
+    # In the second container: Postgres may be stopping, and a stopping container executes nothing.
     small.run("docker", "exec", KEEPER, "rm", "/kept/filler")
     small.compose("up", "-d", "--wait", "postgres")
     assert content(small) == before

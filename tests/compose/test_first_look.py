@@ -1,4 +1,4 @@
-"""A clean copy of the checkout, a Docker engine, and nothing else set."""
+"""The containers with default settings, from a clean copy of the checkout."""
 
 import re
 
@@ -25,7 +25,7 @@ SAVE_AGAIN = "from pipeline.rules.rulebook import RuleBook; RuleBook.load().save
 
 @pytest.mark.parametrize("curl", CURLS, ids=["voucher", "segmentation-voucher"])
 def test_the_published_curls_are_answered(project: Project, curl: str) -> None:
-    """Those of README and docs/api.md, on the port that was published."""
+    """The API answers the curl commands of README.md and docs/api.md on the published port."""
     assert curl.count(":8000/") == 1
     with project.timed("curl"):
         answer = project.run(
@@ -35,14 +35,14 @@ def test_the_published_curls_are_answered(project: Project, curl: str) -> None:
 
 
 def test_only_three_ports_and_only_here(project: Project) -> None:
-    """Postgres and S3 are reached by the other containers alone; the rest from this machine alone."""
+    """Only other containers can reach Postgres and S3; the API and Airflow are published only on this machine."""
     ports = {name: project.state(name)["NetworkSettings"]["Ports"] for name in ALWAYS}
     published = {name: held[0]["HostIp"] for name, all_ in ports.items() for held in all_.values() if held}
     assert published == {"api": "127.0.0.1", "airflow-api": "127.0.0.1"}
 
 
 def test_first_look_passwords_are_warned_about(project: Project) -> None:
-    """In the log of each process that uses one."""
+    """`migrate`, the API and `airflow-setup` log a warning about the default passwords that they use."""
     for service in ("migrate", "api"):
         assert "a default password from this repository" in project.compose("logs", service), service
     assert "AIRFLOW_PASSWORD, AIRFLOW_SECRET: anyone can read" in project.compose("logs", "airflow-setup")
@@ -50,13 +50,13 @@ def test_first_look_passwords_are_warned_about(project: Project) -> None:
 
 @pytest.mark.parametrize("service", ["migrate", "airflow-setup", "api"])
 def test_production_refuses_them(project: Project, service: str) -> None:
-    """And names what to set; nothing is migrated, nothing answers."""
+    """In production mode, each of them refuses to start with default passwords, and names the variables to set."""
     said = project.compose("run", "--rm", "--no-deps", "-T", service, check=False, VOUCHER_ENV="production")
     assert re.search(r"(_URL|AIRFLOW_PASSWORD, AIRFLOW_SECRET).*VOUCHER_ENV=production", said, re.DOTALL), said
 
 
 def test_a_process_knows_no_other_ones_password(project: Project) -> None:
-    """Only migrate, which sets them, is given more than one."""
+    """Each running container has at most one role's password; only `migrate`, which sets them, gets more."""
     words = {"owner": "first-look-owner", "pipeline": "first-look-pipeline", "api": "first-look-api"}
     given = {name: " ".join(project.state(name)["Config"]["Env"]) for name in ALWAYS}
     known = {name: {role for role, word in words.items() if word in text} for name, text in given.items()}
@@ -66,7 +66,7 @@ def test_a_process_knows_no_other_ones_password(project: Project) -> None:
 
 
 def test_notebook_rules_run_next_time(project: Project) -> None:
-    """A rule that the notebook saves is in force at the next run, without a rebuild and without a restart."""
+    """A rule that the notebook saves takes effect in the next run, without a rebuild or restart."""
     project.compose("--profile", "notebook", "up", "-d", "--wait", "--build", "notebook")
     url = f"http://127.0.0.1:{project.environment['NOTEBOOK_PORT']}"
     assert requests.get(f"{url}/api/contents", timeout=10).status_code == 403
@@ -91,7 +91,7 @@ def test_notebook_rules_run_next_time(project: Project) -> None:
 
 
 def test_code_of_the_checkout_does_not_run(project: Project) -> None:
-    """What is pulled, or written there by another, counts once images are built of it."""
+    """Airflow's containers run the code of their image, not of the checkout, and can write to neither."""
     module = project.folder / "pipeline" / "run.py"
     kept = module.read_text()
     module.write_text("raise SystemExit('this is not the code of the image')\n")
@@ -106,7 +106,7 @@ def test_code_of_the_checkout_does_not_run(project: Project) -> None:
 
 
 def test_a_notebook_that_could_not_save_does_not_start(project: Project) -> None:
-    """It shows the line that .env needs, for whoever owns the checkout."""
+    """If the notebook can't write to the checkout, it does not start, and prints the line that .env needs."""
     run = ("run", "--rm", "--no-deps", "-T", "notebook")
     said = project.compose(*run, check=False, NOTEBOOK_USER="12345:12345")
     owner = (project.folder / "notebooks").stat()
@@ -114,6 +114,6 @@ def test_a_notebook_that_could_not_save_does_not_start(project: Project) -> None
 
 
 def test_production_refuses_the_token(project: Project) -> None:
-    """The default one, with which anyone could open the notebooks."""
+    """Production mode rejects the default token, with which anyone could open the notebooks."""
     said = project.compose("run", "--rm", "--no-deps", "-T", "notebook", check=False, VOUCHER_ENV="production")
     assert "JUPYTER_TOKEN contains a default password from this repository" in said

@@ -1,4 +1,4 @@
-"""What is in the images, who runs in them, and what they may."""
+"""The images: their content, users, sizes and privileges."""
 
 import json
 import re
@@ -15,7 +15,7 @@ BUILDERS = "gcc cc g++ make git curl wget"
 
 @pytest.mark.parametrize("image", OURS)
 def test_user_and_size(project: Project, image: str) -> None:
-    """Nobody is root; growth is noticed."""
+    """Each image runs as its own user, which is not root, and does not exceed its size limit."""
     found = json.loads(project.run("docker", "image", "inspect", image))[0]
     print(f"\n  {image:<60}{found['Size'] / 1e6:6.0f} MB", flush=True)
     assert found["Config"]["User"] == OURS[image]
@@ -24,7 +24,7 @@ def test_user_and_size(project: Project, image: str) -> None:
 
 @pytest.mark.parametrize("image", OURS)
 def test_no_secret_in_any_layer(project: Project, image: str) -> None:
-    """Neither in the commands and variables that made it, nor as a file that a layer has."""
+    """No image contains a secret in its build commands, its environment variables or its files."""
     history = project.run("docker", "history", "--no-trunc", "--format={{.CreatedBy}}", image)
     variables = json.loads(project.run("docker", "image", "inspect", "--format={{json .Config.Env}}", image))
     assert not [text for text in (*history.splitlines(), *variables) if SECRET.search(text)]
@@ -34,7 +34,7 @@ def test_no_secret_in_any_layer(project: Project, image: str) -> None:
 
 @pytest.mark.parametrize("service", ALWAYS)
 def test_read_only_without_privileges(project: Project, service: str) -> None:
-    """Nothing can be written but volumes and /tmp, and no capability is left."""
+    """Each container runs as a non-root user without capabilities, and can't write to its root file system."""
     state = project.state(service)
     assert state["HostConfig"]["ReadonlyRootfs"]
     assert state["HostConfig"]["CapDrop"] == ["ALL"] and not state["HostConfig"]["CapAdd"]
@@ -50,7 +50,7 @@ def test_read_only_without_privileges(project: Project, service: str) -> None:
 
 
 def test_the_api_has_no_compiler_and_only_its_packages(project: Project) -> None:
-    """What isn't there can't be used against it."""
+    """The API's image contains no build tools, and only the code and the packages that the API needs."""
     look = f"for name in {BUILDERS} pip; do command -v $name | grep -v ^/usr/local/bin/pip || true; done; ls; python -c 'import duckdb' 2>&1 | tail -1"
     assert project.compose("exec", "-T", "api", "sh", "-c", look).split("\n")[:-1] == [
         "app", "setup.cfg", "shared", "ModuleNotFoundError: No module named 'duckdb'",
@@ -58,5 +58,5 @@ def test_the_api_has_no_compiler_and_only_its_packages(project: Project) -> None
 
 
 def test_airflow_s_packages_agree(project: Project) -> None:
-    """What docker/airflow.lock adds suits what the base image has."""
+    """The packages of docker/airflow.lock are compatible with those of the base image."""
     assert "No broken requirements" in project.compose("exec", "-T", "airflow-scheduler", "pip", "check")

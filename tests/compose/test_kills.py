@@ -1,4 +1,4 @@
-"""Each container killed in turn, as the kernel kills what takes too much memory, while clients ask a hundred times a second."""
+"""Each container killed in turn, as by the kernel's out-of-memory killer, under a load of 100 requests a second."""
 
 import time
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from proofs.support.request_load import Load
 from tests.compose.project import ALWAYS, Project
 
 RATE = 100  # requests a second
-KILL = "import os; os.kill({pid}, 9)"  # `docker kill` would count as asked for, and nothing would start it again
+KILL = "import os; os.kill({pid}, 9)"  # Docker would not restart a container after `docker kill`
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """requests: while it was away, and until 3 s after; failed: of them; out: seconds between the kill and the last that
-    failed; back: seconds until it was healthy again.
+    """requests: sent until 3 s after the container was healthy again; failed: how many of them; out: seconds from its
+    end to the last failure; back: seconds from its end until it was healthy again.
     """
 
     container: str
@@ -76,10 +76,10 @@ def kill(project: Project, service: str, load: Load) -> Outcome:
 
 
 def test_a_killed_container_comes_back_and_the_answers_stay(project: Project, outcome: Outcome) -> None:
-    """The API answers from memory while anything else is away; killed itself, it is back within seconds."""
+    """The API answers from memory while another container is down, and every killed container restarts."""
     expected = project.published()
     assert outcome.requests
-    if outcome.container != "api":  # of which there is one; the table shows for how long it was away
+    if outcome.container != "api":  # there is only one; the table shows how long it was down
         assert not outcome.failed, outcome
     assert until(lambda: all(map(project.healthy, ALWAYS)), 60)
     assert project.published() == expected
@@ -88,7 +88,7 @@ def test_a_killed_container_comes_back_and_the_answers_stay(project: Project, ou
 
 @pytest.mark.parametrize("service", ["airflow-scheduler", "airflow-api", "postgres"])
 def test_a_run_ends_well_although_a_container_is_killed_in_it(project: Project, service: str) -> None:
-    """Nobody has to do anything."""
+    """A DAG run succeeds without intervention if a container is killed during it."""
     expected = project.published()
     run_id = project.airflow.trigger()
     assert until(lambda: any(task["state"] == "running" for task in project.airflow.tasks(run_id)), 60, every=0.05)

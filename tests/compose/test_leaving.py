@@ -1,4 +1,4 @@
-"""The API's container is reloaded and stopped under load: as an ordinary user, without a capability."""
+"""Reload and graceful shutdown of the API's container under load, as a non-root user without capabilities."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.compose.project import Project
 
 @pytest.fixture
 def load(project: Project) -> Iterator[Load]:
-    """Of the container itself: the proxy of a published port accepts connections for one that has gone."""
+    """Yield a load on the container itself: the proxy of a published port accepts connections for a stopped one."""
     networks = project.state("api")["NetworkSettings"]["Networks"]
     (network,) = networks.values()
     with Load(8000, {str(project.api.run_id()): 2640}, 200, host=network["IPAddress"]) as load:
@@ -26,7 +26,7 @@ def log(project: Project) -> str:
 
 
 def test_a_reload_loses_no_request(project: Project, load: Load) -> None:
-    """Each worker is replaced, and nobody is refused."""
+    """A reload replaces each worker, and no request is lost or refused."""
     before = log(project).count("Stopped old worker")
     project.compose("kill", "--signal=HUP", "api")
     assert until(lambda: log(project).count("Stopped old worker") == before + 2, 90, every=1), log(project)[-3000:]
@@ -37,7 +37,7 @@ def test_a_reload_loses_no_request(project: Project, load: Load) -> None:
 
 
 def test_a_stop_loses_no_request(project: Project, load: Load) -> None:
-    """Whoever was let in is answered, and the workers end by themselves."""
+    """During a graceful shutdown, every accepted request is answered, and the workers exit without being killed."""
     project.compose("stop", "api")
     report = load.report()
     exited = project.run(

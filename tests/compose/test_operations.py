@@ -1,4 +1,4 @@
-"""The commands of docs/operations.md, one block after the other, and what has to be so after them."""
+"""The commands of docs/operations.md, executed block by block, and their effects."""
 
 import re
 import subprocess
@@ -20,12 +20,12 @@ BLOCKS = {
 
 
 def execute(project: Project, block: str) -> str:
-    """As a reader would, pasted into a shell; the exit code is that of the last command."""
+    """Run a block as if pasted into a shell, and return its output. The exit code is that of the last command."""
     return project.run("sh", "-c", block)
 
 
 def test_made_secrets_are_fit_for_an_address(tmp_path: Path) -> None:
-    """All that .env.example calls a secret, 64 letters and digits each, for nobody else to read; made once."""
+    """The command sets all secrets of .env.example to 64 hex digits, once, in a file that only its owner can read."""
     env = tmp_path / ".env"
     env.write_text("AIRFLOW_SECRET=kept")
     made = []
@@ -43,7 +43,7 @@ def test_made_secrets_are_fit_for_an_address(tmp_path: Path) -> None:
 
 
 def test_settings_are_checked_without_touching_what_runs(project: Project) -> None:
-    """A first look passes; production names all that it refuses, and every container goes on."""
+    """The check accepts default settings, names all that production mode rejects, and restarts no container."""
     check = BLOCKS["Settings"][1]
     before = {name: project.container(name) for name in ALWAYS}
     assert "error" not in execute(project, check)
@@ -54,7 +54,7 @@ def test_settings_are_checked_without_touching_what_runs(project: Project) -> No
 
 
 def test_down_and_up_keeps_the_published_run(project: Project) -> None:
-    """So do Airflow's history, and that the DAG is switched on."""
+    """The published run, Airflow's history and the unpaused state of the DAG survive `down` and `up`."""
     expected, runs = project.published(), project.airflow.runs()
     with project.timed("down, and up again"):
         execute(project, BLOCKS["Start, stop, look"][0])
@@ -66,7 +66,7 @@ def test_down_and_up_keeps_the_published_run(project: Project) -> None:
 
 
 def test_from_a_first_look_to_production(project: Project) -> None:
-    """Passwords that the volume has are found and refused until they are changed; what is published stays."""
+    """Production mode rejects default passwords in the volume until they are changed, and keeps the published run."""
     expected, env = project.published(), project.folder / ".env"
     execute(project, BLOCKS["Settings"][0])
     own = env.read_text()
@@ -94,7 +94,7 @@ def test_from_a_first_look_to_production(project: Project) -> None:
 
 
 def test_backup_and_restore_give_the_same_answers(project: Project) -> None:
-    """After everything was lost, and without a request that failed."""
+    """A restore after all tables were lost gives the same answers, and no voucher request fails meanwhile."""
     expected, run = project.published(), str(project.api.run_id())
     restore, try_it = BLOCKS["Restore"]
     rows = requests.get(f"{project.api.url}/assignments.csv", timeout=60).content
@@ -124,7 +124,7 @@ def test_backup_and_restore_give_the_same_answers(project: Project) -> None:
 
 @pytest.mark.parametrize("block", BLOCKS["Rotating secrets"], ids=["by migrate", "in Postgres"])
 def test_rotated_secrets(project: Project, block: str) -> None:
-    """The old ones are refused, all goes on with the new ones; where the API keeps its own, no request fails."""
+    """Only the new secrets work afterwards, and unless the API's own password changes, no request fails."""
     expected, run = project.published(), str(project.api.run_id())
     before = passwords(project)
     with Load(project.api.port, {run: 2640}, rate=50) as load:
@@ -144,7 +144,7 @@ def test_rotated_secrets(project: Project, block: str) -> None:
 
 
 def passwords(project: Project) -> dict[str, str]:
-    """Of each role, as the containers have them."""
+    """Return the password of each role, as configured for the containers."""
     config = project.compose("config", "migrate")
     postgres = dict(re.findall(r"(POSTGRES|AIRFLOW_DATABASE)_PASSWORD: (\S+)", config))
     of_itself = {"postgres": postgres["POSTGRES"], "airflow": postgres["AIRFLOW_DATABASE"]}
@@ -160,7 +160,7 @@ def logs_in(project: Project, role: str, password: str) -> bool:
 
 
 def test_airflow_in_postgres_with_another_executor(project: Project) -> None:
-    """Switched on again, it runs there; and back."""
+    """The DAG runs with Airflow's data in Postgres and another executor, and the change can be reverted."""
     expected = project.published()
     kept = (project.folder / ".env").read_text()
     with project.timed("Airflow moved to Postgres and LocalExecutor"):
@@ -180,7 +180,7 @@ def test_airflow_in_postgres_with_another_executor(project: Project) -> None:
 
 
 def test_a_file_of_this_machine(project: Project, tmp_path: Path) -> None:
-    """Mounted as the page says, it is read; without the mount, the pipeline says that it is not there."""
+    """The pipeline reads a file mounted as the page describes, and without the mount it names the missing file."""
     before = (project.folder / ".env").read_text()
     with (tmp_path / "history.parquet").open("wb") as file:
         command = ["docker", "run", "--rm", "--entrypoint=cat", "voucher-select-s3", "/opt/voucher/history.parquet"]

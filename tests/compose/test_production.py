@@ -1,4 +1,4 @@
-"""With secrets of its own, a Postgres that is managed elsewhere, and no stand-in of S3, as docs/operations.md describes."""
+"""Production mode with its own secrets and an external Postgres, without the S3 stand-in, as in docs/operations.md."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ ROLES = {"DATABASE_URL": "managed", "PIPELINE_DATABASE_URL": "managed_pipeline",
 
 @pytest.fixture(scope="module")
 def production(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The Postgres of the first look plays the managed one, under another name, with roles and a database of its own."""
+    """Yield a project in production mode. Its Postgres is that of `project`, under another name, with other roles."""
     there = Project.copy(tmp_path_factory.mktemp("production"), "voucher-select-production")
     refused_at_first(there)
     execute(there, BLOCKS["Settings"][0])
@@ -59,7 +59,7 @@ def production(project: Project, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def refused_at_first(there: Project) -> None:
-    """With nothing set but VOUCHER_ENV nothing starts, and the volume of Postgres stays empty."""
+    """Check that nothing starts if only VOUCHER_ENV is set, and that the volume of Postgres stays empty."""
     up = there.compose("up", "-d", "--wait", check=False, VOUCHER_ENV="production")
     assert 'service "settings" didn\'t complete successfully' in up
     assert "POSTGRES_PASSWORD" in there.compose("logs", "settings")
@@ -70,7 +70,7 @@ def refused_at_first(there: Project) -> None:
 
 
 def test_it_runs_without_a_stand_in(production: Project) -> None:
-    """Neither Postgres nor S3 is started; all else is, and waits for a first run."""
+    """All services except Postgres and S3 start, and readiness reports that no run is published yet."""
     running = set(production.compose("ps", "--services").split())
     assert running == {"airflow-api", "airflow-scheduler", "airflow-dags", "api"}
     health = requests.get(f"{production.api.url}/readyz", timeout=10).json()
@@ -78,12 +78,12 @@ def test_it_runs_without_a_stand_in(production: Project) -> None:
 
 
 def test_nothing_is_warned_about(production: Project) -> None:
-    """No default secret is left."""
+    """No container warns about a default password."""
     assert "default password" not in production.compose("logs")
 
 
 def test_airflow_s_first_look_login_is_refused(production: Project) -> None:
-    """The one that was set is taken."""
+    """Airflow rejects the default login, and accepts the configured one."""
     url = f"{production.airflow.url}/auth/token"
     refused = requests.post(url, json={"username": "airflow", "password": "airflow"}, timeout=30)
     assert refused.status_code == 401

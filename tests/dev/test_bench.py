@@ -1,4 +1,4 @@
-"""`make bench` works: each benchmark at its quick size runs to its end, and judges what it measured."""
+"""The benchmarks at their quick size: each completes and judges its measurements."""
 
 import os
 import re
@@ -22,7 +22,7 @@ SAID = {
 
 
 def bench(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    """`python -m benchmarks …`, called in a folder, where it may write."""
+    """Run `python -m benchmarks …` in a folder that it may write to."""
     command = [sys.executable, "-m", "benchmarks", *words]
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=300)
@@ -30,7 +30,7 @@ def bench(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", SAID)
 def test_a_benchmark_runs_through(sample_file: Path, tmp_path: Path, name: str) -> None:
-    """Whatever it compares is started, asked, checked and measured, and each ratio is judged."""
+    """Each benchmark starts, queries, checks and measures what it compares, and judges each ratio."""
     judged, words = SAID[name]
     source = ["--source", sample_file] if name in ("service", "pipeline") else []
     ended = bench(tmp_path, name, "--quick", *source)
@@ -47,7 +47,7 @@ def test_a_benchmark_runs_through(sample_file: Path, tmp_path: Path, name: str) 
 
 
 def test_an_unknown_name_is_told_the_known_ones(tmp_path: Path) -> None:
-    """A typing error is not taken for all of them."""
+    """An unknown name is rejected with the known names, and no benchmark runs."""
     ended = bench(tmp_path, "servise")
     assert ended.returncode == 2
     assert "there is no servise, only service" in ended.stderr
@@ -55,7 +55,7 @@ def test_an_unknown_name_is_told_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_growth_says_what_disk_it_needs(tmp_path: Path) -> None:
-    """Before anything is made, in a line."""
+    """`growth` names the disk space that it needs before it creates anything."""
     ended = bench(tmp_path, "growth", "--rows", "500000", str(10**15))
     assert ended.returncode == 1
     assert "1,000,000,000,000,000 rows take 250,000,004 GB" in ended.stderr

@@ -1,4 +1,4 @@
-"""How a new environment gets its packages: pip and uv find them, and trust who gives them, alike."""
+"""Installation of packages in a new environment: pip and uv find the same packages and trust the same certificates."""
 
 import datetime
 import functools
@@ -31,16 +31,16 @@ METADATA = {
     "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     "RECORD": "".join(f"tiny-1.0.dist-info/{name},,\n" for name in ("METADATA", "WHEEL", "RECORD")),
 }
-ELSEWHERE = "http://tiny.invalid"  # an address that only a proxy reaches
+ELSEWHERE = "http://tiny.invalid"  # a host that only a proxy can reach
 
 
 @dataclass(frozen=True)
 class Index:
-    """A package index over HTTPS, whose certificate is signed by an authority that no machine trusts by itself."""
+    """A package index over HTTPS, with a certificate signed by an authority that no machine trusts by default."""
 
     url: str
     authority: Path
-    proxy: str  # the same over HTTP, as a proxy before ELSEWHERE
+    proxy: str  # the same index over HTTP, as a proxy for ELSEWHERE
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -51,7 +51,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """An authority's certificate; and a server's key with the certificate that it signed."""
+    """Create an authority's certificate, and a server's key with a certificate that it signed. Return both paths."""
 
     def sign(name: str, key: ec.EllipticCurvePrivateKey, by: ec.EllipticCurvePrivateKey, authority: bool) -> bytes:
         now = datetime.datetime.now(datetime.UTC)
@@ -100,7 +100,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
 
 
 def find_tiny(given: dict[str, str]) -> tuple[bool, bool]:
-    """Whether pip finds the package tiny, and whether uv does, in a shell that has set these variables."""
+    """Return whether pip finds the package `tiny`, and whether uv does, with these environment variables."""
     shell = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PIP_RETRIES": "0", "UV_HTTP_RETRIES": "0"} | given
     settings = packages.pip_settings(shell)
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-cache-dir", "--dry-run", "--no-deps", "tiny"]
@@ -135,7 +135,7 @@ def find_tiny(given: dict[str, str]) -> tuple[bool, bool]:
     ids=["trusted host", "extra index", "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "proxy", "links", "cert, odd"],
 )  # fmt: skip
 def test_uv_finds_and_trusts_what_pip_does(index: Index, tmp_path: Path, lines: str, given: dict[str, str]) -> None:
-    """Whichever of its settings pip has, in a file or in the environment; where to install to is no matter of theirs."""
+    """`uv` finds and trusts what pip does, by pip's settings in a file or the environment, except where to install."""
     (tmp_path / "pip.conf").write_text(f"[global]\n{lines.format(index=index)}\n")
     shell = {name: value.format(index=index) for name, value in given.items()}
 
@@ -143,19 +143,19 @@ def test_uv_finds_and_trusts_what_pip_does(index: Index, tmp_path: Path, lines: 
 
 
 def test_an_unknown_authority_is_not_trusted(index: Index) -> None:
-    """Without such a setting neither pip nor uv takes packages from the index."""
+    """Without a setting that trusts the authority, neither pip nor uv installs packages from the index."""
     assert find_tiny({"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": index.url}) == (False, False)
 
 
 def test_what_is_set_for_uv_counts_first(index: Index) -> None:
-    """An index that is set for uv itself is not replaced by pip's."""
+    """An index that is set for uv takes precedence over pip's."""
     own = {"UV_DEFAULT_INDEX": index.url, "SSL_CERT_FILE": str(index.authority)}
 
     assert find_tiny({"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "file:///nonexistent", **own}) == (False, True)
 
 
 def lock_of_uv(folder: Path) -> str:
-    """The line of a lock file for the uv that is installed here, put into a wheel in the folder."""
+    """Pack the installed uv into a wheel in the folder, and return its line for a lock file."""
     uv = distribution("uv")
     path = folder / f"uv-{uv.version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as wheel:
@@ -167,7 +167,7 @@ def lock_of_uv(folder: Path) -> str:
 
 @pytest.mark.long
 def test_an_environment_that_was_broken_off_is_made_anew(tmp_path: Path) -> None:
-    """Whatever there is of it, when it is not marked as ready; a cache that cannot be written is no hindrance."""
+    """An environment that is not marked as ready is created anew, even if the cache can't be written."""
     home, python = tmp_path / ".venv", Path(sys.executable).resolve()
     subprocess.run([python, "-m", "venv", "--without-pip", home], check=True)
     (home / "bin" / "uv").write_text("half a program")

@@ -1,4 +1,4 @@
-"""The synthetic sample says what was published about the data, and has its shapes."""
+"""The synthetic sample has the published figures of the data, and its formats."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def test_every_published_figure_is_reproduced(measured: dict[str, float]) -> Non
 def test_another_seed_keeps_the_figures_and_changes_the_rows(
     history: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The figures hold whatever the seed, the rows do not."""
+    """Another seed gives the same figures and other rows."""
     file = tmp_path / "other.parquet.gzip"
     monkeypatch.setattr("sys.argv", ["sample", str(file), "--seed", "7"])
 
@@ -60,7 +60,7 @@ def test_another_seed_keeps_the_figures_and_changes_the_rows(
 
 
 def test_columns_have_the_later_editions_types(history: pa.Table) -> None:
-    """Times are text but for the first order, orders are text, amounts are numbers."""
+    """The first order is a timestamp; other times and the number of orders are text; amounts are numbers."""
     assert dict(zip(history.schema.names, map(str, history.schema.types), strict=True)) == {
         "timestamp": "string",
         "country_code": "string",
@@ -88,7 +88,7 @@ def test_texts_have_the_described_shape(history: pa.Table, column: str, shape: s
 
 
 def test_amounts_are_missing_in_bursts(history: pa.Table) -> None:
-    """Rows without an amount stand in runs, far fewer than there are such rows."""
+    """Rows without an amount occur in bursts, of more than ten rows on average."""
     null = pc.is_null(history["voucher_amount"]).to_numpy()
 
     runs = int((null[1:] & ~null[:-1]).sum()) + int(null[0])
@@ -97,7 +97,7 @@ def test_amounts_are_missing_in_bursts(history: pa.Table) -> None:
 
 
 def test_the_most_used_amount_differs_between_segments(history: pa.Table) -> None:
-    """Outside Peru, a wrong segment would be seen in the answer."""
+    """Outside Peru, the most used amount depends on the segment, so that an answer reveals a wrong segment."""
     frame = history.to_pandas()
     kept = frame[frame["voucher_amount"].notna() & ~frame["total_orders"].isin(["", "0.0", "1.0"])]
     many = kept["total_orders"].astype(float) >= 38
@@ -111,7 +111,7 @@ def test_the_most_used_amount_differs_between_segments(history: pa.Table) -> Non
 
 @pytest.mark.long
 def test_parts_hold_consecutive_samples(history: pa.Table, tmp_path: Path) -> None:
-    """Whatever the number of processes, the rows are those of a sample and then of the next seed's, in order."""
+    """With several processes, too, the parts contain the rows of a sample and then of the next seed's, in order."""
     paths = write_parts(tmp_path / "parts", SIZE + 5_000, 3, processes=2)
 
     parts = [pq.ParquetFile(path) for path in paths]
@@ -130,7 +130,7 @@ def test_parts_hold_consecutive_samples(history: pa.Table, tmp_path: Path) -> No
 def test_a_folder_of_mixed_editions_is_written_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The parts take turns in how their columns are typed, and are not mixed with those of an earlier call."""
+    """The parts alternate in their column types, and a second call refuses to write to the same folder."""
     folder = tmp_path / "parts"
     monkeypatch.setattr("sys.argv", ["sample", str(folder), "--rows", "1000", "--parts", "5", "--mixed-editions"])
 
@@ -145,7 +145,7 @@ def test_a_folder_of_mixed_editions_is_written_once(
 
 
 def test_a_part_has_a_row_at_least(tmp_path: Path) -> None:
-    """More parts than rows, or no rows, are refused."""
+    """`write_parts` rejects more parts than rows, no rows, and no parts."""
     for rows, parts in ((3, 4), (0, None), (3, 0)):
         with pytest.raises(ValueError, match="don't make"):
             write_parts(tmp_path, rows, parts)
@@ -171,7 +171,7 @@ def test_editions_differ_in_types(history: pa.Table, name: str, types: dict[str,
 
 @pytest.mark.parametrize("name", EDITIONS)
 def test_editions_mean_the_same(history: pa.Table, name: str) -> None:
-    """The rules keep the same rows with the same values of any edition."""
+    """The rules keep the same rows with the same values for each edition."""
 
     def kept(table: pa.Table) -> pa.Table:
         with (

@@ -38,7 +38,7 @@ FREE = {"API_PORT": "0", "AIRFLOW_PORT": "0", "POSTGRES_PORT": "0", "S3_PORT": "
 
 @pytest.fixture
 def free() -> dict[str, str]:
-    """The caller's environment with four ports that are free."""
+    """Return the caller's environment, with four free ports."""
     ports: set[int] = set()
     while len(ports) < len(FREE):
         ports.add(free_port())
@@ -72,7 +72,7 @@ def ask(url: str, statement: str) -> object:
 
 
 def test_taken_port(tmp_path: Path, free: dict[str, str]) -> None:
-    """A port that is taken is named before anything starts, with who has it and the variable to set."""
+    """If a port is in use, the error names it, its process and the variable to set, before anything starts."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
 
@@ -83,20 +83,20 @@ def test_taken_port(tmp_path: Path, free: dict[str, str]) -> None:
 
 
 def test_port_asked_for_twice(tmp_path: Path, free: dict[str, str]) -> None:
-    """One port for two parts is refused, and both variables are named."""
+    """One port for two parts is rejected, and the error names both variables."""
     with pytest.raises(StackError, match="asked for by API_PORT and S3_PORT"):
         Stack(tmp_path, free | {"S3_PORT": free["API_PORT"]}).check_ports()
 
 
 @pytest.mark.parametrize("text", ["eighty", "0", "65536", "-1", "80.5"])
 def test_not_a_port(tmp_path: Path, text: str) -> None:
-    """What is not a port is refused by name."""
+    """A value that is not a port is rejected, and the error names its variable."""
     with pytest.raises(StackError, match=f"AIRFLOW_PORT={text} is not a port"):
         Stack(tmp_path, {"AIRFLOW_PORT": text}).check_ports()
 
 
 def test_ports_of_running_parts_are_ours(tmp_path: Path, free: dict[str, str], processes: Processes) -> None:
-    """A part that runs keeps its port when nobody asks for another, and that port does not count as taken."""
+    """A running part keeps its port unless another is set, and this port does not count as in use."""
     port = int(free.pop("S3_PORT"))
     processes.start(
         "s3", [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"], os.environ, port=port
@@ -110,7 +110,7 @@ def test_ports_of_running_parts_are_ours(tmp_path: Path, free: dict[str, str], p
 
 
 def test_reused_pid_is_spared(tmp_path: Path, processes: Processes) -> None:
-    """A process that has got the pid of a recorded one, which is gone, is not stopped."""
+    """A process that has the PID of a recorded process, which has ended, is not stopped."""
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as other:
         try:
             Process("api", other.pid, "of an earlier boot", 0, "").stop()
@@ -122,7 +122,7 @@ def test_reused_pid_is_spared(tmp_path: Path, processes: Processes) -> None:
 
 @pytest.mark.parametrize("again", [False, True])
 def test_orphans_are_stopped(processes: Processes, again: bool) -> None:
-    """What a killed process has left running is stopped with it, and before it is started again."""
+    """Processes that a killed process left running are stopped with it, and before it is started again."""
     leader = processes.start("api", ["sh", "-c", "sleep 600 & echo $!; wait"], os.environ)
     log = processes.log("api")
     assert until(lambda: log.read_text().strip().isdecimal(), 10)
@@ -140,7 +140,7 @@ def test_orphans_are_stopped(processes: Processes, again: bool) -> None:
 
 
 def test_deaf_process_is_killed(processes: Processes) -> None:
-    """A process that ignores the request to end is ended all the same."""
+    """A process that ignores SIGTERM is killed."""
     deaf = processes.start("api", ["sh", "-c", "trap '' TERM; echo deaf; sleep 600 & wait; sleep 600"], os.environ)
     assert until(lambda: "deaf" in processes.log("api").read_text(), 10)
 
@@ -150,7 +150,7 @@ def test_deaf_process_is_killed(processes: Processes) -> None:
 
 
 def test_env_is_read_by_sh(tmp_path: Path, free: dict[str, str]) -> None:
-    """A plain shell that sources .local/env gets each value unchanged; no other user may read the file."""
+    """A plain shell that sources .local/env gets each value unchanged, and no other user can read the file."""
     source = '/data/it\'s "here"/$HOME `date`.parquet'
     stack = Stack(tmp_path, free | {"VOUCHER_SOURCE": source})
     stack.write_env()
@@ -164,7 +164,7 @@ def test_env_is_read_by_sh(tmp_path: Path, free: dict[str, str]) -> None:
 
 
 def test_given_database_and_source(tmp_path: Path, free: dict[str, str]) -> None:
-    """A database and a source given from outside are used untouched, and their embedded stand-ins are left out."""
+    """A custom database and source are used unchanged, and the stack leaves out its own Postgres and S3."""
     given = {"DATABASE_URL": "postgresql://me:word@db/voucher", "VOUCHER_SOURCE": "s3://theirs/history.parquet"}
     aws = {"AWS_ACCESS_KEY_ID": "theirs", "AWS_PROFILE": "work", "VOUCHER_S3_ANONYMOUS": "1"}
 
@@ -175,7 +175,7 @@ def test_given_database_and_source(tmp_path: Path, free: dict[str, str]) -> None
 
 
 def test_the_page_links_to_this_airflow(tmp_path: Path, free: dict[str, str]) -> None:
-    """On its own port, whatever an earlier .local/env said; another port is a reason to start the API anew."""
+    """The page links to Airflow's current port, not an earlier .local/env's. A new port requires an API restart."""
     stack = Stack(tmp_path, free)
     moved = Stack(tmp_path, free | stack.settings | {"AIRFLOW_PORT": str(free_port())})
 
@@ -185,7 +185,7 @@ def test_the_page_links_to_this_airflow(tmp_path: Path, free: dict[str, str]) ->
 
 
 def test_secrets_of_an_earlier_version_are_kept(tmp_path: Path, free: dict[str, str]) -> None:
-    """Secrets that a state folder has stay as they are; the ones it lacks are added, once, for no other user to read."""
+    """Existing secrets stay as they are. Missing ones are added, once, and no other user can read the file."""
     (tmp_path / "secrets.json").write_text('{"postgres": "theirs", "airflow": "signed"}')
 
     found = Stack(tmp_path, free).secrets
@@ -197,7 +197,7 @@ def test_secrets_of_an_earlier_version_are_kept(tmp_path: Path, free: dict[str, 
 
 
 def test_each_process_knows_its_own_secrets_only(tmp_path: Path, free: dict[str, str]) -> None:
-    """The API never gets the password of the pipeline or of the owner, and Airflow no API key; a new key restarts the API."""
+    """The API gets no password of pipeline or owner, and Airflow no API key. A new key restarts only the API."""
     before, stack = Stack(tmp_path, free), Stack(tmp_path, free | {"VOUCHER_API_KEYS": "a-key-of-16-characters"})
 
     api = " ".join(stack.environment_with("API_DATABASE_URL").values())
@@ -211,7 +211,7 @@ def test_each_process_knows_its_own_secrets_only(tmp_path: Path, free: dict[str,
 
 
 def test_caller_does_not_leak_in(tmp_path: Path, free: dict[str, str]) -> None:
-    """Another Airflow's settings, another cloud's keys and what another Python was told do not reach the processes."""
+    """Settings of another Airflow, keys of another cloud and settings of another Python do not reach the processes."""
     alien = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "x", "AWS_PROFILE": "x", "PYTHONDONTWRITEBYTECODE": "1"}
     paths = {"PYTHONPATH": "/alien", "PYTHONHOME": "/alien", "PYTHONUSERBASE": "/alien", "PYTHONSTARTUP": "/alien"}
 
@@ -233,7 +233,7 @@ def test_caller_does_not_leak_in(tmp_path: Path, free: dict[str, str]) -> None:
 def test_changed_settings(
     tmp_path: Path, free: dict[str, str], processes: Processes, changed: dict[str, str], parts: set[str]
 ) -> None:
-    """Only parts whose settings have changed are to be started anew."""
+    """Only parts whose settings have changed need a restart."""
     before = Stack(tmp_path, free)
     for name in ("api", "airflow-scheduler"):
         processes.start(name, ["sleep", "600"], os.environ, settings=before.fingerprints[name])
@@ -280,8 +280,8 @@ def test_settings_are_remembered(
     source: str,
     others: dict[str, str | None],
 ) -> None:
-    """A setting holds until another is given or it is given empty; the source, until another is; what went with the
-    old source or database goes with it.
+    """A setting is remembered until it is changed or set to an empty value; the source, until it is changed. Settings
+    that belong to the old source or database are dropped with it.
     """
     Stack(tmp_path, free).write_env()
     Stack(tmp_path, free | first).write_env()
@@ -296,7 +296,7 @@ def test_settings_are_remembered(
 
 
 def test_a_shell_that_sourced_the_sample_does_not_bring_it_back(tmp_path: Path, free: dict[str, str]) -> None:
-    """What an earlier .local/env exported for the stack's own S3 and Postgres is no choice of the caller."""
+    """Values that an earlier .local/env exported for the stack's own S3 and Postgres are not the caller's choice."""
     sample = Stack(tmp_path, free)
     sample.write_env()
     Stack(tmp_path, free | REAL | DATABASE).write_env()
@@ -322,7 +322,7 @@ def test_a_shell_that_sourced_the_sample_does_not_bring_it_back(tmp_path: Path, 
 def test_a_source_is_remembered_from_any_folder(
     tmp_path: Path, free: dict[str, str], monkeypatch: pytest.MonkeyPatch, given: str, kept: str
 ) -> None:
-    """A file is remembered with its whole path, an address as it is."""
+    """The stack remembers a file by its absolute path, and an address unchanged."""
     monkeypatch.chdir(tmp_path)
     Stack(tmp_path, free | {"VOUCHER_SOURCE": given}).write_env()
     monkeypatch.chdir("/")
@@ -333,7 +333,7 @@ def test_a_source_is_remembered_from_any_folder(
 
 
 def test_keys_of_another_s3_are_not_written_down(tmp_path: Path, free: dict[str, str]) -> None:
-    """They reach the stack's processes and no file; without them the remembered source is refused, naming them."""
+    """The keys reach the stack's processes but no file. Without them, an error for the remembered source names them."""
     keys = {"AWS_ACCESS_KEY_ID": "theirs", "AWS_SECRET_ACCESS_KEY": "hunter2"}
     private = THEIRS | {"VOUCHER_S3_ANONYMOUS": "no"}
     stack = Stack(tmp_path, free | private | keys)
@@ -348,7 +348,7 @@ def test_keys_of_another_s3_are_not_written_down(tmp_path: Path, free: dict[str,
 
 
 def test_what_is_told_of_the_source_holds_no_secret(tmp_path: Path, free: dict[str, str]) -> None:
-    """The source in force is named with the way to another, and the other settings by their names only."""
+    """The stack shows its source and the command for the sample, and only the names of other settings."""
     signed = {
         "VOUCHER_SOURCE": "https://u:hunter2@host/x?signature=hunter2",
         "VOUCHER_API_KEYS": "hunter2hunter2hunter2",
@@ -375,8 +375,8 @@ def test_what_is_told_of_the_source_holds_no_secret(tmp_path: Path, free: dict[s
 def test_a_notebook_is_given_the_source_alone(
     tmp_path: Path, free: dict[str, str], first: dict[str, str], given: dict[str, str], known: dict[str, str]
 ) -> None:
-    """What it takes to read the stack's history, and no address of a database; nothing of the sample when no stand-in
-    holds it, so that the notebook makes it.
+    """A notebook gets the settings that it needs to read the stack's history, and no database address. If the S3
+    stand-in does not hold the sample, the notebook gets none of its settings and creates the sample itself.
     """
     Stack(tmp_path, free | first).write_env()
 
@@ -386,7 +386,7 @@ def test_a_notebook_is_given_the_source_alone(
 
 
 def test_a_notebook_does_not_take_the_sample_for_another_object(tmp_path: Path, free: dict[str, str]) -> None:
-    """While the stand-in is away that holds it, the way to it is named."""
+    """If the source is in the S3 stand-in, which is not running, the error says how to start it."""
     other = {"VOUCHER_SOURCE": "s3://voucher-history/mine.parquet", "AWS_SECRET_ACCESS_KEY": s3.SECRET_KEY}
     Stack(tmp_path, free | other).write_env()
 
@@ -395,7 +395,7 @@ def test_a_notebook_does_not_take_the_sample_for_another_object(tmp_path: Path, 
 
 
 def test_an_environment_that_is_not_complete_names_the_way_out(tmp_path: Path) -> None:
-    """Without a package of the environment, a command says which one is missing and what completes it."""
+    """If the environment lacks a package, a command names the package and the remedy."""
     (tmp_path / "psutil.py").write_text("raise ModuleNotFoundError('as if it were missing', name='psutil')")
     words = [sys.executable, "-m", "dev", "status"]
 
@@ -409,7 +409,7 @@ def test_an_environment_that_is_not_complete_names_the_way_out(tmp_path: Path) -
 
 
 def test_an_env_that_is_no_script_is_named(tmp_path: Path, free: dict[str, str]) -> None:
-    """A file that somebody broke is refused by its name, not taken for an empty one."""
+    """A corrupt .local/env is rejected with its path, and not treated as empty."""
     (tmp_path / "env").write_text("export VOUCHER_SOURCE='/data/his")
 
     with pytest.raises(StackError, match=f"{tmp_path}/env is no shell script. Delete it"):
@@ -429,7 +429,7 @@ def test_an_env_that_is_no_script_is_named(tmp_path: Path, free: dict[str, str])
 def test_a_wrong_source_is_named_before_anything_changes(
     tmp_path: Path, free: dict[str, str], source: str, fault: str
 ) -> None:
-    """Not even Postgres is started. The error has the remembered source and the way back to the sample."""
+    """An unusable source stops the start before any process; the error names it and the command for the sample."""
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "b.parquet").write_text("no Parquet")
     pq.write_table(pa.table({"Timestamp": [1]}), tmp_path / "other.parquet")
@@ -447,7 +447,7 @@ def test_a_wrong_source_is_named_before_anything_changes(
 
 @pytest.mark.usefixtures("processes")
 def test_a_start_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
-    """What was started and not waited for is waited for: Postgres gets its database, the S3 stand-in answers."""
+    """A start completes what an interrupted one began: Postgres gets its database, and the S3 stand-in answers."""
     server, storage = Postgres(tmp_path, free_port(), "a password", "the admin's"), s3.S3(tmp_path, free_port())
     home = postgres_files.prepare_home(tmp_path)
     (home / "new-half").mkdir()
@@ -469,7 +469,7 @@ def test_a_start_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_half_a_schema_of_airflow_is_replaced(tmp_path: Path) -> None:
-    """Airflow's own database is made anew when its first migration has not ended, and kept when it has."""
+    """Airflow's own database is created anew if its first migration was interrupted, and kept if it was completed."""
     airflow = Airflow(tmp_path, free_port(), ROOT / "pipeline" / "dags", "s" * 64)
     airflow.home.mkdir()
     (airflow.home / "airflow.cfg").write_text("[core")
@@ -484,7 +484,7 @@ def test_half_a_schema_of_airflow_is_replaced(tmp_path: Path) -> None:
 
 
 def test_postgres_survives_kill(server: Postgres) -> None:
-    """After kill -9, and with its lock file naming a living process, Postgres starts again with its data."""
+    """After kill -9, even with a lock file that names a running process, Postgres starts again with its data."""
     ask(server.url(), "CREATE TABLE kept AS SELECT 2640 AS amount")
     server.kill()
     lock = next(server.folder.glob("postgres*/data/postmaster.pid"), None) or Path(
@@ -498,13 +498,13 @@ def test_postgres_survives_kill(server: Postgres) -> None:
 
 
 def test_postgres_of_an_earlier_version(server: Postgres) -> None:
-    """A server that doesn't take the superuser's password, as one made before there was `postgres`, names the way out."""
+    """If Postgres rejects the superuser's password, as an older state folder's does, the error names the remedy."""
     with pytest.raises(StackError, match="`make clean` deletes it"):
         replace(server, admin_password="of another secrets.json").healthy()
 
 
 def test_postgres_listens_on_this_machine_only(server: Postgres) -> None:
-    """The server listens on 127.0.0.1 and on no socket file."""
+    """Postgres listens on 127.0.0.1 and on no socket file."""
     process = psutil.Process(server.start().pid)
     listening = [
         each for each in process.net_connections("all") if each.status == "LISTEN" or each.family == socket.AF_UNIX
@@ -515,7 +515,7 @@ def test_postgres_listens_on_this_machine_only(server: Postgres) -> None:
 
 @contextlib.contextmanager
 def busy_airflow() -> Iterator[tuple[Client, list[tuple[str, str]]]]:
-    """A client, and what it asks of an Airflow so busy that the first request to each address is not answered in time."""
+    """Yield a client, and the requests of an Airflow that is too busy to answer the first one to each address."""
     seen: list[tuple[str, str]] = []
     ended = threading.Event()
 
@@ -535,7 +535,7 @@ def busy_airflow() -> Iterator[tuple[Client, list[tuple[str, str]]]]:
         do_POST = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None:
-            """No line for each request."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -547,7 +547,7 @@ def busy_airflow() -> Iterator[tuple[Client, list[tuple[str, str]]]]:
 
 
 def test_an_airflow_that_answers_late_is_asked_again_and_starts_no_run_twice() -> None:
-    """Logging in, and what only reads, is repeated; a run is not, and the error says what to look at."""
+    """The client repeats logins and reads, but not the start of a run; then the error says where to look."""
     with busy_airflow() as (client, seen):
         assert client.runs() == []
         seen.clear()
@@ -563,7 +563,7 @@ def test_an_api_that_does_not_answer_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("full", [False, True])
 def test_a_long_log_is_copied_and_emptied(tmp_path: Path, full: bool) -> None:
-    """While its writer keeps it open; without room for a copy, it is emptied."""
+    """A log is copied and emptied while its writer keeps it open. Without room for a copy, it is only emptied."""
     log, old = tmp_path / "api.log", tmp_path / "api.log.1"
     with log.open("ab", buffering=0) as writer:
         writer.write(b"x" * 10_000)
@@ -578,7 +578,7 @@ def test_a_long_log_is_copied_and_emptied(tmp_path: Path, full: bool) -> None:
 
 
 def test_the_stack_rotates_its_logs(tmp_path: Path, free: dict[str, str], processes: Processes) -> None:
-    """By a process of its own, which is there as long as the stack, and cuts any log that is too long."""
+    """A separate process, which runs as long as the stack, shortens any log that is too long."""
     stack = Stack(tmp_path, free)
     log = processes.log("api")
     log.parent.mkdir()

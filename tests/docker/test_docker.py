@@ -1,4 +1,4 @@
-"""What can be said of docker/ and docker-compose.yml without a Docker engine; `make test-compose` runs them."""
+"""docker/ and docker-compose.yml, checked without a Docker engine; `make test-compose` runs them."""
 
 import re
 import subprocess
@@ -21,19 +21,19 @@ COMPOSE = (ROOT / "docker-compose.yml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
 EXAMPLE = (ROOT / ".env.example").read_text()
 LOCKS = sorted((ROOT / "docker").glob("*.lock"))
-# What differs from the stack without Docker, and isn't a secret or a place.
+# Differences from the stack without Docker, except secrets and locations, which are in OTHER_VALUES.
 ONLY_IN_CONTAINERS = {
-    "CORE__EXECUTION_API_SERVER_URL",  # tasks and API server are two machines
-    "DATABASE__SQL_ALCHEMY_CONN",  # may be Postgres
+    "CORE__EXECUTION_API_SERVER_URL",  # tasks and the API server run in different containers
+    "DATABASE__SQL_ALCHEMY_CONN",  # may be in Postgres
     "SCHEDULER__ENABLE_HEALTH_CHECK",
-    "DAG_PROCESSOR__PRINT_STATS_INTERVAL",  # `docker compose logs` shows what is a file without Docker
+    "DAG_PROCESSOR__PRINT_STATS_INTERVAL",  # `docker compose logs` would show what is in a file without Docker
 }
 OTHER_VALUES = {"CORE__DAGS_FOLDER", "CORE__FERNET_KEY", "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", "API__SECRET_KEY"}
 OTHER_VALUES |= {"API__HOST", "API__PORT", "API__BASE_URL", "API_AUTH__JWT_SECRET"}
 
 
 def pins(path: Path) -> dict[str, str]:
-    """Of packages that a lock file has once, the version; of others, the versions."""
+    """Return the version of each package in a lock file; several versions are separated by blanks."""
     found: dict[str, str] = {}
     for name, version in re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", path.read_text(), re.MULTILINE):
         found[name] = f"{found[name]} {version}" if name in found else version
@@ -41,20 +41,20 @@ def pins(path: Path) -> dict[str, str]:
 
 
 def resolved(text: str) -> tuple[str, dict[str, str]]:
-    """What compose makes of a text while no variable is set, and each variable's default."""
+    """Return what Compose makes of a text if no variable is set, and the default of each variable."""
     defaults: dict[str, str] = {}
     while variable := re.search(r"\$\{(\w+):?([+-])([^${}]*)\}", text):  # the innermost first
         name, sign, value = variable.groups()
         if sign == "-":
             defaults[name] = value
         text = text.replace(variable[0], value if sign == "-" else "")
-    defaults["AIRFLOW_DATABASE"] = ""  # what stands behind it is the default of AIRFLOW_DATABASE_URL
+    defaults["AIRFLOW_DATABASE"] = ""  # the text after it is the default of AIRFLOW_DATABASE_URL
     return text, defaults
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
 def test_images_have_the_tested_versions(path: Path) -> None:
-    """What an image installs is what requirements.lock pins, hashes and all, from wherever pip is told to look."""
+    """An image installs the versions and hashes of requirements.lock, from the index that pip is configured for."""
     ours, all_ = pins(path), pins(ROOT / "requirements.lock")
     assert ours
     assert not {name: version for name, version in ours.items() if version not in all_.get(name, "").split()}, (
@@ -68,7 +68,7 @@ def test_images_have_the_tested_versions(path: Path) -> None:
 
 
 def test_the_airflow_image_is_the_locked_airflow() -> None:
-    """The image brings Airflow along; docker/airflow.lock must not."""
+    """The base image contains the locked Airflow, and docker/airflow.lock does not."""
     (tag,) = re.findall(
         r"^FROM apache/airflow:slim-(\S+)-python3.12$", (ROOT / "docker/airflow.Dockerfile").read_text(), re.M
     )
@@ -77,7 +77,7 @@ def test_the_airflow_image_is_the_locked_airflow() -> None:
 
 
 def test_airflow_is_set_as_without_docker(tmp_path: Path) -> None:
-    """Each of dev/services/airflow.py's settings, with its value, and no other; where Airflow's defaults do, none."""
+    """Airflow has the settings of dev/services/airflow.py, with the same values, except those listed above."""
     prefix = "AIRFLOW__"
     dev = Airflow(tmp_path, 8080, ROOT / "pipeline" / "dags", "secret").environment
     wanted = {name.removeprefix(prefix): value for name, value in dev.items() if name.startswith(prefix)}
@@ -89,7 +89,7 @@ def test_airflow_is_set_as_without_docker(tmp_path: Path) -> None:
 
 
 def test_every_variable_has_its_example() -> None:
-    """.env.example lists each variable of docker-compose.yml and no other, with the default that holds there."""
+    """.env.example lists each variable of docker-compose.yml and no other, with its default."""
     text, defaults = resolved(COMPOSE)
     handed_on = set(re.findall(r"^ +([A-Z0-9_]+):(?: *#.*)?$", text, re.MULTILINE))
     shown = dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", EXAMPLE, re.MULTILINE))
@@ -100,7 +100,7 @@ def test_every_variable_has_its_example() -> None:
 @pytest.mark.parametrize(
     ("variable", "services"),
     [
-        # Airflow takes the delay from the DAG that the DAG processor wrote down, and the task from the one it reads.
+        # Airflow takes the delay from the DAG that the DAG processor stored, and the task from the DAG file.
         ("VOUCHER_RETRY_SECONDS", {"airflow-dags", "airflow-scheduler"}),
         ("VOUCHER_S3_ANONYMOUS", {"airflow-scheduler", "notebook"}),
         ("VOUCHER_SOURCE", {"airflow-scheduler", "notebook"}),
@@ -113,19 +113,19 @@ def test_every_variable_has_its_example() -> None:
     ],
 )
 def test_a_setting_reaches_all_who_read_it(variable: str, services: set[str]) -> None:
-    """One that counts in one container counts in all that need it."""
+    """A setting reaches all containers that read it."""
     assert services <= {name for name, service in SERVICES.items() if variable in service.get("environment", {})}
 
 
 def test_every_setting_of_the_product_reaches_a_container() -> None:
-    """None can be set only without Docker."""
+    """Every setting of the pipeline, the API and the notebooks can be set for a container."""
     handed_on = {name for service in SERVICES.values() for name in service.get("environment", {})}
     ours = {each.name for each in VARIABLES if {"pipeline", "api", "notebook"} & {*each.readers}}
     assert ours <= handed_on
 
 
 def test_default_secrets_are_marked_and_stand_in_compose_alone() -> None:
-    """So that production can tell them, whatever they are; Python knows the mark and no secret."""
+    """All default secrets but Airflow's login have the mark that production mode rejects; Python code contains none."""
     _, defaults = resolved(COMPOSE)
     secrets = {name: value for name, value in defaults.items() if re.search("PASSWORD|SECRET|TOKEN", name)}
     assert len(secrets) == 9
@@ -145,7 +145,7 @@ PASSWORD = "postgresql://voucher_api:first-look-api@postgres/voucher"
     ["DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL", "AIRFLOW__API_AUTH__JWT_SECRET"],
 )
 def test_production_rejects_default_secrets(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The message names the variable, never the value. Outside production, a warning does."""
+    """Production mode rejects a default secret, other modes warn. Both messages name the variable, never the value."""
     with pytest.raises(SettingsError, match=f"{name} contains a default password .* does not allow") as refused:
         reject_default_secrets({name: PASSWORD, "VOUCHER_ENV": "production"})
     assert "first-look-api" not in str(refused.value)
@@ -155,14 +155,14 @@ def test_production_rejects_default_secrets(name: str, caplog: pytest.LogCapture
 
 
 def test_production_takes_ones_own_secrets(caplog: pytest.LogCaptureFixture) -> None:
-    """And says nothing of them."""
+    """Production mode accepts custom secrets without a warning."""
     own = {"PIPELINE_DATABASE_URL": "postgresql://voucher_pipeline:ours@postgres/voucher", "AWS_SECRET_ACCESS_KEY": "x"}
     reject_default_secrets(own | {"VOUCHER_ENV": "production"})
     assert not caplog.text
 
 
 def test_the_api_rejects_the_default_password() -> None:
-    """In production; elsewhere it is accepted."""
+    """The API rejects the default password in production mode, and accepts it otherwise."""
     with pytest.raises(AppSettingsError, match="API_DATABASE_URL contains a default password") as refused:
         AppSettings.from_environment({"API_DATABASE_URL": PASSWORD, "VOUCHER_ENV": "production"})
     assert "first-look-api" not in str(refused.value)
@@ -171,7 +171,7 @@ def test_the_api_rejects_the_default_password() -> None:
 
 @pytest.mark.parametrize("password", ["airflow", "first-look-airflow"])
 def test_airflow_s_secrets_are_named_as_they_are_set(password: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """All at once: those with a default value, and a password that is the user's name."""
+    """One error names all secrets with a default value, or the user's name as the password, as .env spells them."""
     environ = {
         "VOUCHER_ENV": "production",
         "AIRFLOW_USER": "airflow",
@@ -213,7 +213,7 @@ OWN_POSTGRES = {"WITH_POSTGRES": "0", "DATABASE_URL": "set", "PIPELINE_DATABASE_
 def test_production_names_all_that_it_refuses(
     settings: dict[str, str], named: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Default passwords, the sample unless WITH_S3=1 is written out, and the stand-in's values for another S3."""
+    """The check names default passwords, the sample unless WITH_S3=1 is set, and stand-in values for another S3."""
     code = check_settings.main(settings | {"VOUCHER_ENV": " Production"})
     said = capsys.readouterr().err
     assert {*re.findall(r"[A-Z]+_[A-Z0-9_]+", said)} - {"VOUCHER_ENV"} == named
@@ -222,7 +222,7 @@ def test_production_names_all_that_it_refuses(
 
 
 def test_the_check_hears_of_every_secret_and_keeps_none() -> None:
-    """Of secrets that other containers use it hears only whether they are set."""
+    """The check gets the value of initial passwords only. Of all other secrets, it gets only whether they are set."""
     given = SERVICES["settings"]["environment"]
     assert {*ALL_SECRETS} <= given.keys()
     shown = {name for name, value in given.items() if value and not re.fullmatch(r"\$\{\w+:?\+set\}", value)}
@@ -231,7 +231,7 @@ def test_the_check_hears_of_every_secret_and_keeps_none() -> None:
 
 
 def test_whatever_starts_waits_for_the_check() -> None:
-    """Nothing starts, and no volume is made, while it refuses; the notebook checks its token itself."""
+    """No other service starts if the check fails, because each depends on it."""
 
     def needs(name: str) -> set[str]:
         direct = {*SERVICES[name].get("depends_on", {})}
@@ -241,7 +241,7 @@ def test_whatever_starts_waits_for_the_check() -> None:
 
 
 def test_default_logins_are_those_of_compose() -> None:
-    """`migrate` tries the passwords that docker-compose.yml gives the roles."""
+    """`migrate` tries the default passwords that docker-compose.yml gives to the roles."""
     _, defaults = resolved(COMPOSE)
     tried = {f"{DEFAULT_SECRET}-{word}" for word in DEFAULTS.values()}
     assert tried == {
@@ -253,12 +253,12 @@ def test_default_logins_are_those_of_compose() -> None:
 
 
 def test_the_stand_in_serves_the_default_source_alone() -> None:
-    """Another VOUCHER_SOURCE is never answered with the sample."""
+    """The S3 stand-in serves the sample only at the default VOUCHER_SOURCE, never at another."""
     assert resolved(COMPOSE)[1]["VOUCHER_SOURCE"] == f"s3://{s3.BUCKET}/{s3.KEY}"
 
 
 def test_no_code_is_mounted() -> None:
-    """What runs is the image's: of pipeline/, Airflow reads rules.toml, and Jupyter writes that file alone."""
+    """The containers run the images' code. Airflow reads rules.toml in pipeline/; Jupyter writes only that file."""
     mounts = {name: [*map(str, service.get("volumes", []))] for name, service in SERVICES.items()}
     of_the_checkout = {mount for each in mounts.values() for mount in each if "./" in mount}
     assert of_the_checkout == {
@@ -275,7 +275,7 @@ RULES = {
 
 
 def test_a_busy_machine_has_five_minutes() -> None:
-    """Health checks are quick while a container starts, and fail it only after 300 s."""
+    """Health checks run every second while a container starts, and fail it only after 300 s."""
     checks = [service["healthcheck"] for service in SERVICES.values() if "healthcheck" in service]
     assert {(check["start_period"], check["start_interval"]) for check in checks} == {("300s", "1s")}
 
@@ -284,12 +284,12 @@ def test_a_busy_machine_has_five_minutes() -> None:
     "path", [".env", "secrets.env", "backups/voucher-1.dump", "voucher.sql.gz", "docker-compose.override.yml"]
 )
 def test_secrets_and_backups_are_not_committed(path: str) -> None:
-    """`git add -A` takes none of them."""
+    """Git ignores secrets and backups."""
     assert not subprocess.run(["git", "check-ignore", "--quiet", path], cwd=ROOT, check=False).returncode
 
 
 def test_every_container_is_confined() -> None:
-    """Read-only, without privileges, with a limit of memory, and published on this machine alone unless told otherwise."""
+    """Each container is read-only and unprivileged, with a memory limit; by default, its ports are local."""
     for name, service in SERVICES.items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
@@ -300,7 +300,7 @@ def test_every_container_is_confined() -> None:
 
 @pytest.mark.parametrize("service", ["airflow-scheduler", "notebook"])
 def test_what_is_fetched_and_spilled_goes_to_disk(service: str) -> None:
-    """To a volume: /tmp is memory, of which the container may have less than a part is large."""
+    """Temporary files go to a volume: /tmp is in memory, and the container may have less memory than a part needs."""
     folder = SERVICES[service]["environment"]["TMPDIR"]
     assert folder != SERVICES[service]["tmpfs"]
     assert f"scratch:{folder}" in SERVICES[service]["volumes"]
@@ -308,7 +308,7 @@ def test_what_is_fetched_and_spilled_goes_to_disk(service: str) -> None:
 
 @pytest.mark.parametrize("value", ["production", " Production"])
 def test_the_notebook_s_token_is_refused_in_production(value: str) -> None:
-    """However VOUCHER_ENV is written."""
+    """Production mode rejects the default token, however VOUCHER_ENV is spelled."""
     environ = {"PATH": "/usr/bin:/bin", "VOUCHER_ENV": value, "JUPYTER_TOKEN": "first-look"}
     ended = subprocess.run(["sh", ROOT / "docker/notebook.sh"], env=environ, capture_output=True, text=True)
     assert ended.returncode == 1
@@ -316,7 +316,7 @@ def test_the_notebook_s_token_is_refused_in_production(value: str) -> None:
 
 
 def test_the_images_are_of_one_python() -> None:
-    """That which `make lock` makes their lock files for."""
+    """The images have the Python version for which `make lock` creates their lock files."""
     files = "".join(path.read_text() for path in (ROOT / "docker").glob("*.Dockerfile"))
     froms = re.findall(r"^FROM (\S+)", files, re.MULTILINE)
     assert {"3.12" in image for image in froms} == {True}

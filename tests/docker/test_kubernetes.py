@@ -1,4 +1,4 @@
-"""docker/kubernetes/dask.yaml without a Kubernetes: its fields against the schemas, its programs on this machine."""
+"""docker/kubernetes/dask.yaml, checked without Kubernetes: its fields, and its commands run on this machine."""
 
 import os
 import re
@@ -40,14 +40,14 @@ def found(kind: str, name: str) -> dict[str, Any]:
 
 
 def option(name: str, wanted: str) -> str:
-    """What a container's arguments say of an option."""
+    """Return the value of an option in a container's arguments."""
     (value,) = [arg.partition("=")[2] for arg in CONTAINERS[name]["args"] if arg.startswith(f"--{wanted}=")]
     return str(value)
 
 
 @pytest.mark.parametrize("name", PODS)
 def test_every_pod_is_confined(name: str) -> None:
-    """As Kubernetes' restricted policy has it, and more: nothing can be written but /tmp, nothing asked of the cluster."""
+    """Each pod meets Kubernetes' restricted policy, can write only to /tmp, and has no access to the cluster's API."""
     spec, container = PODS[name]["spec"], CONTAINERS[name]
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsNonRoot"] and spec["securityContext"]["runAsUser"] > 0
@@ -61,7 +61,7 @@ def test_every_pod_is_confined(name: str) -> None:
 
 
 def test_no_secret_stands_in_the_manifest() -> None:
-    """The scheduler is given none, a worker those of its own, from a Secret."""
+    """The scheduler gets no secret, and a worker gets its own from a Secret."""
     named = {name: {each["name"]: each for each in container["env"]} for name, container in CONTAINERS.items()}
     assert named["scheduler"].keys() == {"TMPDIR"}
     secrets = {name for name in named["worker"] if re.search("URL|KEY|TOKEN|PASSWORD", name)}
@@ -70,7 +70,7 @@ def test_no_secret_stands_in_the_manifest() -> None:
 
 
 def test_memory_fits() -> None:
-    """A pipeline's process that takes what it may neither pauses its worker nor is ended; nor is the pod."""
+    """A pipeline that uses all memory that it may use neither pauses its worker nor exceeds the limits of the pod."""
     mib = 1 << 20
     environment = {each["name"]: each.get("value") for each in CONTAINERS["worker"]["env"]}
     limit = parse_bytes(option("worker", "memory-limit"))
@@ -83,7 +83,7 @@ def test_memory_fits() -> None:
 
 
 def test_only_airflow_and_workers_reach_the_scheduler() -> None:
-    """Each port that a pod opens to others is one of a policy's; what is left of the dashboard is the pod's own."""
+    """Every open port of a pod is covered by a network policy, and the dashboard is reachable only inside its pod."""
     labels = {name: pod["metadata"]["labels"] for name, pod in PODS.items()}
     client = {"voucher-select-dask": "client"}
     for name, allowed in (("scheduler", [client, labels["worker"]]), ("worker", list(labels.values()))):
@@ -109,7 +109,7 @@ def test_only_airflow_and_workers_reach_the_scheduler() -> None:
 
 
 def test_the_image_has_what_it_takes() -> None:
-    """Dask with all that it needs, as docker/airflow.lock pins it, and what the probes call."""
+    """The image has Dask with all dependencies, pinned in docker/airflow.lock, and the program that the probes call."""
     pinned, wanted = pins(ROOT / "docker" / "airflow.lock"), ["distributed"]
     for name in wanted:
         needed = [Requirement(text) for text in requires(name) or []]
@@ -133,7 +133,7 @@ def test_the_image_has_what_it_takes() -> None:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The manifest's containers as processes of this machine: its own commands, with other addresses and folders."""
+    """The manifest's containers as processes on this machine: the same commands, with other addresses and folders."""
 
     folder: Path
     ports: dict[str, str]
@@ -165,7 +165,7 @@ class Cluster:
 
     def start(self, name: str) -> None:
         container = CONTAINERS[name]
-        # PYTHONPATH as in the image: workers find pipeline/ where they are, not in what they are sent.
+        # PYTHONPATH as in the image: workers import their own pipeline/, not code that a client sends.
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": "/nonexistent",
@@ -194,7 +194,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def test_the_programs_do_what_they_are_there_for(cluster: Cluster) -> None:
-    """Scheduler and worker start, a client's task is executed by the worker's own copy of the pipeline, and all end."""
+    """Scheduler and worker start, a client's task runs with the worker's own copy of the pipeline, and both end."""
     with Client(cluster.address, timeout="10s") as client:
         client.wait_for_workers(1, timeout=10)
         assert client.submit(RuleBook.load).result(timeout=10).hash == RuleBook.load().hash
@@ -209,7 +209,7 @@ def test_the_programs_do_what_they_are_there_for(cluster: Cluster) -> None:
 
 
 def test_a_worker_that_lost_its_scheduler_ends(cluster: Cluster) -> None:
-    """So that Kubernetes starts it anew, and it finds the next one."""
+    """A worker ends when its scheduler is gone, so that Kubernetes restarts it and it finds the next one."""
     with Client(cluster.address, timeout="10s") as client:
         client.wait_for_workers(1, timeout=10)
     assert cluster.processes.running("worker")

@@ -1,4 +1,4 @@
-"""The Python of docs/growing.md is executed."""
+"""The Python code of docs/growing.md, executed."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "growing.md"
 def test_rows_outside_postgres_are_read_as_the_page_says(
     database: str, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Those of the published run alone, whichever run has loaded them; a run_id of digits stays a text."""
+    """The code reads the published run's rows only, even if another run loaded them. A run_id of digits stays text."""
     earlier, now, rejected = "1" * 16, "b" * 16, "c" * 16
     tables = Tables(database)
     tables.publish(earlier)

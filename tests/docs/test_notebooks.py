@@ -1,4 +1,4 @@
-"""The rules that run are the rules that the notebook writes, and a rule that is changed there doesn't go unnoticed."""
+"""The notebooks: they write the committed rules, and a test notices every changed rule."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 RULES = Path("pipeline", "rules.toml")
 DEFINING = Path("notebooks", "02_cleaning_rules.ipynb")
 
-# One edit each of operator, literal and column, for each rule: what stands in its cell, and what is put there instead.
+# For each rule, an edit of an operator, a literal and a column: the text in its cell, and the replacement.
 EDITS = [
     ("missing_total_orders", "IS NULL", "IS NOT NULL"),
     ("missing_total_orders", "IS NULL", "= 0"),
@@ -41,7 +41,7 @@ EDITS = [
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory, sample_file: Path) -> Path:
-    """A copy of what the notebooks need, without the rule file, and the sample."""
+    """Return a folder with the sample and a copy of what the notebooks need, without the rule file."""
     folder = tmp_path_factory.mktemp("copy")
     for name in ("pipeline", "shared", "sample", "notebooks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -66,7 +66,7 @@ def execute(copy: Path, name: str) -> None:
 
 
 def test_the_notebook_writes_the_committed_rules(copy: Path) -> None:
-    """Executed in a copy of the tree, the notebook writes the very bytes of pipeline/rules.toml."""
+    """The notebook, executed in a copy of the checkout, writes exactly the bytes of pipeline/rules.toml."""
     execute(copy, DEFINING.name)
     assert (copy / RULES).read_bytes() == (ROOT / RULES).read_bytes(), (
         f"{RULES} is not what {DEFINING} writes: run `make rules` and commit both"
@@ -76,7 +76,7 @@ def test_the_notebook_writes_the_committed_rules(copy: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name != DEFINING.name])
 def test_the_other_notebooks_run(copy: Path, name: str) -> None:
-    """The notebooks that only look run from top to bottom, and leave the rules as they are."""
+    """The other notebooks run from top to bottom and do not change the rules."""
     shutil.copy(ROOT / RULES, copy / RULES)
     execute(copy, name)
     assert (copy / RULES).read_bytes() == (ROOT / RULES).read_bytes()
@@ -84,7 +84,7 @@ def test_the_other_notebooks_run(copy: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_committed_outputs_are_whole_and_small(name: str) -> None:
-    """What is committed was executed once, in order, without an error, and loads fast on the web."""
+    """A committed notebook was executed once, in order, on the sample, without an error, and is small."""
     path = ROOT / "notebooks" / name
     cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), f"execute {name} from the top"
@@ -96,7 +96,7 @@ def test_committed_outputs_are_whole_and_small(name: str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_each_notebook_says_first_which_history_it_counts(copy: Path, tmp_path: Path, name: str) -> None:
-    """A history that is not the sample is named by where it lies, with its rows, before anything is counted."""
+    """Each notebook prints the path and the number of rows of a custom history before it counts anything."""
     path = tmp_path / "history.parquet"
     pq.write_table(history(*[{}] * 7), path)
     notebook = nbformat.read(ROOT / "notebooks" / name, 4)
@@ -109,12 +109,12 @@ def test_each_notebook_says_first_which_history_it_counts(copy: Path, tmp_path: 
 
 
 def said(cell: nbformat.NotebookNode) -> list[str]:
-    """The lines that the cell printed first."""
+    """Return the lines of the cell's first output."""
     return list(cell.outputs[0].text.splitlines())
 
 
 class Kernel:
-    """One kernel in which the defining notebook has run, for trying edited cells."""
+    """A kernel for the notebook that defines the rules, to execute edited cells."""
 
     def __init__(self, copy: Path) -> None:
         self.notebook = nbformat.read(ROOT / DEFINING, 4)
@@ -135,7 +135,7 @@ class Kernel:
 
 @pytest.fixture(scope="module")
 def kernel(copy: Path) -> Iterator[Kernel]:
-    """A kernel with the notebook's cells executed that load the history and define the rules."""
+    """Yield a kernel that has executed the cells that load the history and define the rules."""
     kernel = Kernel(copy)
     with kernel.client.setup_kernel(env=environ(copy)):
         for source in [kernel.sources[0], *(source for source in kernel.sources if "bench.add(" in source)]:
@@ -145,7 +145,7 @@ def kernel(copy: Path) -> Iterator[Kernel]:
 
 @pytest.mark.parametrize(("rule", "found", "instead"), EDITS)
 def test_a_changed_rule_is_noticed(kernel: Kernel, tmp_path: Path, rule: str, found: str, instead: str) -> None:
-    """An edited cell runs and its rules are accepted, but the table of rows no longer holds."""
+    """An edited cell runs and its rules are accepted, but the table of rows no longer matches."""
     source = kernel.cell(rule)
     assert source.count(found) == 1
     kernel.run(source.replace(found, instead))

@@ -1,4 +1,4 @@
-"""The commands of README and docs/, executed as a newcomer does, in a copy of the checkout; links and the table of settings."""
+"""The commands of README.md and docs/, executed in a copy of the checkout as a new user does; links and settings."""
 
 import json
 import os
@@ -32,7 +32,7 @@ FENCES = [
 ]
 # The commands of operations.md are executed by tests/compose/test_operations.py.
 BLOCKS = [text for page, _, language, text in FENCES if language == "sh" and page != "operations.md"]
-# `docker compose up` is executed by tests/compose; the other needs another network. `make test` runs this test.
+# tests/compose executes `docker compose up`; the other command needs the internet.
 ELSEWHERE = ("docker compose up", "make up VOUCHER_SOURCE=")
 PORTS = {name: str(free_port()) for name in ("API_PORT", "AIRFLOW_PORT", "POSTGRES_PORT", "S3_PORT")}
 ANSWER = json.loads(next(text for _, _, language, text in FENCES if language == "json"))
@@ -40,12 +40,12 @@ ANSWER = json.loads(next(text for _, _, language, text in FENCES if language == 
 
 @dataclass(frozen=True)
 class Newcomer:
-    """Somebody at a shell in `folder`, where the default ports are taken."""
+    """A new user at a shell in `folder`, who uses other than the default ports."""
 
     folder: Path
 
     def execute(self, block: str) -> str:
-        """What a block says; it stops at the first command that fails, and fails the test."""
+        """Run a block and return its output. Stop at the first command that fails, and fail the test."""
         for host in ("localhost", "127.0.0.1"):
             block = block.replace(f"{host}:8000", f"{host}:{PORTS['API_PORT']}")
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -62,12 +62,12 @@ class Newcomer:
 
     @property
     def own(self) -> dict[str, str]:
-        """By hand: the copy's code, though the environment is the checkout's."""
+        """The variables of commands without make: the copy's code, although the environment is the checkout's."""
         return {"PYTHONPATH": str(self.folder)}
 
     @property
     def alien(self) -> dict[str, str]:
-        """By make: what a shell has set for another Python, which would break this one."""
+        """The variables of make: what a shell has set for another Python, which would break this one."""
         alien = self.folder / "alien"
         alien.mkdir(exist_ok=True)
         for name in ("pandas", "psutil", "sitecustomize"):
@@ -79,7 +79,7 @@ class Newcomer:
         return found
 
     def presses_ctrl_c(self) -> None:
-        """In the midst of a first `make up`: the S3 stand-in has a bucket, or will have; the sample is being made."""
+        """Interrupt a first `make up` while it creates the sample. The S3 stand-in may have no bucket yet."""
         environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | PORTS
         with at_a_terminal(["make", "up"], self.folder, environ) as process:
             assert until((self.folder / ".local" / "sample.new").exists, 60, every=0.01)
@@ -95,7 +95,7 @@ class Newcomer:
 
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
-    """After `make up`, in the environment of these tests: that make builds one shows wherever `make test` runs."""
+    """Yield a user after `make up` in the environment of these tests. `make test` proves that make can create one."""
     folder = tmp_path_factory.mktemp("newcomer") / "voucher-select"
     copy_checkout(folder)
     (folder / ".venv").mkdir()
@@ -113,32 +113,32 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
 
 
 def block(start: str) -> str:
-    """The one block that begins so."""
+    """Return the only block with this beginning."""
     (found,) = [text for text in BLOCKS if text.startswith(start)]
     return found
 
 
 def test_every_block_is_executed_here_or_named() -> None:
-    """A new one wants a test, or a place in ELSEWHERE."""
+    """Every block has a test or is listed in ELSEWHERE."""
     known = ("make up   ", "curl ", "printf ", ". .local/env", "make rules", "python -m pipeline plan", *ELSEWHERE)
     assert [text for text in BLOCKS if not text.startswith(known)] == []
 
 
 def test_a_block_without_a_language_is_not_executed_and_says_so() -> None:
-    """The text before it says so, and no other text does."""
+    """The text before a block says that the tests do not execute it if, and only if, the block has no language."""
     said = [" ".join(before.lower().split()).endswith("not executed in the tests:") for _, before, _, _ in FENCES]
     assert said == [not language for _, _, language, _ in FENCES]
 
 
 def anchors(page: Path) -> set[str]:
-    """Those of its headings, as GitHub makes them."""
+    """Return the anchors of the page's headings, as GitHub creates them."""
     titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_within_the_project_lead_somewhere(page: Path) -> None:
-    """To a file and, if the link names one, to a heading in it; so does the name of a file in code."""
+    """A link leads to an existing file and, if it names one, to an existing heading. File names in code exist, too."""
     text = page.read_text()
     for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
         path = page.parent / target if target else page
@@ -149,7 +149,7 @@ def test_links_within_the_project_lead_somewhere(page: Path) -> None:
 
 
 def test_the_table_has_every_setting() -> None:
-    """Each variable that pipeline and API read has a line in docs/settings.md; the list lacks none that the code names."""
+    """Each variable that the pipeline or the API reads is in docs/settings.md, and the code names no unlisted one."""
     setting = r"VOUCHER_[A-Z0-9_]+|TODAY|[A-Z]*_?DATABASE_URL"
     files = [path for folder in ("app", "pipeline", "shared") for path in (ROOT / folder).rglob("*.py")]
     named = {name for path in files for name in re.findall(rf'"({setting})"', path.read_text())}
@@ -160,7 +160,7 @@ def test_the_table_has_every_setting() -> None:
 
 @pytest.mark.long
 def test_the_customers_are_answered(newcomer: Newcomer) -> None:
-    """By both curls; and each of many, with its reason or its problem."""
+    """The API answers both curl commands, and each of many customers with its reason or its problem."""
     first, second = (text for text in BLOCKS if text.startswith("curl "))
     assert json.loads(newcomer.execute(first)) == ANSWER
     assert json.loads(newcomer.execute(second)) == ANSWER
@@ -171,7 +171,7 @@ def test_the_customers_are_answered(newcomer: Newcomer) -> None:
 
 @pytest.mark.long
 def test_the_same_without_airflow(newcomer: Newcomer) -> None:
-    """The command line finds the stack by .local/env."""
+    """The command line finds the stack through .local/env, and the published run stays."""
     before = newcomer.published()
     newcomer.execute(block(". .local/env"))
     assert newcomer.published() == before
@@ -179,7 +179,7 @@ def test_the_same_without_airflow(newcomer: Newcomer) -> None:
 
 @pytest.mark.long
 def test_runs_one_can_trust(newcomer: Newcomer) -> None:
-    """Planned, published, published by force, listed, and rolled back from: the run of a pinned day answers again."""
+    """A run can be planned, forced, listed and rolled back, and then the run of a pinned day is published again."""
     newcomer.execute(". .local/env\nTODAY=2020-05-31 python -m pipeline run")
     pinned = newcomer.execute(". .local/env\npython -m pipeline runs")
     run_id = next(line.split()[1] for line in pinned.splitlines() if line.startswith("*"))
@@ -191,7 +191,7 @@ def test_runs_one_can_trust(newcomer: Newcomer) -> None:
 
 @pytest.mark.long
 def test_a_changed_rule_is_run(newcomer: Newcomer) -> None:
-    """`make rules` writes what the notebook says, and the next `make up` runs it."""
+    """`make rules` writes the notebook's rules, and the next run uses them."""
     notebook = newcomer.folder / "notebooks" / "02_cleaning_rules.ipynb"
     text = notebook.read_text()
     before = newcomer.published()
@@ -203,7 +203,7 @@ def test_a_changed_rule_is_run(newcomer: Newcomer) -> None:
     assert newcomer.published() != before
 
 
-# The first cell of 01 in the environment that `make notebook` hands to Jupyter.
+# Executes the first cell of notebook 01 in the environment that `make notebook` gives to Jupyter.
 FIRST_CELL = """
 import os, sys
 import nbformat
@@ -222,13 +222,13 @@ print(notebook.cells[0].outputs[0].text)
 
 @pytest.mark.long
 def test_a_history_of_ones_own_stays(newcomer: Newcomer) -> None:
-    """Given once, it is what `make rules`, `make notebook` and `make up` use in each new shell, and after `make down`.
+    """Once set, a custom source is used by `make rules`, `notebook` and `up` in each new shell, and after `make down`.
 
-    The sample comes back on purpose only, with the reason on record.
+    Only an explicit command brings the sample back, and the run records the reason.
     """
     history = newcomer.folder / "own"
     for part in write_parts(history, rows=60_000, parts=2):
-        pq.write_table(pq.read_table(part).replace_schema_metadata(None), part)  # nobody can tell it is invented
+        pq.write_table(pq.read_table(part).replace_schema_metadata(None), part)  # without the mark of the sample
     look = f".venv/bin/python -c '{FIRST_CELL}'"
 
     def source() -> str:

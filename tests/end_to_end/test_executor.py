@@ -31,7 +31,7 @@ branches()
 
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
-    """A real scheduler with a DAG of two branches, either of which could run first."""
+    """Yield an Airflow with a real scheduler and a DAG of two independent tasks."""
     folder = tmp_path_factory.mktemp("airflow")
     dags = folder / "dags"
     dags.mkdir()
@@ -46,7 +46,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
 
 
 def test_branches_do_not_overlap(airflow: Airflow) -> None:
-    """Of two tasks that could run in parallel, one starts only after the other has ended."""
+    """The second of two independent tasks starts only after the first has ended."""
     client = Client(airflow.url, "branches")
     assert until(client.known, 60), client.import_errors()
     client.pause(False)
@@ -59,7 +59,7 @@ def test_branches_do_not_overlap(airflow: Airflow) -> None:
 
 
 def test_its_name_is_shown(airflow: Airflow) -> None:
-    """The scheduler's log names SequentialExecutor, not the LocalExecutor that Airflow would put in its place."""
+    """The scheduler's log names SequentialExecutor, not the LocalExecutor that Airflow would substitute for it."""
     log = airflow.processes.log("airflow-scheduler").read_text()
 
     assert "SequentialExecutor(parallelism=1) runs one task at a time" in log

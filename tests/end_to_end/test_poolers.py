@@ -1,5 +1,5 @@
-"""Postgres behind PgBouncer, as Debian installs it: it refuses start-up options, and in transaction mode each transaction
-may be another server process's.
+"""Postgres behind PgBouncer, as Debian installs it. It rejects start-up options, and in transaction mode each
+transaction may run in another server process.
 """
 
 import re
@@ -45,7 +45,7 @@ default_pool_size = 4
 
 @dataclass(frozen=True)
 class Pooler:
-    """A running PgBouncer; `owner`, `pipeline` and `api` are addresses that lead through it."""
+    """A running PgBouncer. `owner`, `pipeline` and `api` are addresses through it, `direct` is one without it."""
 
     owner: str
     pipeline: str
@@ -55,7 +55,7 @@ class Pooler:
 
 @contextmanager
 def started(database: str, mode: str) -> Iterator[Pooler]:
-    """PgBouncer between the roles of a database and its server."""
+    """Start PgBouncer between the roles of a database and its server."""
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if not program:
         pytest.skip("there is no pgbouncer: `apt-get install pgbouncer` brings it")
@@ -106,14 +106,14 @@ def in_transaction(database: str) -> Iterator[Pooler]:
 
 
 def locks(pooler: Pooler) -> int:
-    """How many advisory locks anybody has."""
+    """Return the number of advisory locks in all sessions."""
     with closing(psycopg2.connect(pooler.direct)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
         return int(cursor.fetchone()[0])
 
 
 def test_a_run_through_session_mode(in_session: Pooler, written: Callable[..., Path]) -> None:  # noqa: F811
-    """`migrate` and a run work without start-up options, and leave no lock behind."""
+    """`migrate` and a run work without start-up options, and leave no lock."""
     migrate(in_session.owner, in_session.pipeline, in_session.api)
     run_id = run.run(Settings(str(written(history(*[{}] * 20))), in_session.pipeline), "test")
     assert publication.current(Database(in_session.pipeline)) is not None
@@ -122,7 +122,7 @@ def test_a_run_through_session_mode(in_session: Pooler, written: Callable[..., P
 
 
 def test_transaction_mode_is_refused_by_name(in_transaction: Pooler, written: Callable[..., Path]) -> None:  # noqa: F811
-    """No lock could keep two runs apart there: nothing is written, no lock is left, and the way out is named."""
+    """In transaction mode, where no lock can separate two runs, a run fails with a remedy and leaves no row or lock."""
     migrate(in_transaction.owner, in_transaction.pipeline, in_transaction.api)
     database = Database(connecting.Address.read(in_transaction.pipeline, "PIPELINE_DATABASE_URL"))
     message = "^PIPELINE_DATABASE_URL leads to a connection pooler in transaction mode, .* session mode, or connect to Postgres"
@@ -136,7 +136,7 @@ def test_transaction_mode_is_refused_by_name(in_transaction: Pooler, written: Ca
 
 
 def test_a_lock_that_moved_is_noticed(in_transaction: Pooler) -> None:
-    """Should the first look not tell, a transaction in another server process does."""
+    """If the first check misses transaction mode, a transaction in another server process detects it."""
     with closing(connecting.connect(in_transaction.pipeline)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         held = Database(in_transaction.pipeline, connecting.connect(in_transaction.pipeline), cursor.fetchone()[0])
@@ -146,7 +146,7 @@ def test_a_lock_that_moved_is_noticed(in_transaction: Pooler) -> None:
 
 
 def test_the_service_works_through_it(pooler: Pooler) -> None:
-    """In each mode it answers, and each transaction has the service's settings; none stays with a server process."""
+    """In each mode the service answers and its settings apply to each transaction; none remains in a server process."""
     Tables(pooler.direct).publish()
     app = create_app(AppSettings.from_environment({"API_DATABASE_URL": pooler.api}))
     try:
@@ -168,14 +168,14 @@ def test_the_service_works_through_it(pooler: Pooler) -> None:
 
 
 def test_options_that_a_pooler_refuses(in_session: Pooler) -> None:
-    """They are the address's own, and are named."""
+    """If the pooler rejects options in the address, the error names them."""
     url = f"{in_session.pipeline}?options=-c%20work_mem%3D1MB"
     with pytest.raises(DatabaseError, match="a connection pooler refused a start-up parameter; remove `options` from"):
         Database(url).exclusive().__enter__()
 
 
 def test_one_run_at_a_time_through_session_mode(in_session: Pooler) -> None:
-    """The lock is the session's, as it is without a pooler."""
+    """In session mode, a run's lock excludes other sessions, as it does without a pooler."""
     with Database(in_session.pipeline).exclusive(), closing(psycopg2.connect(in_session.direct)) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT pg_try_advisory_lock(%s)", (ONE_RUN,))

@@ -1,4 +1,4 @@
-"""No secret of an address is seen anywhere; `make prove secrets` tries 2,000 of them, in Airflow too."""
+"""Secrets in addresses are never shown. `make prove secrets` tries 2,000 of them, also in Airflow."""
 
 import logging
 import traceback
@@ -28,7 +28,7 @@ def targets(database: str, bucket: Bucket, tmp_path: Path) -> Iterator[Targets]:
 
 @pytest.mark.parametrize(("variables", "number"), [(DATABASES, 20), (SOURCES, 15)], ids=["databases", "sources"])
 def test_no_secret_is_seen(targets: Targets, variables: tuple[str, ...], number: int) -> None:
-    """Wherever it stands in whichever address, mistyped or not, and whatever reads that; and what is right works."""
+    """No reader of an address shows a secret in any part of it, even if it is malformed, and valid addresses work."""
     ends: Counter[str] = Counter()
 
     @seed(8)
@@ -45,7 +45,7 @@ def test_no_secret_is_seen(targets: Targets, variables: tuple[str, ...], number:
 
 
 def test_what_a_library_logs_of_an_address_is_not_seen(caplog: pytest.LogCaptureFixture) -> None:
-    """urllib3 warns of each try that failed, with the path and the query of the address."""
+    """The log does not contain the path and the query of the address, which urllib3 adds to each failed attempt."""
     caplog.set_level(logging.DEBUG)
     with pytest.raises(SourceUnavailable) as error:
         https.head(f"http://u:{WORD}@127.0.0.1:{free_port()}/{WORD}/h.parquet?X-Amz-Signature={WORD}")

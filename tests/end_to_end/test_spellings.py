@@ -1,5 +1,5 @@
-"""One country in every spelling, from the file to the answer, in databases of every encoding: nothing is split, and
-nothing bypasses a rule.
+"""One country in every spelling, from the file to the answer, in databases of several encodings: no country is split,
+and none bypasses a rule.
 """
 
 import csv
@@ -30,20 +30,20 @@ from shared.countries import country_name
 from tests.conftest import API, PIPELINE, as_role, migrate
 from tests.pipeline.conftest import history
 
-# Each with an amount of its own, so that a split or a bypass shows. Chile is dropped by a rule.
+# Each country has a different amount, so that a split or a bypass is visible. A rule drops Chile.
 AMOUNTS = {"Peru": 1.0, "Côte d'Ivoire": 2.0, "Türkiye": 3.0, "Weißrußland": 4.0, "Ελλάς": 5.0, "日本 国": 6.0}
 DROPPED = "Chile"
 WHITE = ["\t", " ", "\u00a0", "\u2007", "\u202f", "\u0085", "\x1c", "\u2028", "\u3000", " \u2003"]
 UNSEEN = ["\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u200e", "\u202a", "\ufe0f"]
 CASES = [str, str.upper, str.lower, str.swapcase, str.casefold, lambda text: text.replace("i", "İ").upper()]
 WIDE = str.maketrans({char: chr(ord(char) + 0xFEE0) for char in map(chr, range(ord("!"), ord("~") + 1)) if char != "'"})
-ENCODINGS = {"UTF8": "utf-8", "LATIN1": "latin-1", "SQL_ASCII": "utf-8"}  # and what Python calls what they hold
-LETTERS = {"LATIN1": ("Peru", "Côte d'Ivoire", "Weißrußland")}  # whose letters the encoding has
+ENCODINGS = {"UTF8": "utf-8", "LATIN1": "latin-1", "SQL_ASCII": "utf-8"}  # and the matching Python codecs
+LETTERS = {"LATIN1": ("Peru", "Côte d'Ivoire", "Weißrußland")}  # countries with letters that the encoding has
 
 
 @st.composite
 def spellings(draw: st.DrawFn, country: str) -> str:
-    """The country as somebody may write it."""
+    """Draw a spelling of the country that a person or a program may write."""
     text = draw(st.sampled_from(CASES))(country)
     if draw(st.booleans()):
         text = text.translate(WIDE)
@@ -57,7 +57,7 @@ def spellings(draw: st.DrawFn, country: str) -> str:
 
 @dataclass(frozen=True)
 class Stand:
-    """A migrated database of an encoding, and a place for files."""
+    """A migrated database with this encoding, and a folder for files."""
 
     encoding: str
     database: str
@@ -71,7 +71,7 @@ class Stand:
         return True
 
     def run(self, countries: list[tuple[str, float]]) -> str:
-        """Run the pipeline on a row for each country and amount."""
+        """Run the pipeline on one row for each country and amount. Return the id of the run."""
         path = self.folder / f"{secrets.token_hex(4)}.parquet"
         pq.write_table(history(*({"country_code": text, "voucher_amount": each} for text, each in countries)), path)
         return run.run(Settings(str(path), as_role(self.database, PIPELINE)), "test", force="other countries")
@@ -101,7 +101,7 @@ def stand(
 
 @pytest.fixture(autouse=True)
 def rules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A rule that names a country, and an environment whose encoding is another."""
+    """Use a rule that names countries, and set another client encoding in the environment."""
     rule = Rule("no_chile", f"country_code IN ('{DROPPED}', 'Atlantis')", "It is closed.", (0, 1))
     RuleBook((rule,)).save(tmp_path / "rules.toml")
     monkeypatch.setattr(run, "RULES_FILE", tmp_path / "rules.toml")
@@ -115,7 +115,7 @@ def many(country: str) -> st.SearchStrategy[list[str]]:
 @settings(max_examples=2, deadline=None, suppress_health_check=[*HealthCheck], phases=[Phase.reuse, Phase.generate])
 @given(data=st.data())
 def test_a_country_is_one_in_every_spelling(stand: Stand, data: st.DataObject) -> None:
-    """File, rule, tables, request, page and CSV take all spellings of a country for one."""
+    """File, rule, tables, request, page and CSV treat all spellings of a country as the same country."""
     held = LETTERS.get(stand.encoding, tuple(AMOUNTS))
     written = {country: data.draw(many(country)) for country in (*held, DROPPED)}
     rows = [(text, AMOUNTS.get(country, 9.0)) for country, texts in written.items() for text in texts]

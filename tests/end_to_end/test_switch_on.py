@@ -1,4 +1,4 @@
-"""The main job as its users do it: the real DAG on a real scheduler, from S3 to Postgres."""
+"""The DAG Voucher_Select on a real scheduler, from S3 to Postgres."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ class Stack:
         self.environ = os.environ | s3.environment | dict(zip(names, values, strict=True))
 
     def put(self, rows: int, amount: float = 2640.0) -> None:
-        """Replace the history by one of so many rows, all to be kept, with the same amount."""
+        """Replace the history with one of so many rows, which the rules keep, all with the same amount."""
         pq.write_table(history(*[{"voucher_amount": amount}] * rows), self.folder / "history.parquet")
         self.s3.put(BUCKET, "history.parquet", self.folder / "history.parquet")
 
@@ -55,13 +55,13 @@ class Stack:
         assert until(lambda: self.client.run(run_id)["state"] == "success", 90), self.client.tasks(run_id)
 
     def clear(self, run_id: str, **what: object) -> None:
-        """Have tasks of a DAG run executed again, as *Clear* on Airflow's page does, and wait until they have."""
+        """Clear tasks of a DAG run, as *Clear* on Airflow's page does, and wait until they have run again."""
         asked = {"dag_run_id": run_id, "dry_run": False, "only_failed": False, "include_downstream": True, **what}
         assert self.client._ask("POST", "/clearTaskInstances", json=asked)["total_entries"]
         self.ends(run_id)
 
     def answer(self) -> tuple[int, str]:
-        """What Peru's customers with 5 to 13 orders get, and from which run."""
+        """Return the amount for Peru's customers with 5 to 13 orders, and the run that it is from."""
         with closing(psycopg2.connect(self.database)) as connection, connection.cursor() as cursor:
             cursor.execute(
                 """SELECT voucher_amount, run_id FROM voucher.segment JOIN voucher.current_run USING (run_id)
@@ -71,7 +71,7 @@ class Stack:
         return int(amount), run_id
 
     def log(self, run_id: str, task: str) -> str:
-        """The newest log of a task."""
+        """Return the newest log of a task."""
         found = next(each for each in self.client.tasks(run_id) if each["task_id"] == task)
         return self.airflow.task_log(DAG, run_id, found, lines=100)
 
@@ -97,7 +97,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, template
 
 
 def test_switched_off_and_on_it_runs_once(stack: Stack) -> None:
-    """Switched on, Voucher_Select runs at once; off and on again the same day, and triggered, nothing is doubled."""
+    """Voucher_Select runs at once when switched on. Switching it again or triggering it that day duplicates nothing."""
     stack.put(rows=3)
     stack.client.pause(False)
     assert until(lambda: stack.states() == ["success"], 90), stack.states()
@@ -108,13 +108,13 @@ def test_switched_off_and_on_it_runs_once(stack: Stack) -> None:
     triggered = stack.client.trigger()
     assert until(lambda: stack.client.run(triggered)["state"] == "success", 90), stack.client.tasks(triggered)
 
-    # The scheduler has looked for due runs many times since it was switched on: there is the first, and the triggered one.
+    # The scheduler has looked for due runs many times since. There are only the first and the triggered one.
     assert stack.states() == ["success", "success"]
     assert stack.counts() == (1, 3, 1)
 
 
 def test_a_killed_scheduler_finishes_its_run(stack: Stack) -> None:
-    """A scheduler that is killed with its workers in mid-run, and started again, ends the run without a human."""
+    """A scheduler that was killed with its workers during a run finishes it after a restart, without intervention."""
     stack.put(rows=4)
     before = stack.counts()
     stack.client.pause(False)
@@ -136,8 +136,9 @@ def test_a_killed_scheduler_finishes_its_run(stack: Stack) -> None:
 
 
 def test_clearing_old_tasks_brings_no_old_answers_back(stack: Stack) -> None:
-    """After a mistaken file and a corrected one, whatever of the first run is cleared or triggered anew, forced or not,
-    the corrected answers stay, with a line that says why; a rollback and a force still go back.
+    """After a wrong file and a corrected one, the corrected answers stay if tasks of the first run are cleared or a run
+    is triggered again, forced or not, and the log says why. A rollback still brings the first run back, and a forced
+    run the second.
     """
     stack.client.pause(False)
     stack.put(rows=40, amount=1000.0)

@@ -1,4 +1,4 @@
-"""An address as people are shown it."""
+"""Redaction of addresses before they are displayed."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from shared.addresses import HIDDEN, redact
     ],
 )
 def test_what_was_shown_is_shown_the_same(address: str) -> None:
-    """An address from a table, where it stands as it is shown, reads there as it does anywhere else."""
+    """A redacted address does not change if it is redacted again, for example when it is read from a table."""
     once = redact(address)
 
     assert redact(once) == once
@@ -31,7 +31,7 @@ def test_what_was_shown_is_shown_the_same(address: str) -> None:
     ],
 )
 def test_a_key_with_an_at_sign_is_told_from_a_user(address: str, known: str) -> None:
-    """By what stands where the bucket would: no bucket has capital letters or an @."""
+    """Text before an @ belongs to a key only if it begins with a valid bucket name, without capital letters and @."""
     assert redact(address) == known
 
 
@@ -40,6 +40,6 @@ def test_a_key_with_an_at_sign_is_told_from_a_user(address: str, known: str) -> 
     ["s3://b/x.parquet?sig=a@h/hunter2", "s3://bucket/x?sig=hunter2@h", "s3://K:hunter2?x=1@b/y", "K:hunter2#x=1@b/y"],
 )
 def test_a_query_with_an_at_sign_may_be_a_password(address: str) -> None:
-    """Where the one ends and the other begins nobody knows, so that only the scheme is shown."""
+    """Only the scheme is shown, because the end of the password and the start of the query are unknown."""
     assert redact(address) in {f"s3://{HIDDEN}", HIDDEN}
     assert redact(redact(address)) == redact(address)

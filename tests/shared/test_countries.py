@@ -1,4 +1,4 @@
-"""What makes two texts the same country, and which texts are blank."""
+"""Which texts name the same country, and which texts are blank."""
 
 import re
 import unicodedata
@@ -12,7 +12,7 @@ from shared.countries import BLANK, WHITE, country_key, country_name, is_blank, 
 # ruff: noqa: RUF001  (letters that look alike are what this is about)
 
 EVERY = [chr(point) for point in range(0x110000)]
-# All but ideographs, Hangul syllables and private use, of which each is like the others.
+# All except ideographs, Hangul syllables and private use, which behave alike within each group.
 BLOCKS = [(0, 0x3400), (0xA000, 0xAC00), (0xF900, 0x17000), (0x18D00, 0x20000), (0xE0000, 0xE1001)]
 CHARACTERS = [char for first, behind in BLOCKS for char in EVERY[first:behind]]
 SAME = [
@@ -51,7 +51,7 @@ NAMES = [
     ("PERU\ufeff", "PERU"),
     ("Ｐｅｒｕ", "Ｐｅｒｕ"),
     ("Pe\u200dru", "Peru"),
-    ("ශ්\u200dරී ලංකා", "ශ්\u200dරී ලංකා"),  # Sri Lanka: without the joiner it is written otherwise
+    ("ශ්\u200dරී ලංකා", "ශ්\u200dරී ලංකා"),  # Sri Lanka: the joiner changes how it is written
     ("ایران\u200cزمین", "ایران\u200cزمین"),
     ("\u00a0", ""),
     ("\u200d\ufe0f", ""),
@@ -60,24 +60,24 @@ NAMES = [
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_spellings_of_one_country(one: str, other: str) -> None:
-    """Case, accents' form, width, white space, invisible characters and the Turkish i make no difference."""
+    """Case, form of accents, width, white space, invisible characters and the Turkish i make no difference."""
     assert country_key(one) == country_key(other)
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
 def test_other_countries(one: str, other: str) -> None:
-    """Letters, apostrophes, hyphens and inner blanks do."""
+    """Different letters, apostrophes, hyphens and inner blanks make different countries."""
     assert country_key(one) != country_key(other)
 
 
 @pytest.mark.parametrize(("text", "name"), NAMES)
 def test_a_name_stays_a_spelling_of_the_data(text: str, name: str) -> None:
-    """What is stored has the letters and the case of the data, and nothing that isn't seen."""
+    """The stored name keeps the data's letters and case, without invisible characters that make no difference."""
     assert country_name(text) == name
 
 
 def test_white_space_is_what_python_strips() -> None:
-    """Each of the characters that str.strip() removes is white space, and so is the blank of Braille."""
+    """White space is each character that str.strip() removes, and the Braille blank."""
     assert {char for char in EVERY if re.fullmatch(f"[{WHITE}]", char)} == {
         "\u2800",
         *(char for char in EVERY if not char.strip()),
@@ -85,7 +85,7 @@ def test_white_space_is_what_python_strips() -> None:
 
 
 def test_every_character_has_one_reading() -> None:
-    """A name is its own name, a key its own key, both of one country, and both empty for the same texts."""
+    """`country_name` and `country_key` change nothing the second time, agree, and are empty for the same texts."""
     for char in CHARACTERS:
         for text in (char, f"Pe{char}ru", f"{char}日\u0301{char} x"):
             name, key = country_name(text), country_key(text)
@@ -94,14 +94,14 @@ def test_every_character_has_one_reading() -> None:
 
 
 def test_control_characters_are_no_text() -> None:
-    """A control character is white space, or what no name has."""
+    """A control character is either white space or not readable, and all other characters are readable."""
     controls = {char for char in EVERY if unicodedata.category(char) == "Cc"}
     assert {char for char in EVERY if not is_readable(char)} == {char for char in controls if char.strip()}
 
 
 @given(st.text(st.one_of(st.characters(), st.sampled_from("iIİıßẞςΣ\u0307\u0301\u0345\u200d\u034f \u00a0´ﬁ"))))
 def test_names_and_keys_are_stable(text: str) -> None:
-    """Whatever the text: to read what was read changes nothing, and case and form don't change the key."""
+    """For any text, reading a name or key again changes nothing, and the normalization form does not change the key."""
     assert country_name(country_name(text)) == country_name(text)
     assert country_key(country_key(text)) == country_key(country_name(text)) == country_key(text)
     assert country_key(unicodedata.normalize("NFD", text)) == country_key(text)

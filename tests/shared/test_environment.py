@@ -1,4 +1,4 @@
-"""How variables of the environment are read, by the pipeline and the service alike."""
+"""How the pipeline and the service read environment variables."""
 
 import re
 
@@ -13,7 +13,7 @@ UNSET = [{}, {"X": ""}, {"X": " "}, {"X": "\n"}, {"X": '""'}, {"X": "''"}]
 
 @pytest.mark.parametrize("environ", UNSET)
 def test_empty_is_unset(environ: dict[str, str]) -> None:
-    """A variable that is empty, blank or an env file's empty quotes has its default, whatever its kind."""
+    """A variable that is empty, blank or an env file's empty quotes has its default, for each type."""
     assert environment.text(environ, "X") == ""
     assert environment.yes_no(environ, "X") is False
     assert environment.whole(environ, "X", 5, least=1) == 5
@@ -22,19 +22,19 @@ def test_empty_is_unset(environ: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("value", ["1", "true", "TRUE", "Yes", "y", " on ", "'yes'", "yes\n"])
 def test_yes(value: str) -> None:
-    """Yes is read as people write it."""
+    """Every usual spelling of yes is read as true."""
     assert environment.yes_no({"X": value}, "X") is True
 
 
 @pytest.mark.parametrize("value", ["0", "false", "False", "NO", "n", " off ", '"no"'])
 def test_no(value: str) -> None:
-    """No is read as people write it."""
+    """Every usual spelling of no is read as false."""
     assert environment.yes_no({"X": value}, "X") is False
 
 
 @pytest.mark.parametrize("value", ["2", "ja", "-1", "none", "1.0", "yes please"])
 def test_neither_yes_nor_no(value: str) -> None:
-    """Anything else is refused by the variable's name, with the value and what may be written."""
+    """Any other value is rejected; the error names the variable, the value and the allowed values."""
     with pytest.raises(SettingsError, match=rf"X is '{value}', but must be 1 or 0"):
         environment.yes_no({"X": value}, "X")
 
@@ -43,7 +43,7 @@ def test_neither_yes_nor_no(value: str) -> None:
     ("value", "number"), [("1", 1), ("007", 7), (" 9 ", 9), ("9\n", 9), ('"3"', 3), ("0", None), ("10", None)]
 )
 def test_bounds_of_whole_numbers(value: str, number: int | None) -> None:
-    """Both bounds are included."""
+    """Both bounds are inclusive."""
     if number is None:
         with pytest.raises(SettingsError, match=f"X is '{value}', but must be a whole number from 1 to 9"):
             environment.whole({"X": value}, "X", 5, least=1, most=9)
@@ -53,7 +53,7 @@ def test_bounds_of_whole_numbers(value: str, number: int | None) -> None:
 
 @pytest.mark.parametrize("value", ["30s", "1.5", "-1", "+1", "1_000", "²", "٣", "1e3", "9" * 5000, "two", "0x10"])
 def test_no_whole_number(value: str) -> None:
-    """What Python would read, or fail on with an error of its own, is refused by name; a long value is cut."""
+    """Numbers that only Python accepts, and other texts, are rejected with the variable's name; a long value is cut."""
     with pytest.raises(SettingsError, match=r"X is .*, but must be a whole number of at least 1") as refusal:
         environment.whole({"X": value}, "X", 5, least=1)
     assert len(str(refusal.value)) < 150
@@ -61,7 +61,7 @@ def test_no_whole_number(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["0", "-1", "soon", "nan", "inf", "1e999", "1_0", "\uff13", "36h"])
 def test_no_hours(value: str) -> None:
-    """An age is a number of hours above 0."""
+    """An age must be a number of hours above 0."""
     with pytest.raises(SettingsError, match=f"X is '{value}', but must be a number of hours"):
         environment.hours({"X": value}, "X", 36)
 
@@ -70,7 +70,7 @@ def test_no_hours(value: str) -> None:
     ("value", "production"), [("production", True), (" Production\n", True), ("", False), ("prod", False)]
 )
 def test_production(value: str, production: bool) -> None:
-    """VOUCHER_ENV counts whatever its case; a value that changes nothing is warned of."""
+    """The case of VOUCHER_ENV does not matter, and a value without an effect gets a warning."""
     assert environment.is_production({"VOUCHER_ENV": value}) is production
     assert bool(environment.warnings({"VOUCHER_ENV": value})) is (value == "prod")
 
@@ -87,19 +87,19 @@ def test_production(value: str, production: bool) -> None:
     ],
 )
 def test_unknown_variables_are_warned_of(name: str, nearest: str) -> None:
-    """A setting that does not exist is named with the nearest that does, and without its value."""
+    """The warning names the variable that is not a setting and the most similar setting, but no value."""
     assert environment.warnings({name: "s3cret"}) == [f"{name} is set, but is not a setting; did you mean {nearest}?"]
 
 
 def test_known_variables_are_not_warned_of() -> None:
-    """Nor are those that Kubernetes makes of a service's name, nor those of other products."""
+    """Settings, variables that Kubernetes makes of a service's name, and those of other products get no warning."""
     of_kubernetes = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8000_TCP", "PORT_8000_TCP_ADDR")
     others = ["PATH", "MY_VOUCHER_SOURCE", *(f"VOUCHER_API_{end}" for end in of_kubernetes)]
     assert environment.warnings(dict.fromkeys([*environment.NAMES - {"VOUCHER_ENV"}, *others], "x")) == []
 
 
 def test_the_list_has_every_variable() -> None:
-    """Each variable that code, compose and tests read, and no other."""
+    """The list has each variable that code, templates, Compose and tests/conftest.py name, and no other."""
     name = r"VOUCHER_[A-Z0-9_]+|TODAY|[A-Z]*_?DATABASE_URL"
     python = [path for folder in ("app", "pipeline", "shared") for path in (ROOT / folder).rglob("*.py")]
     python.remove(ROOT / "shared" / "environment.py")

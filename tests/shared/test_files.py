@@ -1,4 +1,4 @@
-"""Files that people and programs rely on are replaced as a whole or not at all."""
+"""Files are replaced completely or not at all."""
 
 import os
 import resource
@@ -23,7 +23,7 @@ for number in range(10**9):
 
 
 def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
-    """Whenever the process is killed, and whenever the file is read, it is one of the texts, whole."""
+    """The file contains one complete text at any moment, even if its writer is killed."""
     path = tmp_path / "rules.toml"
     for _ in range(5):
         with subprocess.Popen([sys.executable, "-c", WRITE_FOR_EVER, path]) as writer:
@@ -42,7 +42,7 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_leaves_the_old_file(tmp_path: Path) -> None:
-    """Without room for the new text, the old one stays, and nothing is left beside it."""
+    """If there is no room for the new text, the old file stays, and no other file remains."""
     path = tmp_path / "rules.toml"
     path.write_text("old")
     script = (
@@ -57,7 +57,7 @@ def test_what_does_not_fit_leaves_the_old_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o600, 0o664])
 def test_mode_and_link_stay(tmp_path: Path, mode: int) -> None:
-    """Who may read the file is as before, and a link to it stays one."""
+    """The file keeps its mode, and a link to it stays a link."""
     path, link = tmp_path / "rules.toml", tmp_path / "link"
     path.write_text("old")
     path.chmod(mode)
@@ -67,14 +67,14 @@ def test_mode_and_link_stay(tmp_path: Path, mode: int) -> None:
 
 
 def test_a_new_file_has_the_mode_asked_for_from_the_start(tmp_path: Path) -> None:
-    """A secret is readable by nobody else, at no moment."""
+    """A file with a secret is readable only by its owner."""
     files.replace(tmp_path / "env", "secret", 0o600)
     assert (tmp_path / "env").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("folder", ["writable", "read-only"])
 def test_a_mount_point_is_overwritten(tmp_path: Path, folder: str) -> None:
-    """A file that is mounted alone, as in a container, takes a longer and a shorter text, and says when it is an old one."""
+    """A file that is mounted alone, as in a container, is overwritten in place; an error says if it was replaced."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "rules.toml").touch()
     (tmp_path / "rules.toml").write_text("old")

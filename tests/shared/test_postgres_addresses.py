@@ -1,4 +1,4 @@
-"""A database's address is read by one reader for the pipeline, the migrations and the service, and is never shown."""
+"""The pipeline, the migrations and the service read database addresses in the same way, and never show them."""
 
 import re
 import secrets
@@ -55,7 +55,7 @@ LEAST = {"user": "u", "password": "p", "host": "h", "dbname": "db"}
     ],
 )
 def test_forms_of_an_address(text: str, parameters: dict[str, str]) -> None:
-    """Every form of libpq is read, and SQLAlchemy's name of a driver."""
+    """Every form that libpq accepts is read, and so is SQLAlchemy's name of a driver."""
     assert dict(Address.read(text).parameters) == parameters
 
 
@@ -98,7 +98,7 @@ def test_forms_of_an_address(text: str, parameters: dict[str, str]) -> None:
     ],
 )
 def test_a_mistyped_address(text: str) -> None:
-    """It is refused by the variable's name with what to do; neither it nor the driver's words are shown or kept."""
+    """The error names the variable and the remedy; neither the address nor the driver's message is shown or kept."""
     with pytest.raises(
         SettingsError, match=r"^DB is not postgresql://role:password@host:port/database: .* % as %25,"
     ) as e:
@@ -119,7 +119,7 @@ def test_a_mistyped_address(text: str) -> None:
 
 
 def test_an_address_shows_nothing_of_itself() -> None:
-    """Nor do the settings that hold one."""
+    """Neither an address nor settings that contain one show any part of it."""
     text = f"postgresql://{WORD}1:{WORD}2@127.0.0.1/{WORD}3?options={WORD}4"
     settings = Settings(f"s3://{WORD}", text, dask=f"tcp://{WORD}:1", rows=f"s3://{WORD}/")
     shown = [
@@ -134,7 +134,7 @@ def test_an_address_shows_nothing_of_itself() -> None:
 
 @pytest.mark.parametrize("value", [f"u:{WORD}@h:1", f"tcp://u:{WORD}@h:1", f"tcp://h:1/{WORD}", WORD, f"h:{WORD}"])
 def test_a_mistyped_scheduler(value: str) -> None:
-    """VOUCHER_DASK is named, and shown only where no part of it can be a secret."""
+    """The error names VOUCHER_DASK, and shows its value only if no part of it can be a secret."""
     with pytest.raises(Exception, match=r"VOUCHER_DASK .* not the address of a scheduler like tcp://") as refusal:
         Settings.read("x", {"DATABASE_URL": "host=x", "VOUCHER_DASK": value})
     assert WORD not in str(refusal.value)
@@ -144,7 +144,7 @@ def test_a_mistyped_scheduler(value: str) -> None:
     "value", [f"s3://K:{WORD}@b/p/", f"s3://b/p/?x={WORD}", f"https://{WORD}/", f"K:{WORD}@b", WORD]
 )
 def test_mistyped_rows(value: str) -> None:
-    """So is VOUCHER_ROWS."""
+    """The error names VOUCHER_ROWS, and shows its value only if no part of it can be a secret."""
     with pytest.raises(Exception, match=r"VOUCHER_ROWS .* not s3://bucket/prefix/") as refusal:
         Settings.read("x", {"DATABASE_URL": "host=x", "VOUCHER_ROWS": value})
     assert WORD not in str(refusal.value)
@@ -152,12 +152,12 @@ def test_mistyped_rows(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["tcp://scheduler:8786", "tls://10.0.0.1:8786/", "tcp://[::1]:8786"])
 def test_an_address_of_a_scheduler(value: str) -> None:
-    """A host and a port, with or without a / at the end."""
+    """VOUCHER_DASK is a scheme, a host and a port, with or without a / at the end."""
     assert Settings.read("x", {"DATABASE_URL": "host=x", "VOUCHER_DASK": value}).dask == value
 
 
 def forms(url: str) -> dict[str, str]:
-    """The same address of one database, spelled in many ways."""
+    """Return the address of one database in many forms."""
     role, word, port, name = re.fullmatch(r"postgresql://(\w+):(.+)@127.0.0.1:(\d+)/(\w+)", url).groups()
     closed = free_port()
     return {
@@ -182,7 +182,7 @@ def started() -> Iterator[list[Flask]]:
 
 @pytest.mark.parametrize("form", forms("postgresql://a:b@127.0.0.1:1/c"))
 def test_all_three_connect_by_the_same_address(database: str, form: str, started: list[Flask]) -> None:
-    """What the pipeline reads, `migrate` and the service read too."""
+    """The pipeline, `migrate` and the service accept the same forms of an address."""
     urls = [forms(url)[form] for url in (database, as_role(database, PIPELINE), as_role(database, API))]
     migrate(*urls)
     with Database(urls[1]).transaction() as cursor:
@@ -194,7 +194,7 @@ def test_all_three_connect_by_the_same_address(database: str, form: str, started
 
 @pytest.mark.parametrize("word", ["p@ss/w:rd", "100%pure", "?x=y&z#é", "a b'c\"d\\e", "${NOT}", "пароль"])
 def test_a_password_of_any_characters(postgres: Postgres, database: str, word: str, started: list[Flask]) -> None:
-    """Percent-encoded, it is the password of `migrate`, of the pipeline and of the service."""
+    """A percent-encoded password works for `migrate`, the pipeline and the service."""
     roles = [f"{kind}_{secrets.token_hex(4)}" for kind in ("pipeline", "api")]
     urls = [as_role(database, role, quote(word, safe="")).replace("\\", "\\\\") for role in roles]
     migrate(database, *urls)
@@ -233,7 +233,7 @@ CLOSED = "127.0.0.1:1"
     ],
 )
 def test_what_the_driver_says_while_it_connects(address: str, message: str) -> None:
-    """It comes in our own words: the driver's hold whatever the address has."""
+    """The error has our own words, because the driver's message may contain parts of the address."""
     with pytest.raises(DatabaseError, match=message) as refusal, Database(Address.read(address, "DB")).transaction():
         pass
     assert WORD not in str(refusal.value)
@@ -252,7 +252,7 @@ def test_what_the_driver_says_while_it_connects(address: str, message: str) -> N
 def test_what_postgres_says_while_it_lets_in(
     postgres: Postgres, database: str, role: str, word: str | None, name: str, message: str
 ) -> None:
-    """A wrong password and a missing database are told from a server that is away, and are not tried again."""
+    """A wrong password and a missing database are distinct from an unavailable server, and not retryable."""
     url = f"postgresql://{role}:{postgres.password if word is None else word}@127.0.0.1:{postgres.port}/{name or 'voucher'}"
     with pytest.raises(DatabaseError, match=message) as refusal, Database(Address.read(url, "DB")).transaction():
         pass
@@ -261,7 +261,7 @@ def test_what_postgres_says_while_it_lets_in(
 
 
 def test_no_connection_left(postgres: Postgres, database: str) -> None:
-    """A role's limit is a reason of its own, which passes."""
+    """The error names the exhausted connection limit, and the server counts as unavailable, which is retryable."""
     role = f"limited_{secrets.token_hex(4)}"
     postgres.execute("CREATE ROLE {} LOGIN CONNECTION LIMIT 1 PASSWORD 'word'", role)
     url = as_role(database, role, "word")
@@ -275,7 +275,7 @@ def test_no_connection_left(postgres: Postgres, database: str) -> None:
 
 
 def test_one_s_own_timeout_stays(database: str) -> None:
-    """A statement_timeout in the address counts; one of the role does not."""
+    """A statement_timeout in the address applies, and the error about it is not retryable."""
     with (
         pytest.raises(
             DatabaseError, match=r"^Postgres cancelled a statement .*look for statement_timeout in"

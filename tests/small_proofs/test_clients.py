@@ -1,4 +1,4 @@
-"""The proof `clients` at a small size: one generator of the four; `make prove clients` runs them all."""
+"""The proof `clients` at a small size: one of the four generators. `make prove clients` runs all of them."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.long
 
 
 def test_a_generated_client_gets_what_plain_http_gets(tmp_path: Path) -> None:
-    """Made from the document without a warning, with a key and under a prefix, it calls every operation."""
+    """A client generated without a warning calls every operation, with a key and under a prefix, with equal results."""
     with generated.fixtures(tmp_path / "world") as fixtures:
         try:
             result = generated.trial(fixtures, "openapi-python-client")

@@ -1,4 +1,4 @@
-"""The long proofs at a small size; `make prove NAME` runs the whole of one."""
+"""Long proofs at a small size; `make prove NAME` runs all of one."""
 
 import secrets
 from functools import cache
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A synthetic history in parts."""
+    """Write a synthetic history in parts, and return their paths."""
     return write_parts(tmp_path_factory.mktemp("history") / "days", 60_000, 12)
 
 
@@ -31,7 +31,7 @@ def servers(tmp_path: Path, postgres: Postgres, s3: S3, template: str) -> Server
 
 
 def test_a_kill_at_any_point_leaves_one_whole_run_and_the_next_run_tidies_up(tmp_path: Path) -> None:
-    """At each boundary of what the pipeline sends to Postgres one of the two is killed, in turn."""
+    """The pipeline and Postgres are killed in turn, at each boundary of what the pipeline sends to Postgres."""
     with crash.fixtures(tmp_path / "world") as fixtures:
         results = [crash.trial(fixtures, *key) for key in crash.few(fixtures)]
     print(crash.table(results))
@@ -39,7 +39,7 @@ def test_a_kill_at_any_point_leaves_one_whole_run_and_the_next_run_tidies_up(tmp
 
 
 def test_no_reader_sees_an_error_or_a_mixed_answer_while_runs_are_published(tmp_path: Path) -> None:
-    """Each connection sees each publish as one switch from one whole run to the other."""
+    """Each connection sees each publish as one switch from one complete run to the other."""
     with readers.fixtures(tmp_path / "world") as fixtures:
         result = readers.trial(fixtures, 0, publishes=10, requests=3_000)
     print(readers.table([result]))
@@ -48,7 +48,7 @@ def test_no_reader_sees_an_error_or_a_mixed_answer_while_runs_are_published(tmp_
 
 
 def test_a_rollback_under_load_fails_no_request(tmp_path: Path) -> None:
-    """Back to the run before and forward again, while requests are answered."""
+    """A rollback to the previous run, and one forward again, fail no request under load."""
     with rollback.fixtures(tmp_path / "world") as fixtures:
         result = rollback.trial(fixtures, 0)
     print(rollback.table([result]))
@@ -57,7 +57,7 @@ def test_a_rollback_under_load_fails_no_request(tmp_path: Path) -> None:
 
 
 def test_a_dask_cluster_gives_what_one_process_gives(servers: Servers, days: list[Path]) -> None:
-    """Every table is the same, to the byte, also when a worker is killed in mid-part."""
+    """Every table is identical to that of one process, even if a worker is killed while it loads a part."""
     fixtures = dask.Fixtures(servers, {dask.SYNTHETIC: cache(lambda: dask.stored(servers, dask.SYNTHETIC, days))})
     results = [dask.trial(fixtures, *key) for key in dask.keys(fixtures)]
     print(dask.table(results))
@@ -67,7 +67,7 @@ def test_a_dask_cluster_gives_what_one_process_gives(servers: Servers, days: lis
 
 @pytest.mark.parametrize("what", [what for (what,) in parts.few()])
 def test_each_part_is_read_once(servers: Servers, days: list[Path], tmp_path: Path, what: str) -> None:
-    """Whatever changes, breaks off or can't be read, and wherever cleaned rows lie."""
+    """Each part is read once if parts change, a run is killed, parts can't be read, or cleaned rows go to S3."""
     (tmp_path / "mixed").mkdir()
     result = parts.trial(Fixtures(servers, days, parts.mixed(days[:10], tmp_path / "mixed")), what)
     print(parts.table([result]))

@@ -1,4 +1,4 @@
-"""The service's proofs at a small size; `make prove service`, `soak` and `requests` run the whole of them."""
+"""The service's proofs at a small size; `make prove service`, `soak` and `requests` run all of them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,20 +19,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
 
 @pytest.mark.parametrize("event", events.FEW)
 def test_nothing_that_happens_loses_a_request(site: RunningService, event: str) -> None:
-    """But for those that a killed worker had been sent."""
+    """No event loses a request, except those that a killed worker was answering."""
     result = service.trial(site, event, 0, seconds=1)
     print(service.table([result]))
     assert not result.faults
 
 
 def test_odd_requests_are_answered_over_http_too(site: RunningService) -> None:
-    """None breaks the server or its connection."""
+    """The running server gives each odd request the status that it has to get."""
     results = [requests.trial(site, *key) for key in requests.keys(site)]
     assert not [(each.key, each.faults) for each in results if each.faults]
 
 
 def test_a_soak_has_no_error_and_draws_its_memory(tmp_path: Path) -> None:
-    """A few publishes under load; whether memory grows shows at full size."""
+    """A few publishes under load cause no error, and memory is plotted. Only the full size shows whether it grows."""
     with soak.fixtures(tmp_path / "site") as fixtures:
         results = [soak.trial(fixtures, number, seconds=3) for number in range(4)]
     assert not [(each.key, each.faults) for each in results if each.faults]
