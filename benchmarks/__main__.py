@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME …]`: runs them in turn, all but LONG when none is named, and prints their tables."""
+"""`python -m benchmarks [NAME …]`: run benchmarks in turn, all except LONG if none is named, and print their tables."""
 
 import argparse
 import signal

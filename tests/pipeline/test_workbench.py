@@ -109,10 +109,12 @@ def test_a_mistake_fails_in_the_cell() -> None:
 
 
 def test_bands_say_what_would_not_be_published() -> None:
-    """`bands` marks unreadable values as outside their band, and a rule within its band as inside."""
+    """`bands` marks a rule within its band as inside, and a rule above its band and unreadable values as outside."""
     bench = Workbench(history({}, {}, {"total_orders": "many"}))
     bench.add("missing_total_orders", "total_orders IS NULL", "test", (0, 0.1))
-    assert bench.bands()["inside"].loc[["missing_total_orders", "unreadable_total_orders"]].tolist() == [True, False]
+    bench.add("many_orders", "total_orders > 5", "test", (0, 0.1))
+    reasons = ["missing_total_orders", "many_orders", "unreadable_total_orders"]
+    assert bench.bands()["inside"].loc[reasons].tolist() == [True, False, False]
 
 
 def test_frame_file_and_s3_are_the_same_history(bucket: Bucket, written: Callable[[pa.Table], Path]) -> None:

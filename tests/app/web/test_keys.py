@@ -69,6 +69,7 @@ def test_anything_else_is_refused(client: FlaskClient, header: str | None) -> No
     assert response.headers["WWW-Authenticate"] == 'Bearer, Basic realm="Voucher Select", charset="UTF-8"'
     assert "Authorization: Bearer KEY" in response.json["detail"]
     assert "Voucher-Run" not in response.headers
+    assert not (header and len(header) > 8 and header in response.text)
 
 
 def test_every_other_path_and_method_is_guarded(guarded: Flask, client: FlaskClient) -> None:

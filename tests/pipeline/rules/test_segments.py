@@ -37,6 +37,7 @@ BOOK = SegmentBook(
         for name, (measure, segments) in BOUNDS.items()
     )
 )
+FREQUENT, RECENCY = ([*segments] for _, segments in BOUNDS.values())
 
 
 def counted(*rows: dict[str, Any], today: date | None = None, rules: RuleBook = NONE) -> Results:
@@ -64,30 +65,23 @@ def answer(results: Results, kind: str, segment: str, country: str = "Peru") -> 
     return row
 
 
-@pytest.mark.parametrize(
-    ("orders", "segment"),
-    [
-        ("0", "0-4"), ("1", "0-4"), ("4", "0-4"), ("5", "5-13"), ("6", "5-13"), ("13", "5-13"),
-        ("14", "14-37"), ("15", "14-37"), ("37", "14-37"), ("38", "38+"), ("516", "38+"), ("2147483647", "38+"),
-    ],
-)  # fmt: skip
-def test_orders_fall_in_one_segment(orders: str, segment: str) -> None:
+def edges(kind: str, most: int) -> list[tuple[int, str]]:
+    """Return the lowest and highest measures of each segment of BOUNDS with its label; `most` ends the last one."""
+    ends = [(label, low, most if high is None else high) for label, (low, high) in BOUNDS[kind][1].items()]
+    return [(measure, label) for label, low, high in ends for measure in (low, low + 1, high - 1, high)]
+
+
+@pytest.mark.parametrize(("orders", "segment"), edges("frequent_segment", 2**31 - 1))
+def test_orders_fall_in_one_segment(orders: int, segment: str) -> None:
     """Every number of orders from 0 upwards votes in exactly one frequent segment; bounds are inclusive."""
-    results = counted({"total_orders": orders})
+    results = counted({"total_orders": str(orders)})
     assert votes(results, "frequent_segment") == [segment]
     assert unplaced(results, "frequent_segment") == 0
 
 
-@pytest.mark.parametrize(
-    ("days", "segment"),
-    [
-        (0, "0-29"), (1, "0-29"), (28, "0-29"), (29, "0-29"), (30, "30-60"), (31, "30-60"), (59, "30-60"), (60, "30-60"),
-        (61, "61-90"), (62, "61-90"), (89, "61-90"), (90, "61-90"), (91, "91-120"), (119, "91-120"), (120, "91-120"),
-        (121, "121-180"), (122, "121-180"), (179, "121-180"), (180, "121-180"), (181, "180+"), (182, "180+"), (9000, "180+"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("days", "segment"), edges("recency_segment", 9000))
 def test_days_fall_in_one_segment(days: int, segment: str) -> None:
-    """Every number of days from 0 upwards votes in exactly one recency segment: 180 in 121-180, and 181 in 180+."""
+    """Every number of days from 0 upwards votes in exactly one recency segment; bounds are inclusive."""
     last = datetime(2020, 5, 15) - timedelta(days=days)
     results = counted({"last_order_ts": last.isoformat(), "first_order_ts": "1980-01-01"})
     assert votes(results, "recency_segment") == [segment]
@@ -106,7 +100,7 @@ def test_days_fall_in_one_segment(days: int, segment: str) -> None:
 def test_days_are_whole_utc_calendar_days(sent: str, last: str, days: int) -> None:
     """Recency counts midnights in UTC between the last order and the day of sending, not periods of 24 hours."""
     results = counted({"timestamp": sent, "last_order_ts": last})
-    assert votes(results, "recency_segment") == ["30-60" if days >= 30 else "0-29"]
+    assert votes(results, "recency_segment") == [RECENCY[1] if days >= 30 else RECENCY[0]]
 
 
 @pytest.mark.parametrize("change", [{"last_order_ts": "2020-05-16"}, {"last_order_ts": None}, {"timestamp": ""}])
@@ -115,14 +109,14 @@ def test_a_row_without_recency_votes_in_the_other_kind(change: dict[str, Any]) -
     results = counted(change)
     assert votes(results, "recency_segment") == []
     assert unplaced(results, "recency_segment") == 1
-    assert votes(results, "frequent_segment") == ["5-13"]
+    assert votes(results, "frequent_segment") == [FREQUENT[1]]
 
 
 def test_a_pinned_day_is_everybodys_reference_day() -> None:
     """With TODAY, recency counts to that day, even if the row's own day is unknown."""
     rows = [{"last_order_ts": "2020-04-15"}, {"last_order_ts": "2020-04-15", "timestamp": None}]
     results = counted(*rows, today=date(2020, 7, 15))
-    assert [row["uses"] for row in results.tables["segment_vote"].to_pylist() if row["segment"] == "91-120"] == [2]
+    assert [row["uses"] for row in results.tables["segment_vote"].to_pylist() if row["segment"] == RECENCY[3]] == [2]
 
 
 def test_a_tie_goes_to_the_smaller_amount() -> None:
@@ -130,7 +124,7 @@ def test_a_tie_goes_to_the_smaller_amount() -> None:
     results = counted(
         {"voucher_amount": 4400.0}, {"voucher_amount": 13200.0}, {"voucher_amount": 4400.0}, {"voucher_amount": 13200.0}
     )
-    row = answer(results, "frequent_segment", "5-13")
+    row = answer(results, "frequent_segment", FREQUENT[1])
     assert (row["voucher_amount"], row["uses"], row["rows"], row["tied"]) == (Decimal(4400), 2, 4, True)
     assert (row["runner_up_amount"], row["runner_up_uses"], row["basis"]) == (Decimal(13200), 2, "segment")
 
@@ -138,7 +132,7 @@ def test_a_tie_goes_to_the_smaller_amount() -> None:
 def test_a_tie_behind_the_winner_is_no_tie() -> None:
     """Only a tie for first place marks a segment as tied; of amounts tied for second, the smaller is the runner-up."""
     results = counted(*({"voucher_amount": amount} for amount in (3.0, 3.0, 9.0, 7.0)))
-    row = answer(results, "frequent_segment", "5-13")
+    row = answer(results, "frequent_segment", FREQUENT[1])
     assert (row["voucher_amount"], row["tied"], row["runner_up_amount"]) == (Decimal(3), False, Decimal(7))
 
 
@@ -146,7 +140,7 @@ def test_a_segment_without_history_answers_with_the_countrys_choice() -> None:
     """A segment without votes has the country's most used amount, unplaced rows included, and says so in its basis."""
     late = {"last_order_ts": "2020-06-01", "voucher_amount": 3520.0}
     results = counted(late, late, {"voucher_amount": 2640.0})
-    row = answer(results, "recency_segment", "180+")
+    row = answer(results, "recency_segment", RECENCY[-1])
     assert (row["voucher_amount"], row["basis"], row["uses"], row["rows"], row["tied"]) == (
         Decimal(3520),
         "country",
@@ -155,7 +149,7 @@ def test_a_segment_without_history_answers_with_the_countrys_choice() -> None:
         False,
     )
     assert (row["runner_up_amount"], row["runner_up_uses"]) == (None, None)
-    assert answer(results, "recency_segment", "30-60")["voucher_amount"] == Decimal(2640)
+    assert answer(results, "recency_segment", RECENCY[1])["voucher_amount"] == Decimal(2640)
 
 
 def test_every_country_has_every_segment() -> None:
@@ -169,7 +163,7 @@ def test_every_country_has_every_segment() -> None:
 def test_a_missing_amount_never_votes() -> None:
     """A row that is kept without an amount is unplaced; it doesn't vote for 0."""
     results = counted({"voucher_amount": None}, {"voucher_amount": None}, {"voucher_amount": 2640.0})
-    assert answer(results, "frequent_segment", "5-13")["voucher_amount"] == Decimal(2640)
+    assert answer(results, "frequent_segment", FREQUENT[1])["voucher_amount"] == Decimal(2640)
     assert unplaced(results, "frequent_segment") == 2
 
 
