@@ -26,7 +26,7 @@ scrub()
 
 # Fixtures that start a server or create the whole sample. A test with one of them is not quick.
 SLOW = {"postgres", "own_postgres", "server", "s3", "index", "cluster", "browser", "airflow_home", "processes"}
-SLOW |= {"sample_file", "history", "copy"}
+SLOW |= {"sample_file"}
 # Each file runs on one worker. These files take longest, so they start first.
 FIRST = (
     *("browser/test_page", "docs/test_readme", "small_proofs/test_proofs", "small_proofs/test_service"),

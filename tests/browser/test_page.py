@@ -133,10 +133,12 @@ def test_a_publish_appears_by_itself(visit: Visit, stage: Stage) -> None:
     expect(page.locator(".timeline li").first).to_contain_text(f"It was a test {EVIL}")
 
 
-def test_the_first_publish_takes_the_place_of_what_to_do(
+def test_from_the_first_publish_of_the_sample_to_that_of_a_history(
     visit: Visit, stage: Stage, tmp_path: Path, violations: Violations
 ) -> None:
-    """Before the first run, the page links to the DAG in Airflow; the first run then appears by itself."""
+    """Before the first run, the page links to the DAG in Airflow. A run of the sample appears by itself, with a banner
+    that stays until another history is published and named.
+    """
     with stage.beside(tmp_path) as beside:
         page = visit("/", at=beside)
         expect(page.get_by_role("heading", level=2)).to_have_text("Nothing is published yet")
@@ -144,28 +146,23 @@ def test_the_first_publish_takes_the_place_of_what_to_do(
         expect(link).to_have_attribute("href", f"{AIRFLOW}/dags/Voucher_Select")
         assert not violations(page)
         page.evaluate("window.kept = true")
-        beside.publish("now")
-        expect(page.locator("#segments h2")).to_have_text("Segments of Peru", timeout=SECONDS)
-        assert page.evaluate("window.kept")
 
-
-def test_a_banner_tells_that_the_answers_are_of_the_sample(
-    visit: Visit, stage: Stage, tmp_path: Path, violations: Violations
-) -> None:
-    """A banner marks sample data, without accessibility violations, until another history is published and named."""
-    with stage.beside(tmp_path) as beside:
         beside.publish("before", sample=True)
-        page = visit("/", at=beside, **PHONE, **DARK)
-        expect(page.locator(".banner")).to_contain_text("Sample data.", timeout=SECONDS)
+        expect(page.locator("#segments h2")).to_have_text("Segments of Peru", timeout=SECONDS)
+        page.set_viewport_size(PHONE["viewport"])
+        page.emulate_media(color_scheme="dark")
+        expect(page.locator(".banner")).to_contain_text("Sample data.")
         expect(page.locator(".banner")).to_be_in_viewport()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert not violations(page)
+
         beside.publish("now")
         expect(page.get_by_role("status")).to_have_text(
             "A new run was published. This page now shows it.", timeout=SECONDS
         )
         expect(page.locator(".banner")).to_have_count(0)
         expect(page.locator(".facts")).to_contain_text(f"{tmp_path}/now.parquet")
+        assert page.evaluate("window.kept")
 
 
 def test_a_banner_tells_that_postgres_is_away_and_goes_with_it(

@@ -21,19 +21,13 @@ from tests import figures
 
 
 @pytest.fixture(scope="module")
-def history() -> pa.Table:
-    return sample()
+def history(sample_file: Path) -> pa.Table:
+    return pq.read_table(sample_file)
 
 
-@pytest.fixture(scope="module")
-def measured(history: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    file = tmp_path_factory.mktemp("sample") / "data.parquet.gzip"
-    pq.write_table(history, file, compression="gzip")
-    return figures.measure(file)
-
-
-def test_every_published_figure_is_reproduced(measured: dict[str, float]) -> None:
+def test_every_published_figure_is_reproduced(sample_file: Path) -> None:
     """The sample has exactly the published figures."""
+    measured = figures.measure(sample_file)
     published = figures.flat(json.loads(figures.PUBLISHED.read_text()))
 
     differing = {name: (n, measured.get(name)) for name, n in published.items() if measured.get(name) != n}
