@@ -65,6 +65,14 @@ def execute(copy: Path, name: str) -> None:
     )
 
 
+def test_the_notebook_writes_the_committed_rules(copy: Path) -> None:
+    """The notebook, executed in a copy of the checkout, writes exactly the bytes of pipeline/rules.toml."""
+    execute(copy, DEFINING.name)
+    assert (copy / RULES).read_bytes() == (ROOT / RULES).read_bytes(), (
+        f"{RULES} is not what {DEFINING} writes: run `make rules` and commit both"
+    )
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name != DEFINING.name])
 def test_the_other_notebooks_run(copy: Path, name: str) -> None:
@@ -106,7 +114,7 @@ def said(cell: nbformat.NotebookNode) -> list[str]:
 
 
 class Kernel:
-    """A kernel in which the notebook that defines the rules was executed, to execute edited cells."""
+    """A kernel for the notebook that defines the rules, to execute edited cells."""
 
     def __init__(self, copy: Path) -> None:
         self.notebook = nbformat.read(ROOT / DEFINING, 4)
@@ -127,19 +135,14 @@ class Kernel:
 
 @pytest.fixture(scope="module")
 def kernel(copy: Path) -> Iterator[Kernel]:
+    """Yield a kernel that has executed the cells that load a history, of a few rows, and define the rules."""
+    few = copy / "few.parquet"
+    pq.write_table(history(*[{}] * 7), few)
     kernel = Kernel(copy)
-    with kernel.client.setup_kernel(env=environ(copy)):
-        for source in kernel.sources:
+    with kernel.client.setup_kernel(env=environ(copy) | {"VOUCHER_SOURCE": str(few)}):
+        for source in [kernel.sources[0], *(source for source in kernel.sources if "bench.add(" in source)]:
             kernel.run(source)
         yield kernel
-
-
-@pytest.mark.usefixtures("kernel")
-def test_the_notebook_writes_the_committed_rules(copy: Path) -> None:
-    """The notebook, executed in a copy of the checkout, writes exactly the bytes of pipeline/rules.toml."""
-    assert (copy / RULES).read_bytes() == (ROOT / RULES).read_bytes(), (
-        f"{RULES} is not what {DEFINING} writes: run `make rules` and commit both"
-    )
 
 
 @pytest.mark.parametrize(("rule", "found", "instead"), EDITS)

@@ -27,6 +27,7 @@ print(peak())
 """
 
 
+@pytest.mark.long
 def test_a_large_part_is_loaded_within_the_limit(sample_file: Path, tmp_path: Path, pipeline_database: str) -> None:
     """The peak memory of a run on one file of three million rows is below VOUCHER_MEMORY_MIB."""
     rows = pq.read_table(sample_file)

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,19 +27,27 @@ NOON = dt.datetime(2018, 7, 21, 12, tzinfo=UTC)
 TIMES = ("timestamp", "first_order_ts", "last_order_ts")
 
 Written = Callable[..., Path]
-Read = tuple[Any, str | None]
+Read = Callable[[Path | pa.Table, str], tuple[Any, str | None]]
 
 
-def read(part: Path | pa.Table, column: str, within: DuckDB | None = None) -> Read:
-    """Return the value that the pipeline reads from the only row, and the reason to drop that row."""
-    if within is None:
-        with engine.open_duckdb() as within:
-            return read(part, column, within)
-    with engine.evaluate(part, NONE, SEGMENTS, within=within) as part:
-        kept = part.kept().read_all().to_pylist()
-        [counted] = part.tally().to_pylist()
-    [row] = kept or [counted["dropped_row"]]
-    return row[column], next((name for name, bit in NONE.bits.items() if counted["matched"] & bit), None)
+@pytest.fixture(scope="module")
+def duckdb() -> Iterator[DuckDB]:
+    with engine.open_duckdb() as within:
+        yield within
+
+
+@pytest.fixture
+def read(duckdb: DuckDB) -> Read:
+    """Return a function that returns what the pipeline reads from a column of the only row, and why it drops the row."""
+
+    def read(part: Path | pa.Table, column: str) -> tuple[Any, str | None]:
+        with engine.evaluate(part, NONE, SEGMENTS, within=duckdb) as evaluated:
+            kept = evaluated.kept().read_all().to_pylist()
+            [counted] = evaluated.tally().to_pylist()
+        [row] = kept or [counted["dropped_row"]]
+        return row[column], next((name for name, bit in NONE.bits.items() if counted["matched"] & bit), None)
+
+    return read
 
 
 def file(written: Written, column: str, value: Any, type_: pa.DataType | None = None, **options: Any) -> Path:
@@ -112,28 +120,27 @@ UNREADABLE = {
 
 @pytest.mark.parametrize(("column", "value", "type_", "expected"), VALUES, ids=str)
 def test_values_are_what_their_writer_meant(
-    written: Written, column: str, value: Any, type_: pa.DataType, expected: Any
+    read: Read, written: Written, column: str, value: Any, type_: pa.DataType, expected: Any
 ) -> None:
     """Text, bytes, numbers and times of any width, scale, unit and zone are read as the value that was written."""
     assert read(file(written, column, value, type_), column) == (expected, None)
 
 
 @pytest.mark.parametrize(("column", "values"), UNREADABLE.items(), ids=UNREADABLE)
-def test_what_cannot_be_read_is_named(column: str, values: tuple[object, ...]) -> None:
+def test_what_cannot_be_read_is_named(read: Read, column: str, values: tuple[object, ...]) -> None:
     """Negative, oversized, too precise and oddly written values are named as unreadable, never NULL or rounded."""
-    with engine.open_duckdb() as within:
-        for value in values:
-            assert read(history({column: value}), column, within) == (None, f"unreadable_{column}"), value
+    for value in values:
+        assert read(history({column: value}), column) == (None, f"unreadable_{column}"), value
 
 
 @pytest.mark.parametrize("blank", [None, "", "  "])
-def test_a_missing_country_is_a_reason_of_its_own(written: Written, blank: str | None) -> None:
+def test_a_missing_country_is_a_reason_of_its_own(read: Read, written: Written, blank: str | None) -> None:
     """A blank country is dropped as `missing_country_code`."""
     path = file(written, "country_code", blank, pa.string())
     assert read(path, "country_code") == (None, "missing_country_code")
 
 
-def test_impala_and_spark_times_are_read(written: Written) -> None:
+def test_impala_and_spark_times_are_read(read: Read, written: Written) -> None:
     """INT96, the time type of older writers, is read as the time that was written."""
     path = file(written, "timestamp", NOON, pa.timestamp("ns"), use_deprecated_int96_timestamps=True)
     assert read(path, "timestamp") == (NOON, None)
@@ -152,7 +159,9 @@ def test_impala_and_spark_times_are_read(written: Written) -> None:
     ],
     ids=str,
 )
-def test_types_that_hold_no_value_are_refused(written: Written, value: Any, type_: pa.DataType, kind: str) -> None:
+def test_types_that_hold_no_value_are_refused(
+    read: Read, written: Written, value: Any, type_: pa.DataType, kind: str
+) -> None:
     """The error for a nested, boolean, time-of-day, UUID or JSON column names the column and its type."""
     for column in COLUMNS:
         with pytest.raises(EngineError, match=rf"history.parquet: column {column} has the type {kind}, of which no "):
@@ -162,14 +171,14 @@ def test_types_that_hold_no_value_are_refused(written: Written, value: Any, type
 @pytest.mark.parametrize(
     ("value", "type_"), [(604.0, pa.float64()), (Decimal(604), pa.decimal128(3, 0)), (NOON, pa.timestamp("us"))]
 )
-def test_a_country_is_text(written: Written, value: Any, type_: pa.DataType) -> None:
+def test_a_country_is_text(read: Read, written: Written, value: Any, type_: pa.DataType) -> None:
     """A float, decimal or timestamp is refused as a country: it would be written with a point or as a time."""
     with pytest.raises(EngineError, match=r"column country_code has the type .* no country can be read\. Write it as"):
         read(file(written, "country_code", value, type_), "country_code")
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-def test_bytes_of_another_encoding_are_unreadable(written: Written, column: str) -> None:
+def test_bytes_of_another_encoding_are_unreadable(read: Read, written: Written, column: str) -> None:
     """Bytes that are not UTF-8 are named as unreadable, and are not converted to text."""
     for latin in (b"C\xf4te", b"\xff12", "Peru".encode("utf-16")):
         assert read(file(written, column, latin, pa.binary()), column) == (None, f"unreadable_{column}")
@@ -195,11 +204,10 @@ FAR = [
 
 @pytest.mark.parametrize("value", FAR, ids=str)
 @pytest.mark.parametrize("column", TIMES)
-def test_times_beyond_the_calendar_are_unreadable(written: Written, column: str, value: pa.Array) -> None:
+def test_times_beyond_the_calendar_are_unreadable(read: Read, written: Written, column: str, value: pa.Array) -> None:
     """A time before year 1, after 9999 or infinite is named as unreadable, and other parts are still read."""
-    with engine.open_duckdb() as within:
-        assert read(file(written, column, value), column, within) == (None, f"unreadable_{column}")
-        assert read(history({column: "2018-07-21 12:00:00"}), column, within) == (NOON, None)
+    assert read(file(written, column, value), column) == (None, f"unreadable_{column}")
+    assert read(history({column: "2018-07-21 12:00:00"}), column) == (NOON, None)
 
 
 @pytest.mark.parametrize(
@@ -207,12 +215,12 @@ def test_times_beyond_the_calendar_are_unreadable(written: Written, column: str,
 )
 @pytest.mark.parametrize("between", ["", " "])
 @pytest.mark.parametrize("time", ["12:00", "12:00:00", "12:00:00.0", "12:00:00.000000"])
-def test_zones(time: str, between: str, zone: str) -> None:
+def test_zones(duckdb: DuckDB, time: str, between: str, zone: str) -> None:
     """A zone is read the same with and without a space before it, in each of the three time columns."""
     sign, digits = zone[:1], zone[1:].replace(":", "").ljust(4, "0") if zone[:1] in {"+", "-"} else "0000"
     offset = dt.timedelta(hours=int(digits[:2]), minutes=int(digits[2:])) * (-1 if sign == "-" else 1)
     row = dict.fromkeys(TIMES, f"2018-07-21 {time}{between if zone else ''}{zone}")
-    with engine.open_duckdb() as within, engine.evaluate(history(row), NONE, SEGMENTS, within=within) as part:
+    with engine.evaluate(history(row), NONE, SEGMENTS, within=duckdb) as part:
         [found] = part.kept().read_all().to_pylist()
     assert {found[column] for column in TIMES} == {NOON - offset}
 
@@ -227,13 +235,13 @@ def test_zones(time: str, between: str, zone: str) -> None:
         *("None", "null", "<NA>", "NAT", "nan nan", "2018-07-21\u00a018:59:21"),
     ],
 )
-def test_times_that_no_clock_shows_are_unreadable(text: str) -> None:
+def test_times_that_no_clock_shows_are_unreadable(read: Read, text: str) -> None:
     """Impossible offsets, dates and hours, and years beyond 9999 in UTC, are unreadable in each time column."""
     for column in TIMES:
         assert read(history({column: text}), column) == (None, f"unreadable_{column}")
 
 
-def test_the_last_moment_is_read() -> None:
+def test_the_last_moment_is_read(read: Read) -> None:
     """The last readable time is the end of year 9999 in UTC, in any zone."""
     last = dt.datetime(9999, 12, 31, 23, 59, 59, 999999, UTC)
     for text in ("9999-12-31 23:59:59.999999", "9999-12-31 18:59:59.999999-05:00", "9999-12-31T23:59:59.999999999Z"):
@@ -257,19 +265,19 @@ def test_white_space_around_values(white: str) -> None:
     assert [row["matched"] for row in dropped] == [NONE.bits["missing_country_code"]]
 
 
-def test_every_blank_character_is_blank_in_sql() -> None:
+def test_every_blank_character_is_blank_in_sql(duckdb: DuckDB) -> None:
     """DuckDB's expressions treat the same characters as blank as Python does."""
     blanks = re.findall(f"[{BLANK}]", "".join(map(chr, range(0x110000))))
     rows = history(*({"total_orders": char} for char in blanks))
-    with engine.open_duckdb() as within, engine.evaluate(rows, NONE, SEGMENTS, within=within) as part:
+    with engine.evaluate(rows, NONE, SEGMENTS, within=duckdb) as part:
         assert part.kept().read_all()["total_orders"].null_count == len(blanks) > 4000
 
 
-def test_control_characters_make_a_country_unreadable() -> None:
+def test_control_characters_make_a_country_unreadable(duckdb: DuckDB) -> None:
     """A country with a control character, such as NUL, bell or escape, is named as unreadable."""
     texts = [text for char in "\0\a\x1b\x7f\x9c" for text in (f"Pe{char}ru", f"Peru{char}", char)]
     rows = history(*({"country_code": text} for text in texts))
-    with engine.open_duckdb() as within, engine.evaluate(rows, NONE, SEGMENTS, within=within) as part:
+    with engine.evaluate(rows, NONE, SEGMENTS, within=duckdb) as part:
         [counted] = part.tally().to_pylist()
     assert counted["rows"] == len(texts)
     assert counted["matched"] & NONE.bits["unreadable_country_code"]
