@@ -74,12 +74,15 @@ class Workers:
         self.service = Service(folder, free_port())
         self._processes = Processes(folder)
         self._environ = os.environ | {"API_DATABASE_URL": database}
+        self._sessions: list[requests.Session] = []
 
     def start(self) -> None:
         self.service.start(self._environ, "")
         self._granian = psutil.Process(self._processes.running("api").pid)
 
     def stop(self) -> None:
+        for session in self._sessions:  # the service would wait for them
+            session.close()
         self._processes.stop("api")
 
     def pids(self) -> set[int]:
@@ -88,6 +91,7 @@ class Workers:
     def session(self) -> tuple[requests.Session, int]:
         """Open a new connection. Return it and the process id of the worker that serves it."""
         session = requests.Session()
+        self._sessions.append(session)
         answer = session.get(f"{self.service.url}/livez", stream=True)
         mine = answer.raw.connection.sock.getsockname()
         assert answer.content
