@@ -116,6 +116,7 @@ def find_tiny(given: dict[str, str]) -> tuple[bool, bool]:
     return found[0].returncode == 0, found[1].returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("lines", "given"),
     [
@@ -142,11 +143,13 @@ def test_uv_finds_and_trusts_what_pip_does(index: Index, tmp_path: Path, lines: 
     assert find_tiny({"PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), **shell}) == (True, True)
 
 
+@pytest.mark.long
 def test_an_unknown_authority_is_not_trusted(index: Index) -> None:
     """Without a setting that trusts the authority, neither pip nor uv installs packages from the index."""
     assert find_tiny({"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": index.url}) == (False, False)
 
 
+@pytest.mark.long
 def test_what_is_set_for_uv_counts_first(index: Index) -> None:
     """An index that is set for uv takes precedence over pip's."""
     own = {"UV_DEFAULT_INDEX": index.url, "SSL_CERT_FILE": str(index.authority)}
