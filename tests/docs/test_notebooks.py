@@ -97,6 +97,7 @@ def test_committed_outputs_are_whole_and_small(name: str) -> None:
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_each_notebook_says_first_which_history_it_counts(copy: Path, tmp_path: Path, name: str) -> None:
     """Each notebook prints the path and the number of rows of a custom history before it counts anything."""
+    shutil.copy(ROOT / RULES, copy / RULES)
     path = tmp_path / "history.parquet"
     pq.write_table(history(*[{}] * 7), path)
     notebook = nbformat.read(ROOT / "notebooks" / name, 4)
