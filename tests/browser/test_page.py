@@ -149,20 +149,20 @@ def test_from_the_first_publish_of_the_sample_to_that_of_a_history(
 
         beside.publish("before", sample=True)
         expect(page.locator("#segments h2")).to_have_text("Segments of Peru", timeout=SECONDS)
-        page.set_viewport_size(PHONE["viewport"])
-        page.emulate_media(color_scheme="dark")
-        expect(page.locator(".banner")).to_contain_text("Sample data.")
-        expect(page.locator(".banner")).to_be_in_viewport()
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        assert not violations(page)
+        assert page.evaluate("window.kept")
+
+        phone = visit("/", at=beside, **PHONE, **DARK)
+        expect(phone.locator(".banner")).to_contain_text("Sample data.", timeout=SECONDS)
+        expect(phone.locator(".banner")).to_be_in_viewport()
+        assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert not violations(phone)
 
         beside.publish("now")
-        expect(page.get_by_role("status")).to_have_text(
+        expect(phone.get_by_role("status")).to_have_text(
             "A new run was published. This page now shows it.", timeout=SECONDS
         )
-        expect(page.locator(".banner")).to_have_count(0)
-        expect(page.locator(".facts")).to_contain_text(f"{tmp_path}/now.parquet")
-        assert page.evaluate("window.kept")
+        expect(phone.locator(".banner")).to_have_count(0)
+        expect(phone.locator(".facts")).to_contain_text(f"{tmp_path}/now.parquet")
 
 
 def test_a_banner_tells_that_postgres_is_away_and_goes_with_it(

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.__main__ import main
+from pipeline.evaluate.engine import DuckDB, open_duckdb
 from pipeline.rules.segments import SegmentBook
 from pipeline.settings import Settings
 from tests.conftest import ROOT
@@ -36,6 +37,13 @@ def history(*rows: dict[str, Any], **types: pa.DataType) -> pa.Table:
     """Return one row per dict: ROW with these changes. Columns have the later edition's types, except in `types`."""
     whole = [ROW | row for row in rows]
     return pa.table({name: pa.array([row[name] for row in whole], types.get(name)) for name in whole[0]})
+
+
+@pytest.fixture(scope="module")
+def duckdb() -> Iterator[DuckDB]:
+    """Yield a DuckDB for the tests of a module: opening one takes longer than reading a few rows."""
+    with open_duckdb() as within:
+        yield within
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """Properties of any rows: none is lost, the order of rules doesn't matter, and DuckDB and Postgres agree."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import psycopg2
 import pyarrow as pa
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg2.extras import execute_values
@@ -61,12 +59,6 @@ LENIENT = settings(
 
 def table(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in COLUMNS})
-
-
-@pytest.fixture(scope="module")
-def duckdb() -> Iterator[engine.DuckDB]:
-    with engine.open_duckdb() as within:
-        yield within
 
 
 def results(rows: list[dict[str, Any]], rules: RuleBook, within: engine.DuckDB) -> Results:
