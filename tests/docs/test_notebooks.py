@@ -134,7 +134,7 @@ class Kernel:
 
 @pytest.fixture(scope="module")
 def kernel(copy: Path) -> Iterator[Kernel]:
-    """Yield a kernel that has executed the cells that load a history, of a few rows, and define the rules."""
+    """Yield a kernel that has executed the cells that load a history of seven rows and define the rules."""
     few = copy / "few.parquet"
     pq.write_table(history(*[{}] * 7), few)
     kernel = Kernel(copy)
