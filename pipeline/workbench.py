@@ -132,10 +132,14 @@ class Workbench:
         return pd.DataFrame(both, index=names)
 
     def answers(self, rules: RuleBook) -> pd.DataFrame:
-        """Return each segment's answer under these rules: amount, votes for it, rows that voted, basis, tied."""
+        """Return each segment's answer under these rules.
+
+        Columns: the amount, votes for it, rows that voted, basis, tied; the number of sends, the 95 % interval of the
+        share by send, and whether the lead is clear (missing below 10 sends).
+        """
         frame: pd.DataFrame = self._results(rules).tables["segment"].to_pandas().astype({"voucher_amount": float})
         frame = frame.sort_values(["country_code", "segment_name", "position"]).set_index(ANSWER)
-        return frame[["voucher_amount", "uses", "rows", "basis", "tied"]]
+        return frame[["voucher_amount", "uses", "rows", "basis", "tied", "sends", "share_low", "share_high", "clear"]]
 
     def try_rule(self, drop_when: str, against: RuleBook | None = None) -> pd.DataFrame:
         """Return which answers one more rule would change, compared with the saved rules or others, on this history.

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 from proofs import interrupts
 from proofs.document import fuzz, generated
+from proofs.evidence import coverage
 from proofs.parts import dask, parts
 from proofs.publishing import crash, readers, rollback
 from proofs.secrets import secrets
@@ -28,6 +29,7 @@ from proofs.support.environment import ROOT
 PROOFS = {
     "clients": generated,
     "container": container,
+    "coverage": coverage,
     "crash": crash,
     "dask": dask,
     "fuzz": fuzz,

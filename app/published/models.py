@@ -21,7 +21,7 @@ else:
     Model = db.Model
 
 
-SCHEMA_VERSIONS = frozenset({"0003", "0004"})  # migrations whose tables match these models
+SCHEMA_VERSIONS = frozenset({"0005"})  # migrations whose tables match these models
 
 
 class SchemaVersion(Model):
@@ -81,6 +81,10 @@ class Segment(Model):
     runner_up_uses: Mapped[int | None]
     basis: Mapped[str]
     tied: Mapped[bool]
+    sends: Mapped[int | None]
+    share_low: Mapped[float | None]
+    share_high: Mapped[float | None]
+    clear: Mapped[bool | None]
 
 
 class Part(Model):

@@ -68,6 +68,10 @@ class Segment:
     runner_up_uses: int | None
     basis: Literal["segment", "country"]
     tied: bool
+    sends: int | None = None  # None in runs of earlier versions
+    share_low: float | None = None
+    share_high: float | None = None
+    clear: bool | None = None
 
     @cached_property
     def amount(self) -> int | float:
@@ -87,6 +91,13 @@ class Segment:
     def share(self) -> float | None:
         """The share of the segment's rows with this amount, to four digits; None if it has no rows."""
         return round(self.uses / self.rows, 4) if self.rows else None
+
+    @property
+    def points(self) -> float | None:
+        """Half the width of the share's interval, in percentage points; None below 10 sends."""
+        if self.share is None or self.share_low is None or self.share_high is None:
+            return None
+        return 100 * max(self.share - self.share_low, self.share_high - self.share)
 
     def holds(self, measured: int) -> bool:
         """Return whether the value is within the bounds. Both are inclusive; None is no upper bound."""

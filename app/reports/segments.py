@@ -51,6 +51,10 @@ EXAMPLE = Segments(
             basis="segment",
             tied=False,
             share=0.8,
+            sends=12,
+            share_low=0.6812,
+            share_high=0.9188,
+            clear=True,
         )
     ],
 )

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from app.published.snapshot import Segment, Snapshot, json_number
 
@@ -14,6 +14,8 @@ Amount = Annotated[
     WithJsonSchema({"type": "number", "minimum": 0}),
 ]
 Count = Annotated[int, Field(ge=0)]
+DIGITS = 4  # of a share
+Share = Annotated[float, Field(ge=0, le=1), AfterValidator(lambda value: round(value, DIGITS))]
 
 # Singular and plural of each measure's unit.
 UNITS = {"total_orders": ("order", "orders"), "days_since_last_order": ("day", "days")}
@@ -46,8 +48,18 @@ class Evidence(BaseModel):
         description="`country` if the segment has no vouchers: the amount is the most used one of the country."
     )
     tied: bool = Field(description="Whether the runner-up was used as often. Of the two, the smaller amount wins.")
-    share: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        description="`uses` divided by `rows`, to four digits; null without rows."
+    share: Share | None = Field(description="`uses` divided by `rows`, to four digits; null without rows.")
+    sends: Count | None = Field(
+        description="Number of UTC days on which the segment had a voucher; null in a run of an earlier version."
+    )
+    share_low: Share | None = Field(
+        description="Lower end of the 95 % interval of `share`. It is calculated from the sends, because vouchers of "
+        "the same send are not independent. It is null below 10 sends."
+    )
+    share_high: Share | None = Field(description="Upper end of this interval; null below 10 sends.")
+    clear: bool | None = Field(
+        description="Whether the lead over the runner-up is larger than its own 95 % margin of error; null below 10 "
+        "sends."
     )
 
 
@@ -80,7 +92,9 @@ def explain(row: Segment, measured: int, reference_day: date, snapshot: Snapshot
 
 
 def because(row: Segment, measured: int, reference_day: date) -> str:
-    """Return a sentence: "27 orders, so segment 10-29: 2640 was used in 4,401 of 7,256 vouchers, 61 %."."""
+    """Return a sentence: "27 orders, so segment 10-29: 2640 was used in 4,401 of 7,256 vouchers, 61 %, give or take 3
+    points over 30 sends.".
+    """
     one, many = UNITS[row.measure]
     since = f" from the last order to {reference_day}" if row.measure == "days_since_last_order" else ""
     found = f"{measured:,} {one if measured == 1 else many}{since}, so segment {row.segment}"
@@ -92,4 +106,16 @@ def because(row: Segment, measured: int, reference_day: date) -> str:
         if row.tied and row.runner_up_amount is not None
         else ""
     )
-    return f"{found}: {row.amount} was used in {share}{tie}."
+    return f"{found}: {row.amount} was used in {share}{_how_sure(row)}{tie}."
+
+
+def _how_sure(row: Segment) -> str:
+    if row.sends is None:
+        return ""
+    if row.points is None:
+        return "; too few sends to tell how sure that is"
+    points = {0: "less than 1 point", 1: "1 point"}.get(round(row.points), f"{row.points:.0f} points")
+    sure = f", give or take {points} over {row.sends:,} sends"
+    if row.clear or row.tied or row.runner_up_amount is None:
+        return sure
+    return f"{sure}; not clear of {json_number(row.runner_up_amount)}"

@@ -22,7 +22,8 @@ NO_CUSTOMERS = (
 AMOUNT = Answer(voucher_amount=2640)
 EXPLANATION = Explanation(
     voucher_amount=2640,
-    because="27 orders, so segment 10-29: 2640 was used in 4,401 of 7,256 vouchers, 61 %.",
+    because="27 orders, so segment 10-29: 2640 was used in 4,401 of 7,256 vouchers, 61 %, "
+    "give or take 3 points over 30 sends.",
     country_code="Peru",
     segment_name="frequent_segment",
     segment="10-29",
@@ -39,6 +40,10 @@ EXPLANATION = Explanation(
     runner_up_uses=1790,
     basis="segment",
     tied=False,
+    sends=30,
+    share_low=0.5741,
+    share_high=0.6389,
+    clear=True,
     run_id="0123456789abcdef",
     published_at=datetime(2018, 7, 15, 4, 30, tzinfo=UTC),
     checked_at=datetime(2018, 7, 15, 4, 30, tzinfo=UTC),

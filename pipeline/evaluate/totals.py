@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from pipeline.evaluate.engine import DuckDB, Limits, failed, open_duckdb, session
+from pipeline.rules.intervals import INTERVALS
 from pipeline.rules.rulebook import RuleBook
 from pipeline.rules.segments import ANSWERS, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, SegmentBook
 from shared.countries import country_key
@@ -63,12 +64,13 @@ def _results(connection: DuckDB, tallies: Iterable[pa.Table], rules: RuleBook, s
         CREATE TABLE defined AS {segments.defined()};
         CREATE TEMP VIEW placed AS {PLACED.format(kinds=kinds)};
         CREATE TEMP VIEW votes AS {VOTES};
+        CREATE TABLE answers AS {ANSWERS};
     """)
     tables = {
         "rule_outcome": OUTCOMES.format(rules=reasons),
         "unplaced": UNPLACED,
         "segment_vote": VOTES,
-        "segment": ANSWERS,
+        "segment": INTERVALS,
     }
     totals = connection.sql(TOTALS).to_arrow_table().to_pylist()[0]
     return Results(**totals, tables={name: connection.sql(sql).to_arrow_table() for name, sql in tables.items()})

@@ -27,6 +27,7 @@ RESERVED = {
     "dropped_by",
     "unreadable",
     "rows",
+    "sent",
     "data_from",
     "data_to",
 }  # columns of the SQL here and in segments.py

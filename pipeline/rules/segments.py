@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from pipeline import PipelineError
 from pipeline.rules import tomlfile
 from pipeline.rules.columns import COLUMNS
+from pipeline.rules.intervals import INTERVALS
 
 SEGMENTS_FILE = Path(__file__).parents[1] / "segments.toml"
 
@@ -42,7 +43,7 @@ ADDED_UP = """SELECT * REPLACE (CAST(sum(rows) AS BIGINT) AS rows, min(data_from
     min(dropped_row) AS dropped_row, min(unreadable_row) AS unreadable_row)
   FROM tallies GROUP BY ALL ORDER BY ALL"""
 
-PLACED = """SELECT country_code, segment_name, segment, voucher_amount, rows
+PLACED = """SELECT country_code, segment_name, segment, voucher_amount, sent, rows
   FROM (SELECT * FROM tally WHERE dropped_by IS NULL)
   UNPIVOT INCLUDE NULLS (segment FOR segment_name IN ({kinds}))"""
 
@@ -57,8 +58,7 @@ OUTCOMES = """SELECT coalesce(country_code, '') AS country_code, rule,
     CAST(coalesce(sum(rows) FILTER (WHERE dropped_by = rule), 0) AS BIGINT) AS dropped,
     replace(left(coalesce(min(unreadable_row) FILTER (WHERE matched),
         CAST(min(dropped_row) FILTER (WHERE matched) AS VARCHAR)), 400), chr(0), '\\0') AS example
-  FROM tally UNPIVOT (matched FOR rule IN ({rules}))
-  GROUP BY ALL"""
+  FROM tally UNPIVOT (matched FOR rule IN ({rules})) GROUP BY ALL"""
 
 A_VOTE = "segment IS NOT NULL AND voucher_amount IS NOT NULL"
 
@@ -67,8 +67,7 @@ UNPLACED = f"""SELECT country_code, segment_name,
   FROM placed GROUP BY ALL"""
 
 VOTES = f"""SELECT country_code, segment_name, segment, voucher_amount, CAST(sum(rows) AS BIGINT) AS uses
-  FROM placed WHERE {A_VOTE}
-  GROUP BY ALL"""
+  FROM placed WHERE {A_VOTE} GROUP BY ALL"""
 
 # Most votes win, a tie goes to the smaller amount; a segment without a vote answers with its country's most used
 # amount.
@@ -158,16 +157,16 @@ class SegmentBook:
     @property
     def hash(self) -> str:
         """A hash that changes if rows fall into other segments, or the most used amount is found differently."""
-        sql = [self.tally, self.defined(), OUTCOMES, PLACED, UNPLACED, VOTES, ANSWERS]
+        sql = [self.tally, self.defined(), OUTCOMES, PLACED, UNPLACED, VOTES, ANSWERS, INTERVALS]
         return sha256("\n".join(sql).encode()).hexdigest()[:16]
 
     @property
     def tally(self) -> str:
         """A SELECT over the table `judged` (see RuleBook.sql): for each distinct outcome, how many `rows` had it.
 
-        The outcome of a kept row is its country, its amount and its segment of each kind; the first and last
-        `timestamp` are added. The outcome of a dropped row is its country and what it `matched`; an example is added:
-        the first in order, as it was read, and the texts of the first that can't be read.
+        The outcome of a kept row is its country, its amount, its segment of each kind and the number of its UTC day,
+        `sent`; the first and last `timestamp` are added. The outcome of a dropped row is its country and what it
+        `matched`; an example is added: the first in order, as it was read, and the texts of the first unreadable one.
         """
         row = f"struct_pack({', '.join(f'{column} := {column}' for column in COLUMNS)})"
         return f"""WITH dropped AS (
@@ -175,6 +174,7 @@ class SegmentBook:
   FROM judged WHERE matched <> 0 GROUP BY ALL
 ), kept AS (
   SELECT country_code, matched, voucher_amount, {", ".join(kind.placed() for kind in self.kinds)},
+    CAST({_utc_day("timestamp")} AS INTEGER) AS sent,
     count(*) AS rows, min(timestamp) AS data_from, max(timestamp) AS data_to
   FROM judged WHERE matched = 0 GROUP BY ALL
 )

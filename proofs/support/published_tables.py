@@ -45,6 +45,7 @@ class Tables:
         tied: bool = False,
         uses: int | None = None,
         runner_up: tuple[Decimal | int | None, int | None] = (None, None),
+        evidence: tuple[int | None, float | None, float | None, bool | None] = (None, None, None, None),
         checked_at: datetime | None = None,
         data_to: datetime | None = DATA_TO,
         source: str = "s3://bucket/key",
@@ -53,7 +54,8 @@ class Tables:
         """Write a run and move the pointer to it.
 
         `countries` has the number of rows in each segment of a country. Of these, `uses` have the segment's amount, by
-        default all. `synthetic` has a value for each part: whether it is the built-in sample.
+        default all. `evidence` has sends, share_low, share_high and clear. `synthetic` has a value for each part:
+        whether it is the built-in sample.
         """
         now = datetime.now(UTC)
         segments = [
@@ -72,6 +74,7 @@ class Tables:
                 *runner_up,
                 basis,
                 tied,
+                *evidence,
             )
             for country, rows in countries.items()
             for kind, (measure, bounds) in kinds.items()
@@ -87,7 +90,8 @@ class Tables:
             execute_values(
                 cursor,
                 "INSERT INTO voucher.segment (run_id, country_code, segment_name, segment, position, measure,"
-                " lower_bound, upper_bound, voucher_amount, uses, rows, runner_up_amount, runner_up_uses, basis, tied)"
+                " lower_bound, upper_bound, voucher_amount, uses, rows, runner_up_amount, runner_up_uses, basis, tied,"
+                " sends, share_low, share_high, clear)"
                 " VALUES %s",
                 segments,
             )

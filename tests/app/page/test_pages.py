@@ -128,6 +128,23 @@ def test_how_sure_an_answer_is(publish: Publish, client: FlaskClient) -> None:
     assert '<rect class="won" x="0" width="60.65" height="1"/><rect class="next" x="60.65" width="20.0"' in page
 
 
+@pytest.mark.parametrize(
+    ("evidence", "said"),
+    [
+        ((30, 0.57412, 0.63894, True), "(20 %) Clear: 57 % to 64 % in 30 sends"),
+        ((30, 0.57412, 0.63894, False), "(20 %) Not clear: 57 % to 64 % in 30 sends"),
+        ((2, None, None, None), "(20 %) Too few sends to tell how sure that is (2)"),
+    ],
+    ids=["clear", "not clear", "few"],
+)
+def test_the_interval_of_a_share(publish: Publish, client: FlaskClient, evidence: tuple[Any, ...], said: str) -> None:
+    """Each segment says whether its lead is clear and shows the interval of its share, in words and on the bar."""
+    publish(countries={"Peru": 7256}, uses=4401, runner_up=(3520, 1451), evidence=evidence)
+    page = client.get("/").text
+    assert said in part(page, "segments")
+    assert ('<rect class="range" x="57.41" width="6.48"' in page) == (evidence[1] is not None)
+
+
 def test_a_tie_is_said_in_words(publish: Publish, client: FlaskClient) -> None:
     """A tied segment names the amount that was used as often."""
     publish(countries={"Peru": 10}, uses=5, runner_up=(3520, 5), tied=True)

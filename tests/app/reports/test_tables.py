@@ -51,7 +51,7 @@ def test_segments_are_the_published_table(publish: Publish, client: FlaskClient)
         **{"country_code": "Peru", "segment_name": "recency_segment", "segment": "180+", "position": 5},
         **{"measure": "days_since_last_order", "lower_bound": 181, "upper_bound": None, "voucher_amount": 2500},
         **{"uses": 30, "rows": 30, "runner_up_amount": None, "runner_up_uses": None, "basis": "segment", "tied": False},
-        "share": 1.0,
+        **{"share": 1.0, "sends": None, "share_low": None, "share_high": None, "clear": None},
     }
 
 
@@ -80,6 +80,14 @@ def test_segments_show_their_evidence(publish: Publish, tables: Tables, client: 
     assert until(lambda: client.get("/segments").json["run_id"] == OTHER, 5)
     [row] = client.get("/segments").json["segments"]
     assert (row["uses"], row["rows"], row["share"], row["basis"]) == (0, 0, None, "country")
+
+
+def test_segments_say_how_sure_they_are(publish: Publish, client: FlaskClient) -> None:
+    """JSON and CSV have the sends, the interval of the share to four digits, and whether the lead is clear."""
+    publish(countries={"Peru": 30}, uses=20, runner_up=(3520, 7), evidence=(12, 0.601234, 0.732177, False))
+    row = client.get("/segments").json["segments"][0]
+    assert (row["sends"], row["share_low"], row["share_high"], row["clear"]) == (12, 0.6012, 0.7322, False)
+    assert client.get("/segments.csv").text.splitlines()[1].endswith(",0.6667,12,0.6012,0.7322,false")
 
 
 @pytest.mark.parametrize("country", ["Latvia", "latvia", "%20LATVIA%09"])

@@ -18,7 +18,8 @@ WITH customer AS (
   FROM voucher.run JOIN voucher.current_run USING (run_id)
 )
 SELECT voucher_amount, country_code, segment_name, segment, lower_bound, upper_bound, measure, measured, uses, rows,
-  runner_up_amount, runner_up_uses, basis, tied, run_id
+  runner_up_amount, runner_up_uses, basis, tied, sends, share_low,
+  share_high, clear, run_id
 FROM voucher.segment JOIN voucher.current_run USING (run_id) CROSS JOIN customer
 WHERE lower(country_code) = lower(btrim(:country_code)) AND segment_name = :segment_name
   AND measured >= lower_bound AND (upper_bound IS NULL OR measured <= upper_bound)

@@ -62,6 +62,10 @@ def test_an_explanation_tells_all_that_the_amount_rests_on(publish: Publish, ask
         "runner_up_uses": 7,
         "basis": "segment",
         "tied": False,
+        "sends": None,
+        "share_low": None,
+        "share_high": None,
+        "clear": None,
         "run_id": RUN,
         "checked_at": checked_at.isoformat().replace("+00:00", "Z"),
         "data_to": "2018-07-14T21:00:00Z",
@@ -133,10 +137,41 @@ def test_a_country_that_answers_for_its_segment_has_no_share(publish: Publish, a
             "1 day from the last order to 2018-07-15, so segment 0-29: 2640.5 was used in 4,401 of 7,256 vouchers, "
             "61 %.",
         ),
+        (
+            {"sends": 30, "share_low": 0.5741, "share_high": 0.6389, "clear": True},
+            27,
+            "27 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 vouchers, 61 %, give or take 3 points over 30 "
+            "sends.",
+        ),
+        (
+            {"sends": 1200, "share_low": 0.5941, "share_high": 0.6189, "clear": False},
+            27,
+            "27 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 vouchers, 61 %, give or take 1 point over 1,200 "
+            "sends; not clear of 3520.",
+        ),
+        (
+            {"sends": 10, "share_low": 1.0, "share_high": 1.0, "clear": True, "uses": 7256}
+            | {"runner_up_amount": None, "runner_up_uses": None},
+            27,
+            "27 orders, so segment 14-37: 2640 was used in 7,256 of 7,256 vouchers, 100 %, give or take less than 1 point "
+            "over 10 sends.",
+        ),
+        (
+            {"sends": 10, "share_low": 0.5, "share_high": 0.7, "clear": False, "tied": True, "runner_up_uses": 4401},
+            27,
+            "27 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 vouchers, 61 %, give or take 11 points over 10 "
+            "sends; 3520 as often, and the smaller wins.",
+        ),
+        (
+            {"sends": 2},
+            27,
+            "27 orders, so segment 14-37: 2640 was used in 4,401 of 7,256 vouchers, 61 %; too few sends to tell how sure "
+            "that is.",
+        ),
     ],
 )
 def test_the_sentence_is_one_that_a_person_would_say(change: dict[str, object], measured: int, sentence: str) -> None:
-    """The sentence is grammatical for one order, many orders, days and ties."""
+    """The sentence is grammatical for one order, many orders, days and ties, and says how sure the share is."""
     assert because(replace(SEGMENT, **change), measured, DAY) == sentence
 
 

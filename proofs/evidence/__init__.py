@@ -1,0 +1,1 @@
+"""What the printed figures claim about the customers, compared with repeated samples of known truth."""
