@@ -9,7 +9,8 @@ from sqlalchemy import Row, select
 from app.published import models
 from app.published.reader import reader
 from app.published.refresher import SEGMENTS
-from app.published.snapshot import Segment, Snapshot
+from app.published.segment import Segment
+from app.published.snapshot import Snapshot
 from app.reports import rules
 from app.reports.parameters import RUN_ID
 from shared.countries import country_key

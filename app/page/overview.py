@@ -53,7 +53,7 @@ def try_customer(run: Snapshot, country_code: str, given: Mapping[str, str]) -> 
     value = {measured: _value(fields[measured])} if measured else {}
     body = json.dumps({"country_code": country_code, "segment_name": kind, **value}, ensure_ascii=False)
     try:
-        _, explanation = answer(Customer.from_json(body.encode()), run, run.reference_day, explained=True)
+        *_, explanation = answer(Customer.from_json(body.encode()), run, run.reference_day, explained=True)
     except CustomerError as error:
         problem = problems.from_error(error)
         empty = {name: text for name, text in EMPTY.items() if not fields[name].strip()}

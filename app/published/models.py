@@ -21,7 +21,7 @@ else:
     Model = db.Model
 
 
-SCHEMA_VERSIONS = frozenset({"0005"})  # migrations whose tables match these models
+SCHEMA_VERSIONS = frozenset({"0006"})  # migrations whose tables match these models
 
 
 class SchemaVersion(Model):

@@ -6,19 +6,24 @@ import traceback
 from dataclasses import fields
 from datetime import date, datetime
 from http import HTTPStatus
+from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import ColumnClause, Connection, Engine, Row, column, select, table
 from sqlalchemy.exc import MultipleResultsFound, ProgrammingError, SQLAlchemyError
 
 from app.errors import ApiError
 from app.published import models
 from app.published.database import DatabaseUnavailableError
-from app.published.snapshot import Segment, Snapshot
+from app.published.effects import Effect, Policy
+from app.published.lottery import Draw
+from app.published.segment import Segment
+from app.published.snapshot import Snapshot
 from shared import sqlstates
 from shared.postgres import Address
 
 log = structlog.get_logger()
+R = TypeVar("R")
 
 CURRENT = select(
     models.CurrentRun.run_id,
@@ -113,7 +118,14 @@ class Published:
         else:
             sample = connection.execute(select(models.is_sample(current.run_id))).scalar_one()
             rows = connection.execute(SEGMENTS.where(models.Segment.run_id == current.run_id))
-            self.snapshot = Snapshot(*current, sample=sample, segments=tuple(Segment(*row) for row in rows))
+            self.snapshot = Snapshot(
+                *current,
+                sample=sample,
+                segments=tuple(Segment(*row) for row in rows),
+                effects=_rows(connection, "effect", Effect, current.run_id),
+                policies=_rows(connection, "policy", Policy, current.run_id),
+                draws=_rows(connection, "draw", Draw, current.run_id),
+            )
         self._current = current
         log.info("published run read", run=current and current.run_id)
 
@@ -130,6 +142,13 @@ class Published:
                 self.refresh()
             except Exception:  # noqa: BLE001  (the thread must go on polling; `_last_success` gets old)
                 self._log_change(traceback.format_exc())
+
+
+def _rows(connection: Connection, name: str, row: type[R], run_id: str) -> tuple[R, ...]:
+    """Return a run's rows of a table of which all columns but the run's id are the fields of `row`."""
+    columns: list[ColumnClause[Any]] = [column(each.name) for each in fields(row)]  # type: ignore[arg-type]
+    found = select(*columns).select_from(table(name, schema="voucher")).where(column("run_id") == run_id)
+    return tuple(row(*values) for values in connection.execute(found))
 
 
 def _schema_version(connection: Connection) -> str | None:

@@ -1,20 +1,18 @@
 """The published run in memory, which all answers are read from. Created by `refresher`."""
 
-import json
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import cached_property
 from http import HTTPStatus
-from string import punctuation
 from types import MappingProxyType
-from typing import Literal
-from urllib.parse import quote
 
 from app.errors import BadValue, BadValuesError, CustomerError, echo
+from app.published.effects import Effect, Policy
+from app.published.lottery import Choice, Draw, Lottery
+from app.published.segment import Segment
 from shared.countries import country_key
 
 
@@ -50,60 +48,7 @@ class NoSegmentError(CustomerError):
         super().__init__(detail, reason=reason)
 
 
-@dataclass(frozen=True)
-class Segment:
-    """A row of voucher.segment. Fields are named after its columns."""
-
-    country_code: str
-    segment_name: str
-    segment: str
-    position: int
-    measure: str
-    lower_bound: int
-    upper_bound: int | None
-    voucher_amount: Decimal
-    uses: int
-    rows: int
-    runner_up_amount: Decimal | None
-    runner_up_uses: int | None
-    basis: Literal["segment", "country"]
-    tied: bool
-    sends: int | None = None  # None in runs of earlier versions
-    share_low: float | None = None
-    share_high: float | None = None
-    clear: bool | None = None
-
-    @cached_property
-    def amount(self) -> int | float:
-        return json_number(self.voucher_amount)
-
-    @cached_property
-    def answer(self) -> bytes:
-        """The JSON body of most responses, cached because it never changes."""
-        return json.dumps({"voucher_amount": self.amount}, separators=(",", ":")).encode()
-
-    @cached_property
-    def label(self) -> str:
-        """The segment kind and label, such as `frequent_segment 10-29`, quoted for an HTTP header."""
-        return quote(f"{self.segment_name} {self.segment}", safe=f" {punctuation.replace('%', '')}")
-
-    @property
-    def share(self) -> float | None:
-        """The share of the segment's rows with this amount, to four digits; None if it has no rows."""
-        return round(self.uses / self.rows, 4) if self.rows else None
-
-    @property
-    def points(self) -> float | None:
-        """Half the width of the share's interval, in percentage points; None below 10 sends."""
-        if self.share is None or self.share_low is None or self.share_high is None:
-            return None
-        return 100 * max(self.share - self.share_low, self.share_high - self.share)
-
-    def holds(self, measured: int) -> bool:
-        """Return whether the value is within the bounds. Both are inclusive; None is no upper bound."""
-        return self.lower_bound <= measured and (self.upper_bound is None or measured <= self.upper_bound)
-
-
+_Key = tuple[str, str, str]  # country_code, segment_name and segment, as stored
 _Kind = tuple[list[int], list[Segment]]  # the lower bounds of its segments, and the segments in the same order
 
 
@@ -119,9 +64,14 @@ class Snapshot:
     source: str  # as stored; call `redact` before it is displayed
     sample: bool  # whether the history is the built-in synthetic sample
     segments: tuple[Segment, ...]
+    effects: tuple[Effect, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    draws: tuple[Draw, ...] = ()
     measures: Mapping[str, str] = field(init=False)  # by segment_name
     countries: tuple[str, ...] = field(init=False)  # as stored, most rows first
     _found: dict[tuple[str, str], _Kind] = field(init=False, repr=False)
+    _lotteries: dict[_Key, Lottery] = field(init=False, repr=False)
+    _effects: dict[_Key, dict[Decimal, Effect]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         rows: Counter[str] = Counter()
@@ -142,6 +92,11 @@ class Snapshot:
         object.__setattr__(self, "measures", MappingProxyType(dict(sorted(measures.items()))))
         object.__setattr__(self, "countries", tuple(keys))
         object.__setattr__(self, "_found", found)
+        effects: dict[_Key, dict[Decimal, Effect]] = {}
+        for effect in self.effects:
+            effects.setdefault(_key(effect), {})[effect.voucher_amount] = effect
+        object.__setattr__(self, "_effects", effects)
+        object.__setattr__(self, "_lotteries", _lotteries(self.draws))
 
     @property
     def reference_day(self) -> date:
@@ -171,12 +126,36 @@ class Snapshot:
             )
         return row
 
+    def choose(self, row: Segment, customer_id: str | None) -> Choice:
+        """Return the choice for a customer of this segment. One without an id draws nothing."""
+        lottery = self._lotteries.get(_key(row)) if customer_id is not None and self._lotteries else None
+        return row.choice if lottery is None or customer_id is None else lottery.draw(customer_id)
+
+    def effect(self, row: Segment, amount: Decimal) -> Effect | None:
+        """Return what the amount did in this segment; None if no outcome is known."""
+        return self._effects.get(_key(row), {}).get(amount)
+
+    def lottery(self, row: Segment) -> Lottery | None:
+        """Return the lottery of this segment, if there is one."""
+        return self._lotteries.get(_key(row))
+
     def data_age_days(self, now: datetime) -> float | None:
         """Return the days from the last timestamp of the history until `now`; None if no row was kept."""
         return None if self.data_to is None else round((now - self.data_to) / timedelta(days=1), 1)
 
 
-def json_number(amount: Decimal) -> int | float:
-    """Return an amount as a JSON number: 2640 or 2640.5."""
-    whole = int(amount)
-    return whole if whole == amount else float(amount)
+def _key(row: Segment | Effect | Draw) -> _Key:
+    return row.country_code, row.segment_name, row.segment
+
+
+def _lotteries(draws: Iterable[Draw]) -> dict[_Key, Lottery]:
+    """Return the lottery of each segment. Segments with the same stretches share one, because there may be many."""
+    rows: dict[_Key, list[Draw]] = {}
+    for draw in draws:
+        rows.setdefault(_key(draw), []).append(draw)
+    shared: dict[object, Lottery] = {}
+    found = {}
+    for key, of_segment in rows.items():
+        alike = frozenset((draw.position, draw.voucher_amount, draw.tickets) for draw in of_segment)
+        found[key] = shared.setdefault(alike, Lottery(of_segment))
+    return found

@@ -93,7 +93,7 @@ def _answers(given: Sequence[Any], read: Callable[[Any], Customer], snapshot: Sn
 
     def answered(one: Any) -> bytes:
         try:
-            return answer(read(one), snapshot, day, explained)[1]
+            return answer(read(one), snapshot, day, explained)[2]
         except CustomerError as error:
             problem = problems.to_json(problems.from_error(error), left_out)
             if isinstance(error, UnknownCountryError):

@@ -70,6 +70,15 @@ def utc_day(value: object) -> date | None:
         raise ValueError("must be an existing day and time in the years 0001 to 9999") from None
 
 
+def identity(value: object) -> str | None:
+    """Return a customer's id as text; None for what can't be one. The service has always ignored such values."""
+    if isinstance(value, str):
+        return None if is_blank(value) else value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
 # The pattern covers JavaScript's white space and zero-width characters; `is_blank` covers some more.
 TEXT = {"type": "string", "minLength": 1, "pattern": r"[^\s\u0085\u00AD\u2800\u200B-\u200F\u2060\uFEFF]"}
 SPELLINGS = "Case, the form of accents, and white space or invisible characters around it are ignored."
@@ -95,7 +104,7 @@ REQUIRED = ("country_code", "segment_name")  # and the field that the segment ki
 # The field that each measure is computed from. The keys are the values of the column `measure`.
 MEASURED = {"total_orders": "total_orders", "days_since_last_order": "last_order_ts"}
 
-_READERS = tuple((name, read) for name, (read, _) in FIELDS.items())
+_READERS = (*((name, read) for name, (read, _) in FIELDS.items()), ("customer_id", identity))
 
 
 class Customer(NamedTuple):
@@ -106,6 +115,7 @@ class Customer(NamedTuple):
     total_orders: int | None = None
     last_order_ts: date | None = None
     first_order_ts: date | None = None
+    customer_id: str | None = None
 
     @classmethod
     def from_json(cls, body: bytes) -> "Customer":

@@ -6,7 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from app.published.snapshot import Segment, Snapshot, json_number
+from app.published.lottery import Choice, ChosenBy, json_number
+from app.published.segment import Segment
+from app.published.snapshot import Snapshot
+from app.voucher.sentence import because
 
 Amount = Annotated[
     int | float,
@@ -16,9 +19,6 @@ Amount = Annotated[
 Count = Annotated[int, Field(ge=0)]
 DIGITS = 4  # of a share
 Share = Annotated[float, Field(ge=0, le=1), AfterValidator(lambda value: round(value, DIGITS))]
-
-# Singular and plural of each measure's unit.
-UNITS = {"total_orders": ("order", "orders"), "days_since_last_order": ("day", "days")}
 
 
 class Answer(BaseModel):
@@ -44,8 +44,9 @@ class Evidence(BaseModel):
     rows: Count = Field(description="Number of the segment's vouchers.")
     runner_up_amount: Amount | None = Field(description="The second most used amount.")
     runner_up_uses: Count | None
-    basis: Literal["segment", "country"] = Field(
-        description="`country` if the segment has no vouchers: the amount is the most used one of the country."
+    basis: Literal["segment", "country", "effect"] = Field(
+        description="`country` if the segment has no vouchers: the amount is the most used one of the country. "
+        "`effect` if the amount is chosen by its effect; the runner-up is then the most used other amount."
     )
     tied: bool = Field(description="Whether the runner-up was used as often. Of the two, the smaller amount wins.")
     share: Share | None = Field(description="`uses` divided by `rows`, to four digits; null without rows.")
@@ -66,7 +67,22 @@ class Evidence(BaseModel):
 class Explanation(Evidence, Answer):
     """The amount and its evidence."""
 
-    because: str = Field(description="A summary in one sentence.")
+    because: str = Field(description="A summary in a sentence or two.")
+    chosen_by: ChosenBy = Field(
+        description="`table`: the customer gets `table_amount`; `lottery`: an amount drawn by `customer_id`; "
+        "`holdout`: the amount of those who are held out."
+    )
+    propensity: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="How likely a customer of the segment gets this amount; 1 without a lottery or a `customer_id`."
+    )
+    table_amount: Amount = Field(description="The amount of the segment, which most customers get.")
+    evidence: Literal["effect", "association"] | None = Field(
+        description="What is known of the amount's outcomes: an `effect` if all propensities of the segment are known, "
+        "else an `association`; null without outcomes."
+    )
+    redeemed: Share | None = Field(description="The share of customers who redeemed the amount; null if not told.")
+    redeemed_low: Share | None = Field(description="Lower end of its 95 % interval, by cluster.")
+    redeemed_high: Share | None = Field(description="Upper end of this interval.")
     measured: Count = Field(description="The customer's orders, or days from the last order to `reference_day`.")
     reference_day: date = Field(description="The UTC day that days are counted to.")
     run_id: str
@@ -76,11 +92,20 @@ class Explanation(Evidence, Answer):
     data_age_days: float | None = Field(description="Days since `data_to`.")
 
 
-def explain(row: Segment, measured: int, reference_day: date, snapshot: Snapshot) -> Explanation:
-    """Return the explanation of the amount in `row` for this measured value on this day."""
+def explain(row: Segment, choice: Choice, measured: int, reference_day: date, snapshot: Snapshot) -> Explanation:
+    """Return the explanation of a choice in the segment `row` for this measured value on this day."""
+    effect = snapshot.effect(row, choice.voucher_amount)
+    found = dict(Evidence.model_validate(row))
     return Explanation(
-        **dict(Evidence.model_validate(row)),
-        because=because(row, measured, reference_day),
+        **found | {"voucher_amount": choice.voucher_amount},
+        because=because(row, choice, effect, measured, reference_day),
+        chosen_by=choice.chosen_by,
+        propensity=float(choice.propensity),
+        table_amount=found["voucher_amount"],
+        evidence=effect.evidence if effect else None,
+        redeemed=effect.share if effect else None,
+        redeemed_low=effect.share_low if effect else None,
+        redeemed_high=effect.share_high if effect else None,
         measured=measured,
         reference_day=reference_day,
         run_id=snapshot.run_id,
@@ -89,33 +114,3 @@ def explain(row: Segment, measured: int, reference_day: date, snapshot: Snapshot
         data_to=snapshot.data_to,
         data_age_days=snapshot.data_age_days(datetime.now(UTC)),
     )
-
-
-def because(row: Segment, measured: int, reference_day: date) -> str:
-    """Return a sentence: "27 orders, so segment 10-29: 2640 was used in 4,401 of 7,256 vouchers, 61 %, give or take 3
-    points over 30 sends.".
-    """
-    one, many = UNITS[row.measure]
-    since = f" from the last order to {reference_day}" if row.measure == "days_since_last_order" else ""
-    found = f"{measured:,} {one if measured == 1 else many}{since}, so segment {row.segment}"
-    if row.basis == "country":
-        return f"{found}: it has no vouchers, so {row.amount} is the amount used most in all of {row.country_code}."
-    share = f"{row.uses:,} of {row.rows:,} vouchers, {100 * (row.share or 0):.0f} %"
-    tie = (
-        f"; {json_number(row.runner_up_amount)} as often, and the smaller wins"
-        if row.tied and row.runner_up_amount is not None
-        else ""
-    )
-    return f"{found}: {row.amount} was used in {share}{_how_sure(row)}{tie}."
-
-
-def _how_sure(row: Segment) -> str:
-    if row.sends is None:
-        return ""
-    if row.points is None:
-        return "; too few sends to tell how sure that is"
-    points = {0: "less than 1 point", 1: "1 point"}.get(round(row.points), f"{row.points:.0f} points")
-    sure = f", give or take {points} over {row.sends:,} sends"
-    if row.clear or row.tied or row.runner_up_amount is None:
-        return sure
-    return f"{sure}; not clear of {json_number(row.runner_up_amount)}"

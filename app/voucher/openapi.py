@@ -12,6 +12,8 @@ from app.web import problems
 from app.web.request_log import RUN_HEADER
 
 SEGMENT_HEADER = "Voucher-Segment"  # kind and segment
+CHOSEN_BY_HEADER = "Voucher-Chosen-By"
+PROPENSITY_HEADER = "Voucher-Propensity"
 OLD_PATH = "/segmentation-voucher/"
 DEPRECATED = int(datetime(2026, 11, 26, tzinfo=UTC).timestamp())  # when OLD_PATH was deprecated
 
@@ -44,6 +46,13 @@ EXPLANATION = Explanation(
     share_low=0.5741,
     share_high=0.6389,
     clear=True,
+    chosen_by="table",
+    propensity=1,
+    table_amount=2640,
+    evidence=None,
+    redeemed=None,
+    redeemed_low=None,
+    redeemed_high=None,
     run_id="0123456789abcdef",
     published_at=datetime(2018, 7, 15, 4, 30, tzinfo=UTC),
     checked_at=datetime(2018, 7, 15, 4, 30, tzinfo=UTC),
@@ -57,7 +66,11 @@ def header(description: str, example: str) -> dict[str, Any]:
 
 
 RUN = {RUN_HEADER: header("The run that was read", EXPLANATION.run_id)}
-RUN_AND_SEGMENT = RUN | {SEGMENT_HEADER: header("The segment kind and the segment", "frequent_segment 10-29")}
+RUN_AND_SEGMENT = RUN | {
+    SEGMENT_HEADER: header("The segment kind and the segment", "frequent_segment 10-29"),
+    CHOSEN_BY_HEADER: header("How the amount came about: table, lottery or holdout", "table"),
+    PROPENSITY_HEADER: header("How likely a customer of the segment gets this amount", "1"),
+}
 DEPRECATION = {"Deprecation": header("Since when this path is deprecated (RFC 9745)", f"@{DEPRECATED}")}
 VOUCHER: dict[str, Any] = {
     "description": "The amount; with `explain=true`, also the evidence",

@@ -10,15 +10,19 @@ from flask_openapi3.models.tag import Tag
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from app.errors import BadValue, BadValuesError, echo
+from app.published.lottery import Choice
 from app.published.refresher import Published
-from app.published.snapshot import NoSegmentError, Segment, Snapshot
+from app.published.segment import Segment
+from app.published.snapshot import NoSegmentError, Snapshot
 from app.settings import MAX_BODY_BYTES
 from app.voucher.customer import MEASURED, Customer
 from app.voucher.explanation import explain
 from app.voucher.openapi import (
+    CHOSEN_BY_HEADER,
     CUSTOMER,
     OLD_PATH,
     OLD_VOUCHER_ANSWER,
+    PROPENSITY_HEADER,
     SEGMENT_HEADER,
     VOUCHER_ANSWER,
     mark_deprecated,
@@ -58,30 +62,38 @@ def voucher() -> Response:
 def respond(customer: Customer, published: Published, explained: bool = False) -> tuple[bytes, list[tuple[str, str]]]:
     """Return the body and headers of a 200 response. Raises the errors of `Published.require` and `answer`."""
     snapshot = published.require()
-    row, found = answer(customer, snapshot, snapshot.reference_day, explained)
+    row, choice, found = answer(customer, snapshot, snapshot.reference_day, explained)
     content = b"%b\n" % found
     return content, [
         ("Content-Type", "application/json"),
-        *headers(row, snapshot).items(),
+        *headers(row, choice, snapshot).items(),
         ("Content-Length", str(len(content))),
     ]
 
 
-def answer(customer: Customer, snapshot: Snapshot, reference_day: date, explained: bool) -> tuple[Segment, bytes]:
-    """Return the customer's segment and the answer as a JSON object.
+def answer(
+    customer: Customer, snapshot: Snapshot, reference_day: date, explained: bool
+) -> tuple[Segment, Choice, bytes]:
+    """Return the customer's segment, the choice, and the answer as a JSON object.
 
     Raises UnknownKindError, BadValuesError, UnknownCountryError or NoSegmentError, in this order.
     """
     found = measure(customer, snapshot, reference_day)
     row = snapshot.find(customer.country_code, customer.segment_name, found)
+    choice = snapshot.choose(row, customer.customer_id)
     if not explained:
-        return row, row.answer
-    return row, explain(row, found, reference_day, snapshot).model_dump_json().encode()
+        return row, choice, choice.answer
+    return row, choice, explain(row, choice, found, reference_day, snapshot).model_dump_json().encode()
 
 
-def headers(row: Segment, snapshot: Snapshot) -> dict[str, str]:
-    """Return the headers that name the run and the segment."""
-    return {RUN_HEADER: snapshot.run_id, SEGMENT_HEADER: row.label}
+def headers(row: Segment, choice: Choice, snapshot: Snapshot) -> dict[str, str]:
+    """Return the headers that name the run and the segment, how the amount came about, and how likely it was."""
+    return {
+        RUN_HEADER: snapshot.run_id,
+        SEGMENT_HEADER: row.label,
+        CHOSEN_BY_HEADER: choice.chosen_by,
+        PROPENSITY_HEADER: choice.likelihood,
+    }
 
 
 def body(most_bytes: int) -> bytes:

@@ -60,7 +60,11 @@ def _name(kind: str) -> str:
 
 def _customer(kind: str | None, measured: str | None) -> dict[str, Any]:
     needed = [*REQUIRED, measured] if measured else [*REQUIRED]
-    properties: dict[str, Any] = {"customer_id": {"description": "Accepted and ignored."}}
+    properties: dict[str, Any] = {
+        "customer_id": {
+            "description": "Text or a number. If the run has a lottery, the same id always draws the same amount."
+        }
+    }
     for name, (_, schema) in FIELDS.items():
         properties[name] = dict(schema) if name in needed else schema | {"type": [schema["type"], "null"]}
     if kind:

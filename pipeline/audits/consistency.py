@@ -85,7 +85,7 @@ AUDITS = (
     # What segment_vote can't tell, how often a country used an amount in all, is bounded: unplaced rows may add to it.
     Audit(
         "answers_by_votes",
-        "each segment's amount, votes and runner-up are those that segment_vote gives",
+        "each segment's amount, votes and runner-up are those that segment_vote gives, unless it is chosen by effect",
         REPORT,
         """WITH ranked AS (
             SELECT *, sum(uses) OVER segment AS rows,
@@ -95,17 +95,24 @@ AUDITS = (
         ), first AS (SELECT * FROM ranked WHERE place = 1), second AS (SELECT * FROM ranked WHERE place = 2),
         used AS (SELECT country_code, segment_name, voucher_amount, sum(uses) AS uses FROM ranked
             GROUP BY country_code, segment_name, voucher_amount),
-        answer AS (SELECT * FROM voucher.segment WHERE run_id = %(run_id)s)
+        answer AS (SELECT * FROM voucher.segment WHERE run_id = %(run_id)s),
+        chosen AS (SELECT ranked.* FROM ranked JOIN answer USING (country_code, segment_name, segment, voucher_amount)
+            WHERE basis = 'effect' AND place > 1)
         SELECT format('%%s %%s %%s: published %%s (%%s of %%s), by its votes %%s (%%s of %%s)', country_code,
             segment_name, segment, coalesce(answer.voucher_amount::text, 'nothing'), answer.uses, answer.rows,
             coalesce(first.voucher_amount::text, 'nothing'), first.uses, first.rows)
         FROM answer FULL JOIN first USING (country_code, segment_name, segment)
             LEFT JOIN second USING (country_code, segment_name, segment)
+            LEFT JOIN chosen USING (country_code, segment_name, segment)
         WHERE (answer.voucher_amount, answer.uses, answer.rows, answer.runner_up_amount, answer.runner_up_uses,
             answer.basis, answer.tied) IS DISTINCT FROM
-            (coalesce(first.voucher_amount, CASE basis WHEN 'country' THEN answer.voucher_amount END),
-            coalesce(first.uses, 0), coalesce(first.rows, 0), second.voucher_amount, second.uses,
-            CASE WHEN first.uses IS NULL THEN 'country' ELSE 'segment' END, coalesce(second.uses = first.uses, false))
+            (coalesce(chosen.voucher_amount, first.voucher_amount,
+                CASE basis WHEN 'country' THEN answer.voucher_amount END),
+            coalesce(chosen.uses, first.uses, 0), coalesce(first.rows, 0),
+            CASE WHEN chosen.uses IS NULL THEN second.voucher_amount ELSE first.voucher_amount END,
+            CASE WHEN chosen.uses IS NULL THEN second.uses ELSE first.uses END,
+            CASE WHEN first.uses IS NULL THEN 'country' WHEN basis = 'effect' THEN basis ELSE 'segment' END,
+            coalesce(second.uses = first.uses, false) AND basis <> 'effect')
         UNION ALL
         SELECT DISTINCT format('%%s: its most used amount is said to be %%s, but %%s was used more',
             answer.country_code, answer.voucher_amount, most.voucher_amount)
@@ -117,5 +124,34 @@ AUDITS = (
             LEFT JOIN voucher.unplaced ON (unplaced.run_id, unplaced.country_code, unplaced.segment_name)
                 = (%(run_id)s, answer.country_code, most.segment_name)
         WHERE basis = 'country' AND most.uses > coalesce(unplaced.rows, 0) + coalesce(own.uses, 0)""",
+    ),
+    Audit(
+        "answers_by_effect",
+        "an amount is chosen by effect only where more customers redeem it than the smallest one, beyond chance",
+        REPORT,
+        """SELECT format('%%s %%s %%s: %%s is chosen by effect, but its effect is not known or not clear',
+            country_code, segment_name, segment, voucher_amount)
+        FROM voucher.segment
+            LEFT JOIN voucher.effect USING (run_id, country_code, segment_name, segment, voucher_amount)
+        WHERE run_id = %(run_id)s AND basis = 'effect'
+            AND NOT coalesce(evidence = 'effect' AND difference_low > 0, false)""",
+    ),
+    Audit(
+        "draws_complete",
+        "if there is a lottery, each segment has the same chances, and the rest gets the segment's amount",
+        REPORT,
+        """WITH chances AS (
+            SELECT country_code, segment_name, segment,
+                coalesce(round(sum(tickets) FILTER (WHERE chosen_by = 'table') / sum(tickets), 9), 0) AS by_table,
+                max(draw.voucher_amount) FILTER (WHERE chosen_by = 'table') AS amount, segment.voucher_amount
+            FROM voucher.segment
+                LEFT JOIN voucher.draw USING (run_id, country_code, segment_name, segment)
+            WHERE run_id = %(run_id)s GROUP BY country_code, segment_name, segment, segment.voucher_amount
+        )
+        SELECT format('%%s %%s %%s: %%s of 1 get %%s, and the answer is %%s', country_code,
+            segment_name, segment, by_table, coalesce(amount::text, 'nothing'), voucher_amount)
+        FROM chances
+        WHERE EXISTS (SELECT FROM voucher.draw WHERE run_id = %(run_id)s)
+            AND (by_table <> (SELECT max(by_table) FROM chances) OR amount <> voucher_amount)""",
     ),
 )

@@ -18,7 +18,8 @@ from pipeline import PipelineError
 from pipeline.rules import columns
 from pipeline.rules.columns import COLUMNS
 from pipeline.rules.rulebook import RuleBook
-from pipeline.rules.segments import ADDED_UP, SegmentBook
+from pipeline.rules.segments import SegmentBook
+from pipeline.rules.tallies import ADDED_UP
 from pipeline.source import tempfolder
 
 DuckDB = duckdb.DuckDBPyConnection

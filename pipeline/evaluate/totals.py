@@ -1,20 +1,23 @@
-"""Aggregate the counts of all parts of a run, and find each segment's most used amount. Called by `load` and
-`workbench`.
-"""
+"""Aggregate the counts of all parts of a run, and find each segment's answer. Called by `load` and `workbench`."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+from difflib import get_close_matches
 from itertools import chain
 
 import duckdb
 import pyarrow as pa
 
 from pipeline.evaluate.engine import DuckDB, Limits, failed, open_duckdb, session
+from pipeline.rules.effects import ANSWERS, EFFECTS, POLICIES, TRIED
 from pipeline.rules.intervals import INTERVALS
+from pipeline.rules.lottery import DRAWS, Lottery
 from pipeline.rules.rulebook import RuleBook
-from pipeline.rules.segments import ANSWERS, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, SegmentBook
+from pipeline.rules.segments import SegmentBook, SegmentError
+from pipeline.rules.tallies import MOST_USED, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, VOTES_BY_COUNTRY
 from shared.countries import country_key
 
 
@@ -42,7 +45,10 @@ class Results:
 def aggregate(
     tallies: Iterable[pa.Table], rules: RuleBook, segments: SegmentBook, limits: Limits | None = None
 ) -> Results:
-    """Add up the tallies of all parts (one or more), and find each segment's most used amount. Raises EngineError."""
+    """Add up the tallies of all parts (one or more), and find each segment's answer.
+
+    Raises EngineError, or SegmentError if the lottery names a country that the history doesn't have.
+    """
     try:
         with open_duckdb(limits) as within, session(within) as connection:
             return _results(connection, tallies, rules, segments)
@@ -54,7 +60,8 @@ def _results(connection: DuckDB, tallies: Iterable[pa.Table], rules: RuleBook, s
     connection.register("every", _chain_batches(iter(tallies)))
     connection.execute("CREATE TABLE tallies AS FROM every")
     connection.execute("CREATE TABLE spelled AS SELECT country_code, sum(rows)::BIGINT FROM tallies GROUP BY ALL")
-    connection.register("spelling", _spellings(connection.table("spelled").fetchall()))
+    spellings = _spellings(connection.table("spelled").fetchall())
+    connection.register("spelling", spellings)
     kinds = ", ".join(f'"{kind.name}"' for kind in segments.kinds)
     reasons = ", ".join(f'"{rule.name}"' for rule in rules.all_rules)
     connection.execute(f"""
@@ -64,16 +71,25 @@ def _results(connection: DuckDB, tallies: Iterable[pa.Table], rules: RuleBook, s
         CREATE TABLE defined AS {segments.defined()};
         CREATE TEMP VIEW placed AS {PLACED.format(kinds=kinds)};
         CREATE TEMP VIEW votes AS {VOTES};
+        CREATE TABLE votes_by_country AS {VOTES_BY_COUNTRY};
+        CREATE TABLE most_used AS {MOST_USED};
+        CREATE TABLE tried AS {TRIED};
+        CREATE TABLE effects AS {EFFECTS};
         CREATE TABLE answers AS {ANSWERS};
     """)
+    connection.register("named", _named(segments.lottery, spellings))
     tables = {
         "rule_outcome": OUTCOMES.format(rules=reasons),
         "unplaced": UNPLACED,
         "segment_vote": VOTES,
         "segment": INTERVALS,
+        "effect": "FROM effects",
+        "policy": POLICIES,
     }
     totals = connection.sql(TOTALS).to_arrow_table().to_pylist()[0]
-    return Results(**totals, tables={name: connection.sql(sql).to_arrow_table() for name, sql in tables.items()})
+    found = {name: connection.sql(sql).to_arrow_table() for name, sql in tables.items()}
+    found["draw"] = connection.sql(DRAWS, params=segments.lottery.tickets(segments.holdout)).to_arrow_table()
+    return Results(**totals, tables=found)
 
 
 def _chain_batches(tallies: Iterator[pa.Table]) -> pa.RecordBatchReader:
@@ -95,4 +111,24 @@ def _spellings(counted: list[tuple[str | None, int]]) -> pa.Table:
     }
     return pa.table(
         {"country_code": pa.array(common.keys(), pa.string()), "common": pa.array(common.values(), pa.string())}
+    )
+
+
+def _named(lottery: Lottery, spellings: pa.Table) -> pa.Table:
+    """Return the amounts that the file names for the lottery, with the country as the run spells it."""
+    common = {country_key(name): name for name in spellings["common"].to_pylist()}
+    named: list[tuple[str, Decimal]] = []
+    for country, amounts in lottery.amounts.items():
+        if (name := common.get(country_key(country))) is None:
+            near = get_close_matches(country, common.values(), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(common.values())[:20])}"
+            raise SegmentError(
+                f"segments.toml: lottery: amounts of {country!r}: the history has no such country; {hint}"
+            )
+        named += [(name, amount) for amount in amounts]
+    return pa.table(
+        {
+            "country_code": pa.array([name for name, _ in named], pa.string()),
+            "voucher_amount": pa.array([amount for _, amount in named], pa.decimal128(12, 2)),
+        }
     )

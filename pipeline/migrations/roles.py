@@ -28,6 +28,9 @@ PIPELINE = {
     "TABLE voucher.unplaced": "INSERT, DELETE",
     "TABLE voucher.segment_vote": "INSERT, DELETE",
     "TABLE voucher.segment": "INSERT, DELETE",
+    "TABLE voucher.effect": "INSERT, DELETE",
+    "TABLE voucher.policy": "INSERT, DELETE",
+    "TABLE voucher.draw": "INSERT, DELETE",
     "TABLE voucher.audit_outcome": "INSERT, UPDATE",
     "TABLE voucher.current_run": "INSERT, UPDATE",
     "TABLE voucher.publication": "INSERT",  # append-only

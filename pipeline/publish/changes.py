@@ -15,8 +15,8 @@ COUNTRIES = "unnest(%(spellings)s::text[], %(numbers)s::integer[]) AS spelled (c
 
 # The answers of run %(run_id)s beside those of run %(published)s, which may be NULL.
 COMPARED = f"""SELECT coalesce(new.country_code, old.country_code) AS country, segment_name, segment,
-    old.voucher_amount AS old_amount, old.uses AS old_uses, old.rows AS old_rows,
-    new.voucher_amount AS new_amount, new.uses AS new_uses, new.rows AS new_rows,
+    old.voucher_amount AS old_amount, old.uses AS old_uses, old.rows AS old_rows, old.basis AS old_basis,
+    new.voucher_amount AS new_amount, new.uses AS new_uses, new.rows AS new_rows, new.basis AS new_basis,
     coalesce(new.position, old.position) AS position
   FROM (SELECT * FROM voucher.segment JOIN {COUNTRIES} USING (country_code) WHERE run_id = %(published)s) AS old
   FULL JOIN (SELECT * FROM voucher.segment JOIN {COUNTRIES} USING (country_code) WHERE run_id = %(run_id)s) AS new
@@ -45,15 +45,26 @@ HASH_JOINS = "SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off"
 
 COUNT = f"SELECT count(*) AS answers FROM ({COMPARED}) AS compared"  # noqa: S608
 TOTALS = """SELECT run_id, source, rows_in, rows_kept, data_from, data_to,
-    (SELECT count(*) FROM voucher.segment WHERE segment.run_id = run.run_id) AS answers
+    (SELECT count(*) FROM voucher.segment WHERE segment.run_id = run.run_id) AS answers,
+    (SELECT count(*) FROM voucher.segment WHERE segment.run_id = run.run_id AND basis = 'effect') AS chosen_by_effect,
+    (SELECT string_agg(format('%%s %%s %%%%', chosen_by, share), ', ' ORDER BY chosen_by) FROM (
+        SELECT chosen_by, trim_scale(round(100 * sum(tickets) / sum(sum(tickets)) OVER (), 4)) AS share
+        FROM voucher.draw WHERE draw.run_id = run.run_id GROUP BY chosen_by) AS shares) AS lottery
   FROM voucher.run WHERE run_id IN (%(published)s, %(run_id)s)"""
+
+
+POLICIES = """SELECT country_code, segment_name, policy, known, value, value_low, value_high, cost, refused
+  FROM voucher.policy WHERE run_id = %(run_id)s ORDER BY country_code, segment_name, policy"""
+
+
+MORE_FACTS = ("chosen_by_effect", "lottery")  # are shown if a run has them
 
 
 @dataclass(frozen=True)
 class Changes:
     """The rows of ANSWERS, RULES and TOTALS for a run and the published one, which is None if there is none.
 
-    compared: the number of answers in either of the two.
+    policies: what policies are worth in this run. compared: the number of answers in either of the two.
     """
 
     run_id: str
@@ -61,6 +72,7 @@ class Changes:
     answers: list[Any]
     rules: list[Any]
     totals: dict[str, Any]
+    policies: list[Any]
     compared: int
 
     @property
@@ -73,7 +85,8 @@ class Changes:
         if self.run_id == self.published:
             return f"run {self.run_id} is the published one: nothing would change"
         columns = {"": None, "published": self.totals.get(self.published or ""), "this run": self.totals[self.run_id]}
-        facts = ("run_id", "source", "rows_in", "rows_kept", "data_from", "data_to", "answers")
+        more = (fact for fact in MORE_FACTS if any(getattr(run, fact) for run in self.totals.values()))
+        facts = ("run_id", "source", "rows_in", "rows_kept", "data_from", "data_to", "answers", *more)
         totals = [[fact, *(_shown(getattr(run, fact, None)) for run in list(columns.values())[1:])] for fact in facts]
         rules = [
             [r.name, _moved(r.old_matched, r.new_matched), _moved(r.old_dropped, r.new_dropped), r.change]
@@ -82,9 +95,9 @@ class Changes:
         answers = [
             [
                 *(a.country, a.segment_name, a.segment),
-                _answer(a.old_amount, a.old_uses, a.old_rows),
+                _answer(a.old_amount, a.old_uses, a.old_rows, a.old_basis),
                 "→",
-                _answer(a.new_amount, a.new_uses, a.new_rows),
+                _answer(a.new_amount, a.new_uses, a.new_rows, a.new_basis),
             ]
             for a in self.answers
         ]
@@ -96,6 +109,9 @@ class Changes:
         if answers:
             headers = ["country", "kind", "segment", "old (votes of rows)", "", "new (votes of rows)"]
             parts.append(tabulate(answers, headers, disable_numparse=True))
+        if self.policies:
+            headers = ["country", "kind", "amounts", "customers", "would redeem", "cost a customer"]
+            parts.append(tabulate(map(_policy, self.policies), headers, disable_numparse=True))
         return "\n\n".join(parts)
 
 
@@ -105,11 +121,18 @@ def changes(database: Database, run_id: str, published: str | None) -> Changes:
     with database.transaction() as cursor:
         cursor.execute(HASH_JOINS)
         values = parameters(cursor, run_id, published)
-        for name, sql in (("answers", ANSWERS), ("rules", RULES), ("totals", TOTALS), ("count", COUNT)):
+        for name, sql in (
+            ("answers", ANSWERS),
+            ("rules", RULES),
+            ("totals", TOTALS),
+            ("policies", POLICIES),
+            ("count", COUNT),
+        ):
             cursor.execute(sql, values)
             found[name] = cursor.fetchall()
     totals = {run.run_id: run for run in found["totals"]}
-    return Changes(run_id, published, found["answers"], found["rules"], totals, found["count"][0].answers)
+    compared = found["count"][0].answers
+    return Changes(run_id, published, found["answers"], found["rules"], totals, found["policies"], compared)
 
 
 def parameters(cursor: Any, run_id: str, published: str | None) -> dict[str, Any]:
@@ -136,8 +159,16 @@ def _moved(old: int | None, new: int | None) -> str:
     return _shown(new) if old == new else f"{_shown(old)} → {_shown(new)}"
 
 
-def _answer(amount: Any, uses: int | None, rows: int | None) -> str:
+def _policy(policy: Any) -> list[str]:
+    told = [policy.country_code, policy.segment_name, policy.policy, f"{policy.known:,}"]
+    if policy.refused:
+        return [*told, f"not told: {policy.refused}", "-"]
+    return [*told, f"{policy.value:.1%} ({policy.value_low:.1%} to {policy.value_high:.1%})", f"{policy.cost:,.2f}"]
+
+
+def _answer(amount: Any, uses: int | None, rows: int | None, basis: str | None) -> str:
     if amount is None:
         return "no answer"
     votes = f"{uses:,} of {rows:,}" if rows else "no votes, the country's"
+    votes = f"by effect, {votes}" if basis == "effect" else votes
     return f"{amount:f}".rstrip("0").rstrip(".") + f" ({votes})"

@@ -1,4 +1,4 @@
-"""Read the six columns: which types they may have in a file, and SQL that turns each text into a typed value.
+"""Read the columns of a history: which types they may have in a file, and SQL that turns each text into a typed value.
 
 Called by `rulebook`, `evaluate` and `workbench`. `shared.countries` reads country names, in Python, so that they match
 in files as they do in requests; a part has few different ones.
@@ -11,6 +11,9 @@ from shared.countries import BLANK, country_key, country_name, is_readable
 from shared.times import OFFSET
 
 COLUMNS = ("timestamp", "country_code", "first_order_ts", "last_order_ts", "total_orders", "voucher_amount")
+OPTIONAL = ("redeemed", "propensity", "cluster")  # the outcome; a part that lacks one has no value in it
+ALL = (*COLUMNS, *OPTIONAL)
+LEAST_PROPENSITY = 1e-9  # so that sums of 1 / propensity ** 2 over a trillion rows are exact (see `segments`)
 
 # How a text is read: what it must look like in full, of which the parentheses that capture are cast, and the type.
 # DuckDB's TRY_CAST alone would read '12.5' as 13, '1e3' as 1000 and 'infinity' as a time, in silence. Zero may have a
@@ -25,6 +28,8 @@ READERS = {
     "last_order_ts": TIME,
     "total_orders": (r"(-?0+|\d+)(?:\.0*)?", "INTEGER"),
     "voucher_amount": (r"(-?0+(?:\.0*)?|\d+(?:\.\d{1,2}0*)?)", "DECIMAL(12, 2)"),
+    "redeemed": (r"([01](?:\.0*)?|(?i:true|false))", "BOOLEAN"),
+    "propensity": (r"(\d+(?:\.\d*)?(?:[eE]-?\d{1,3})?)", "DOUBLE"),
 }
 BEHIND = "TIMESTAMPTZ '10000-01-01 00:00:00+00'"  # Python has no later year than 9999
 
@@ -42,6 +47,12 @@ NAMES = {"VARCHAR", "BLOB", '"NULL"'} | {
 NAMES |= {"INTEGER", "UINTEGER"}
 LONG_TIMES = {"TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_S", "TIMESTAMP_MS"}  # which go beyond year 9999
 VALUES = NAMES | LONG_TIMES | {"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "DATE", "FLOAT", "DOUBLE", "DECIMAL"}
+TYPES = dict.fromkeys(ALL, VALUES) | {
+    "country_code": NAMES,
+    "redeemed": VALUES | {"BOOLEAN"},
+    "cluster": VALUES | {"UUID"},
+}
+MEANINGS = dict.fromkeys(ALL, "number") | {"country_code": "country", "redeemed": "yes or no", "cluster": "text"}
 
 
 def missing_columns(columns: Iterable[str], uri: str = "") -> str:
@@ -63,22 +74,17 @@ def missing_columns(columns: Iterable[str], uri: str = "") -> str:
 
 def unusable(types: Mapping[str, str]) -> str:
     """Return which column can't be read, given the DuckDB type of each, and what to do; '' if all can be."""
-    for column in COLUMNS:
-        if types[column].partition("(")[0] not in (NAMES if column == "country_code" else VALUES):
-            kind = types[column][:80]
-            return f"column {column} has the type {kind}, of which no {_meaning(column)} can be read. Write it as text"
+    for column in ALL:
+        kind = types.get(column, '"NULL"')
+        if kind.partition("(")[0] not in TYPES[column]:
+            meaning = "time" if READERS.get(column) == TIME else MEANINGS[column]
+            return f"column {column} has the type {kind[:80]}, of which no {meaning} can be read. Write it as text"
     return ""
 
 
-def _meaning(column: str) -> str:
-    if column == "country_code":
-        return "country"
-    return "time" if READERS[column] == TIME else "number"
-
-
 def texts(types: Mapping[str, str]) -> str:
-    """Return a SELECT list of the columns as text, given the DuckDB type of each."""
-    return ", ".join(f"{_text(column, types[column])} AS {column}" for column in COLUMNS)
+    """Return a SELECT list of the columns as text, given the DuckDB type of each; NULL for one that isn't there."""
+    return ", ".join(f"{_text(column, types[column]) if column in types else 'NULL'} AS {column}" for column in ALL)
 
 
 def _text(column: str, kind: str) -> str:
@@ -131,6 +137,8 @@ def cut(column: str) -> str:
     if column == "country_code":
         name = "coalesce(getvariable('country_names')[country_code_text], country_code_text)"
         return f"nullif(nullif({name}, ''), chr(0)) AS {column}_cut"
+    if column == "cluster":
+        return f"CASE WHEN NOT {_is_blank(column)} THEN {_trimmed(column)} END AS {column}_cut"
     found = rf"nullif(regexp_extract({column}_text, '^[{BLANK}]*{READERS[column][0]}[{BLANK}]*$', 1, 's'), '')"
     return f"{f'CASE WHEN {MOMENT} IS NULL THEN {found} END' if column == 'timestamp' else found} AS {column}_cut"
 
@@ -138,12 +146,18 @@ def cut(column: str) -> str:
 def typed(column: str) -> str:
     """Return SQL for the typed value of what `cut` returned."""
     value = f"{column}_cut"
-    if column != "country_code":
+    if column == "cluster":  # only whether two are the same matters, so its text, which may name a person, isn't kept
+        value = f"CASE WHEN NOT contains({value}, chr(0)) THEN md5_number_lower({value}) END"
+    elif column == "redeemed":
+        value = f"TRY_CAST(left({value}, 1) AS BOOLEAN)"
+    elif column != "country_code":
         value = f"TRY_CAST({value} AS {READERS[column][1]})"
     if READERS.get(column) == TIME:
         # DuckDB reads zones like "+00:00", " UTC" and "Z" at once, and " +00:00", "UTC" and " Z" not at all.
         again = rf"regexp_replace(replace({column}_cut, 'UTC', 'Z'), ' ([Z+-])', '\1')"
         value = f"nullif(least(coalesce({value}, TRY_CAST({again} AS TIMESTAMPTZ)), {BEHIND}), {BEHIND})"
+    if column == "propensity":
+        value = f"CASE WHEN {value} BETWEEN {LEAST_PROPENSITY} AND 1 THEN {value} END"
     if column == "timestamp":
         value = f"CASE WHEN {MOMENT} IS NULL THEN {value} ELSE {MOMENT} END"
     return f"{value} AS {column}"
@@ -166,11 +180,19 @@ def unreadable(column: str) -> str:
     """Return SQL for whether the column has a text that is not blank and can't be read."""
     if column == "country_code":
         return f"coalesce(getvariable('country_names')[country_code_text] = chr(0), false) AS unreadable_{column}"
-    missing = MISSING_TIME if READERS[column] == TIME else MISSING
-    blank = f"regexp_full_match({column}_text, '[{BLANK}]*({missing})?[{BLANK}]*')"
+    blank = _is_blank(column)
     return f"CASE WHEN {column} IS NULL THEN coalesce(NOT {blank}, false) ELSE false END AS unreadable_{column}"
+
+
+def _is_blank(column: str) -> str:
+    missing = MISSING_TIME if READERS.get(column) == TIME else MISSING
+    return f"regexp_full_match({column}_text, '[{BLANK}]*({missing})?[{BLANK}]*')"
 
 
 def trimmed(column: str) -> str:
     """Return SQL for the text as it is shown to people."""
-    return f"nullif(regexp_replace({column}_text, '^[{BLANK}]+|[{BLANK}]+$', '', 'g'), '')"
+    return f"nullif({_trimmed(column)}, '')"
+
+
+def _trimmed(column: str) -> str:
+    return f"regexp_replace({column}_text, '^[{BLANK}]+|[{BLANK}]+$', '', 'g')"

@@ -5,7 +5,7 @@ it.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,25 +14,18 @@ from pydantic.dataclasses import dataclass
 
 from pipeline import PipelineError
 from pipeline.rules import columns, conditions, tomlfile
-from pipeline.rules.columns import COLUMNS
+from pipeline.rules.columns import ALL, COLUMNS, OPTIONAL
+from pipeline.rules.tallies import OUTCOME_SUMS
 from shared import files
 
 RULES_FILE = Path(__file__).parents[1] / "rules.toml"
 Band = tuple[float, float]
 
-RESERVED = {
-    *COLUMNS,
-    "country_key",
-    "matched",
-    "dropped_by",
-    "unreadable",
-    "rows",
-    "sent",
-    "data_from",
-    "data_to",
-}  # columns of the SQL here and in segments.py
+# Columns of the SQL here, in tallies.py and in segments.py.
+RESERVED = {*ALL, *OUTCOME_SUMS, "country_key", "matched", "dropped_by", "unreadable", "rows", "sent"}
+RESERVED |= {"data_from", "data_to"}
 MISSING_COUNTRY = "missing_country_code"
-UNREADABLE = {f"unreadable_{column}": f"The row holds a {column} that can't be read as one." for column in COLUMNS} | {
+UNREADABLE = {f"unreadable_{column}": f"The row holds a {column} that can't be read as one." for column in ALL} | {
     MISSING_COUNTRY: "Without a country the row belongs to no answer."
 }
 
@@ -110,12 +103,13 @@ class RuleBook:
     def sql(self, source: str) -> str:
         """Return a SELECT over the rows of `source`, a table or view of texts.
 
-        Its columns: the six typed columns; `matched`, whose bits tell which reasons and rules the row matches, 0 for a
+        Its columns: the typed columns; `matched`, whose bits tell which reasons and rules the row matches, 0 for a
         kept row; `unreadable_row`, the texts of a row that can't be read. `evaluate` creates the source and sets the
         variables that hold its countries.
         """
         bits = " + ".join(f'CASE WHEN "{name}" THEN {bit} ELSE 0 END' for name, bit in self.bits.items())
-        texts = ", ".join(f"{column} := {columns.trimmed(column)}" for column in COLUMNS)
+        shown = f"CAST({_shown(COLUMNS)} AS VARCHAR)"
+        also = f"CASE WHEN {' OR '.join(f'unreadable_{column}' for column in OPTIONAL)} THEN {_shown(OPTIONAL)} END"
         return f"""WITH texts AS (SELECT
     {_each(lambda column: f"CAST({column} AS VARCHAR) AS {column}_text")}
   FROM {source}
@@ -136,8 +130,8 @@ class RuleBook:
 ), matching AS (SELECT {", ".join(["*", *(_match(rule) for rule in self.rules)])}
   FROM readable
 )
-SELECT {", ".join(COLUMNS)}, CAST({bits} AS BIGINT) AS matched,
-    CASE WHEN unreadable THEN left(CAST(struct_pack({texts}) AS VARCHAR), 400) END AS unreadable_row
+SELECT {", ".join(ALL)}, CAST({bits} AS BIGINT) AS matched,
+    CASE WHEN unreadable THEN left(concat({shown}, {also}), 400) END AS unreadable_row
   FROM matching"""
 
     @property
@@ -189,7 +183,11 @@ class _File(tomlfile.Checked):
 
 
 def _each(expression: Callable[[str], str]) -> str:
-    return ",\n    ".join(expression(column) for column in COLUMNS)
+    return ",\n    ".join(expression(column) for column in ALL)
+
+
+def _shown(of: Iterable[str]) -> str:
+    return f"struct_pack({', '.join(f'{column} := {columns.trimmed(column)}' for column in of)})"
 
 
 def _match(rule: Rule) -> str:

@@ -21,7 +21,8 @@ from pipeline.evaluate.engine import evaluate, open_duckdb
 from pipeline.evaluate.totals import aggregate
 from pipeline.rules.intervals import INTERVALS, LEAST_SENDS, Z
 from pipeline.rules.rulebook import RuleBook
-from pipeline.rules.segments import PLACED, SegmentBook
+from pipeline.rules.segments import SegmentBook
+from pipeline.rules.tallies import PLACED
 from sample.history import sample
 
 HISTORY, CORRELATIONS = "random halves of the send days", (0.0, 0.01, 0.1)

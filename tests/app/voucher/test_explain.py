@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 from flask.testing import FlaskClient
 
-from app.published.snapshot import Segment
-from app.voucher.explanation import because
+from app.published.segment import Segment
+from app.voucher.sentence import because
 from tests.app.conftest import DATA_TO, DAY, RUN, Ask
 
 Publish = Callable[..., None]
@@ -66,6 +66,13 @@ def test_an_explanation_tells_all_that_the_amount_rests_on(publish: Publish, ask
         "share_low": None,
         "share_high": None,
         "clear": None,
+        "chosen_by": "table",
+        "propensity": 1,
+        "table_amount": 1200,
+        "evidence": None,
+        "redeemed": None,
+        "redeemed_low": None,
+        "redeemed_high": None,
         "run_id": RUN,
         "checked_at": checked_at.isoformat().replace("+00:00", "Z"),
         "data_to": "2018-07-14T21:00:00Z",
@@ -172,7 +179,8 @@ def test_a_country_that_answers_for_its_segment_has_no_share(publish: Publish, a
 )
 def test_the_sentence_is_one_that_a_person_would_say(change: dict[str, object], measured: int, sentence: str) -> None:
     """The sentence is grammatical for one order, many orders, days and ties, and says how sure the share is."""
-    assert because(replace(SEGMENT, **change), measured, DAY) == sentence
+    row = replace(SEGMENT, **change)
+    assert because(row, row.choice, None, measured, DAY) == sentence
 
 
 @pytest.mark.parametrize("query", ["", "?explain=false", "?explain=FALSE", "?explain=0", "?unknown=true"])

@@ -114,6 +114,20 @@ TAMPERED = {
         f"UPDATE voucher.segment SET voucher_amount = 1 WHERE run_id = %s AND segment = '{FREQUENT[-1]}' RETURNING 1",
         r"Peru: its most used amount is said to be 1\.00, but 2640\.00 was used more",
     ),
+    "answers_by_effect": (
+        f"UPDATE voucher.segment SET basis = 'effect' WHERE run_id = %s AND segment = '{FREQUENT[1]}' RETURNING 1",
+        rf"Peru frequent_segment {FREQUENT[1]}: 2640\.00 is chosen by effect, but its effect is not known or not clear",
+    ),
+    "draws_complete": (
+        "INSERT INTO voucher.draw SELECT run_id, country_code, segment_name, segment, 1, 'table', voucher_amount, 9, 'salt' "
+        f"FROM voucher.segment WHERE run_id = %s AND segment = '{FREQUENT[1]}' RETURNING 1",
+        rf"Latvia frequent_segment {FREQUENT[0]}: 0 of 1 get nothing, and the answer is 4400\.00",
+    ),
+    "draws_complete, amount": (
+        "INSERT INTO voucher.draw SELECT run_id, country_code, segment_name, segment, 1, 'table', voucher_amount + 1, 9, "
+        "'salt' FROM voucher.segment WHERE run_id = %s RETURNING 1",
+        rf"Latvia frequent_segment {FREQUENT[0]}: 1\.0+ of 1 get 4401\.00, and the answer is 4400\.00",
+    ),
 }  # fmt: skip
 WARNED = {
     "rows_not_halved": (history(*[{}] * 4, *[LATVIA] * 4), "8 rows kept, 20 in the published run"),

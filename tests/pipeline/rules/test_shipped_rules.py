@@ -44,7 +44,10 @@ def dropped_by(rules: RuleBook) -> list[str | None]:
     """Return the rule that drops each of ROWS."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone='UTC'")
-        connection.register("part", history(*(row for row, _ in ROWS)))
+        connection.register("rows", history(*(row for row, _ in ROWS)))
+        connection.execute(
+            "CREATE VIEW part AS SELECT *, NULL AS redeemed, NULL AS propensity, NULL AS cluster FROM rows"
+        )
         judged = connection.sql(f"SELECT {rules.dropped_by()} FROM ({rules.sql('part')})")
         return [reason for (reason,) in judged.fetchall()]
 

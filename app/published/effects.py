@@ -1,0 +1,47 @@
+"""What vouchers did, as a run published it. Fields are named after the columns of voucher.effect and voucher.policy."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What an amount did in a segment: an effect if all propensities are known, else an association.
+
+    Shares are from 0 to 1; costs are in the unit of the amount. Without figures, `refused` says why.
+    """
+
+    country_code: str
+    segment_name: str
+    segment: str
+    voucher_amount: Decimal
+    known: int
+    clusters: int
+    evidence: Literal["effect", "association"]
+    share: float | None
+    share_low: float | None
+    share_high: float | None
+    cost: float | None
+    compared_with: Decimal | None
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+    further_cost: float | None
+    refused: str | None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a way to choose amounts is worth: the share of customers who would redeem, and its cost a customer."""
+
+    country_code: str
+    segment_name: str
+    policy: Literal["most used", "best by outcome", "uniform"]
+    known: int
+    clusters: int
+    value: float | None
+    value_low: float | None
+    value_high: float | None
+    cost: float | None
+    refused: str | None

@@ -1,0 +1,64 @@
+"""An answer of a run: the amount of a segment, and the evidence for it."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from string import punctuation
+from typing import Literal
+from urllib.parse import quote
+
+from app.published.lottery import Choice, json_number
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A row of voucher.segment. Fields are named after its columns."""
+
+    country_code: str
+    segment_name: str
+    segment: str
+    position: int
+    measure: str
+    lower_bound: int
+    upper_bound: int | None
+    voucher_amount: Decimal
+    uses: int
+    rows: int
+    runner_up_amount: Decimal | None
+    runner_up_uses: int | None
+    basis: Literal["segment", "country", "effect"]
+    tied: bool
+    sends: int | None = None  # None in runs of earlier versions
+    share_low: float | None = None
+    share_high: float | None = None
+    clear: bool | None = None
+
+    @cached_property
+    def amount(self) -> int | float:
+        return json_number(self.voucher_amount)
+
+    @cached_property
+    def choice(self) -> Choice:
+        """The amount for every customer of the segment who draws nothing."""
+        return Choice(self.voucher_amount)
+
+    @cached_property
+    def label(self) -> str:
+        """The segment kind and label, such as `frequent_segment 10-29`, quoted for an HTTP header."""
+        return quote(f"{self.segment_name} {self.segment}", safe=f" {punctuation.replace('%', '')}")
+
+    @property
+    def share(self) -> float | None:
+        """The share of the segment's rows with this amount, to four digits; None if it has no rows."""
+        return round(self.uses / self.rows, 4) if self.rows else None
+
+    @property
+    def points(self) -> float | None:
+        """Half the width of the share's interval, in percentage points; None below 10 sends."""
+        if self.share is None or self.share_low is None or self.share_high is None:
+            return None
+        return 100 * max(self.share - self.share_low, self.share_high - self.share)
+
+    def holds(self, measured: int) -> bool:
+        """Return whether the value is within the bounds. Both are inclusive; None is no upper bound."""
+        return self.lower_bound <= measured and (self.upper_bound is None or measured <= self.upper_bound)

@@ -1,0 +1,163 @@
+"""The SQL that says what vouchers did: for each amount how many customers redeemed it, at what cost, and what policies
+are worth. `evaluate` runs it; see docs/effects.md.
+
+Outcomes of one cluster (what was decided together: by default, a UTC day) are not independent of each other, so all
+intervals treat clusters as `intervals` treats sends. Where the probability of each voucher is known, each outcome
+weighs 1 / propensity, and the difference between two amounts is an effect; where not, it is an association.
+
+Values of policies are self-normalized (A. Swaminathan and T. Joachims, "The Self-Normalized Estimator for
+Counterfactual Learning", NIPS 2015).
+"""
+
+from pipeline.rules.intervals import Z
+
+CHOOSE = ("most_used", "cheapest_effect", "best_effect")
+LEAST_CLUSTERS, LEAST_CUSTOMERS, HEAVIEST = 10, 100, 10
+NOT_CHANCE = "who got which amount was not left to chance"
+
+
+def refused(weight: str, squared: str, heaviest: str, rows: str, clusters: str) -> str:
+    """Return SQL for why figures must not be told, in words; NULL if they may be."""
+    customers = f"{weight} ** 2 / {squared}"
+    return f"""CASE WHEN {clusters} < {LEAST_CLUSTERS}
+      THEN 'only ' || {clusters} || ' clusters, of {LEAST_CLUSTERS} needed'
+    WHEN {customers} < {LEAST_CUSTOMERS}
+      THEN 'worth only ' || CAST(floor({customers}) AS INTEGER) || ' customers, of {LEAST_CUSTOMERS} needed'
+    WHEN {heaviest} > {HEAVIEST} * {weight} / {rows}
+      THEN 'one customer weighs more than {HEAVIEST} times the mean' END"""
+
+
+# What is known of each amount in each cluster. Reads the table `placed`.
+TRIED = """WITH known AS (
+  SELECT *, coalesce(cluster, CAST(sent AS UBIGINT), 0) AS together,
+    sum(known) OVER segment = sum(weighed) OVER segment AS by_chance
+  FROM placed WHERE known > 0 AND segment IS NOT NULL AND voucher_amount IS NOT NULL
+  WINDOW segment AS (PARTITION BY country_code, segment_name, segment)
+)
+SELECT country_code, segment_name, segment, voucher_amount, together AS cluster, by_chance,
+    CAST(sum(known) AS DOUBLE) AS rows,
+    CAST(sum(CASE WHEN by_chance THEN weight ELSE known END) AS DOUBLE) AS weight,
+    CAST(sum(CASE WHEN by_chance THEN weight_squared ELSE known END) AS DOUBLE) AS squared,
+    CAST(max(CASE WHEN by_chance THEN heaviest ELSE 1 END) AS DOUBLE) AS heaviest,
+    CAST(coalesce(sum(CASE WHEN by_chance THEN weighted_redemptions ELSE redemptions END), 0) AS DOUBLE) AS redeemed,
+    redeemed * CAST(any_value(voucher_amount) AS DOUBLE) AS cost
+  FROM known GROUP BY ALL"""
+
+# Reads the table `tried`. Ordered sums are the same in every run, whatever the number of threads.
+EFFECTS = f"""WITH totals AS (
+  SELECT country_code, segment_name, segment, voucher_amount, by_chance, sum(rows) AS known, count(*) AS clusters,
+    sum(weight ORDER BY cluster) AS weight, sum(redeemed ORDER BY cluster) / sum(weight ORDER BY cluster) AS share,
+    sum(cost ORDER BY cluster) / sum(weight ORDER BY cluster) AS cost,
+    {refused("sum(weight ORDER BY cluster)", "sum(squared ORDER BY cluster)", "max(heaviest)", "sum(rows)", "count(*)")}
+      AS refused
+  FROM tried GROUP BY ALL
+), smallest AS (
+  SELECT country_code, segment_name, segment, voucher_amount AS compared_with, share AS least_share, cost AS least_cost
+  FROM totals WHERE refused IS NULL
+  QUALIFY row_number() OVER (PARTITION BY country_code, segment_name, segment ORDER BY voucher_amount) = 1
+), residuals AS (
+  SELECT country_code, segment_name, segment, tried.voucher_amount, cluster,
+    (tried.redeemed - share * tried.weight) / totals.weight AS residual, compared_with
+  FROM tried JOIN totals USING (country_code, segment_name, segment, voucher_amount)
+    LEFT JOIN smallest USING (country_code, segment_name, segment)
+), apart AS (
+  SELECT country_code, segment_name, segment, voucher_amount, cluster, sum(residual ORDER BY residual) AS residual
+  FROM (
+    SELECT country_code, segment_name, segment, voucher_amount, cluster, residual FROM residuals
+    UNION ALL
+    SELECT country_code, segment_name, segment, totals.voucher_amount, cluster, -residual
+    FROM residuals JOIN totals USING (country_code, segment_name, segment)
+    WHERE residuals.voucher_amount = compared_with
+  ) GROUP BY ALL
+), errors AS (
+  SELECT country_code, segment_name, segment, voucher_amount,
+    {Z} * sqrt(count(*) / (count(*) - 1) * sum(residual ** 2 ORDER BY cluster)) AS error
+  FROM residuals GROUP BY ALL
+), errors_apart AS (
+  SELECT country_code, segment_name, segment, voucher_amount,
+    {Z} * sqrt(count(*) / (count(*) - 1) * sum(residual ** 2 ORDER BY cluster)) AS error_apart
+  FROM apart GROUP BY ALL
+), told AS (
+  SELECT *, CASE WHEN refused IS NULL AND voucher_amount <> compared_with THEN share - least_share END AS difference
+  FROM totals LEFT JOIN smallest USING (country_code, segment_name, segment)
+    LEFT JOIN errors USING (country_code, segment_name, segment, voucher_amount)
+    LEFT JOIN errors_apart USING (country_code, segment_name, segment, voucher_amount)
+)
+SELECT country_code, segment_name, segment, voucher_amount, CAST(known AS BIGINT) AS known, clusters,
+    CASE WHEN by_chance THEN 'effect' ELSE 'association' END AS evidence,
+    CASE WHEN refused IS NULL THEN share END AS share,
+    CASE WHEN refused IS NULL THEN greatest(share - error, 0) END AS share_low,
+    CASE WHEN refused IS NULL THEN least(share + error, 1) END AS share_high,
+    CASE WHEN refused IS NULL THEN cost END AS cost,
+    CASE WHEN difference IS NOT NULL THEN compared_with END AS compared_with,
+    difference, difference - error_apart AS difference_low, difference + error_apart AS difference_high,
+    CASE WHEN by_chance AND abs(difference) > error_apart THEN (cost - least_cost) / difference END AS further_cost,
+    refused
+  FROM told"""
+
+# Reads the tables `effects`, `most_used` and `tried`: one line for each policy and amount that it gives.
+POLICIES = f"""WITH given AS (
+  SELECT country_code, segment_name, segment, 'most used' AS policy, voucher_amount, 1.0 AS chance
+  FROM most_used WHERE (country_code, segment_name, segment) IN
+    (SELECT (country_code, segment_name, segment) FROM effects)
+  UNION ALL
+  SELECT country_code, segment_name, segment, 'best by outcome', voucher_amount, 1.0 FROM effects
+  QUALIFY row_number() OVER (PARTITION BY country_code, segment_name, segment
+    ORDER BY share DESC NULLS LAST, voucher_amount) = 1
+  UNION ALL
+  SELECT country_code, segment_name, segment, 'uniform', voucher_amount, 1 / count(*) OVER (PARTITION BY
+    country_code, segment_name, segment) FROM effects
+), weighed AS (
+  SELECT country_code, segment_name, policy, cluster, sum(rows) AS rows,
+    sum(chance * weight ORDER BY chance * weight) AS weight,
+    sum(chance ** 2 * squared ORDER BY chance ** 2 * squared) AS squared, max(chance * heaviest) AS heaviest,
+    sum(chance * redeemed ORDER BY chance * redeemed) AS redeemed, sum(chance * cost ORDER BY chance * cost) AS cost,
+    CASE WHEN bool_or(cluster IS NULL) THEN 'nobody in ' || min(segment) FILTER (WHERE cluster IS NULL) || ' got ' ||
+      CAST(min(voucher_amount) FILTER (WHERE cluster IS NULL) AS VARCHAR) END AS without
+  FROM given LEFT JOIN tried USING (country_code, segment_name, segment, voucher_amount)
+  GROUP BY ALL
+), totals AS (
+  SELECT country_code, segment_name, policy, sum(rows) AS known, count(cluster) AS clusters,
+    sum(weight ORDER BY cluster) AS all_weight, sum(redeemed ORDER BY cluster) / all_weight AS value,
+    sum(cost ORDER BY cluster) / all_weight AS cost, min(without) AS without,
+    {refused("all_weight", "sum(squared ORDER BY cluster)", "max(heaviest)", "sum(rows)", "count(cluster)")} AS refused
+  FROM weighed GROUP BY ALL
+), errors AS (
+  SELECT country_code, segment_name, policy,
+    {Z} * sqrt(clusters / (clusters - 1) * sum((redeemed - value * weight) ** 2 ORDER BY cluster)) / all_weight AS error
+  FROM weighed JOIN totals USING (country_code, segment_name, policy)
+  GROUP BY country_code, segment_name, policy, clusters, value, all_weight
+), told AS (
+  SELECT country_code, segment_name, policy, CAST(coalesce(known, 0) AS BIGINT) AS known, clusters, value, error, cost,
+    CASE WHEN NOT by_chance THEN '{NOT_CHANCE}' ELSE coalesce(without, refused) END AS refused
+  FROM totals JOIN errors USING (country_code, segment_name, policy)
+    JOIN (SELECT country_code, segment_name, bool_and(by_chance) AS by_chance FROM tried GROUP BY ALL) AS chance
+    USING (country_code, segment_name)
+)
+SELECT country_code, segment_name, policy, known, clusters,
+    CASE WHEN refused IS NULL THEN value END AS value,
+    CASE WHEN refused IS NULL THEN greatest(value - error, 0) END AS value_low,
+    CASE WHEN refused IS NULL THEN least(value + error, 1) END AS value_high,
+    CASE WHEN refused IS NULL THEN cost END AS cost, refused
+  FROM told"""
+
+# The answers: the most used amounts, except where a kind chooses by effect and one is known and clear: more customers
+# redeem the amount than the smallest one tried. Reads the tables `defined`, `effects`, `most_used` and `votes`.
+ANSWERS = """WITH chosen AS (
+  SELECT country_code, segment_name, segment, effects.voucher_amount AS chosen
+  FROM effects JOIN defined USING (segment_name, segment)
+  WHERE choose <> 'most_used' AND evidence = 'effect' AND difference_low > 0
+  QUALIFY row_number() OVER (PARTITION BY country_code, segment_name, segment
+    ORDER BY CASE choose WHEN 'cheapest_effect' THEN further_cost ELSE -share END, effects.voucher_amount) = 1
+)
+SELECT most_used.* REPLACE (
+    coalesce(chosen, most_used.voucher_amount) AS voucher_amount,
+    CASE WHEN chosen <> most_used.voucher_amount THEN coalesce(votes.uses, 0) ELSE most_used.uses END AS uses,
+    CASE WHEN chosen <> most_used.voucher_amount THEN most_used.voucher_amount ELSE runner_up_amount END
+      AS runner_up_amount,
+    CASE WHEN chosen <> most_used.voucher_amount THEN most_used.uses ELSE runner_up_uses END AS runner_up_uses,
+    CASE WHEN chosen IS NULL THEN basis ELSE 'effect' END AS basis,
+    tied AND chosen IS NULL AS tied)
+  FROM most_used LEFT JOIN chosen USING (country_code, segment_name, segment)
+    LEFT JOIN votes ON (votes.country_code, votes.segment_name, votes.segment, votes.voucher_amount)
+      = (most_used.country_code, most_used.segment_name, most_used.segment, chosen)"""
