@@ -18,7 +18,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help=f"of all parts together ({SIZE:,})")
     parser.add_argument("--parts", type=int, help="how many (one for every 500,000 rows)")
     parser.add_argument("--mixed-editions", action="store_true", help="the parts differ in the types of their columns")
+    parser.add_argument("--outcomes", action="store_true", help="with simulated outcomes, as after a lottery; one file")
     args = parser.parse_args()
+    if args.outcomes and (args.rows is not None or args.parts is not None):
+        parser.error("--outcomes writes one file: leave out --rows and --parts")
+    if args.outcomes:
+        from sample.outcomes import write_with_outcomes  # noqa: PLC0415  (needs pandas, as --rows needs tqdm)
+
+        print(f"{write_with_outcomes(args.path, args.seed):,} rows with outcomes written to {args.path}")
+        return
     if args.rows is None and args.parts is None:
         if args.mixed_editions:
             parser.error("--mixed-editions needs --rows or --parts: one file has one edition")

@@ -27,7 +27,7 @@ def refused(weight: str, squared: str, heaviest: str, rows: str, clusters: str) 
       THEN 'one customer weighs more than {HEAVIEST} times the mean' END"""
 
 
-# What is known of each amount in each cluster. Reads the table `placed`.
+# What is known of each amount in each cluster. Reads the table `placed`, whose `unit_cost` is that of a redemption.
 TRIED = """WITH known AS (
   SELECT *, coalesce(cluster, CAST(sent AS UBIGINT), 0) AS together,
     sum(known) OVER segment = sum(weighed) OVER segment AS by_chance
@@ -40,7 +40,8 @@ SELECT country_code, segment_name, segment, voucher_amount, together AS cluster,
     CAST(sum(CASE WHEN by_chance THEN weight_squared ELSE known END) AS DOUBLE) AS squared,
     CAST(max(CASE WHEN by_chance THEN heaviest ELSE 1 END) AS DOUBLE) AS heaviest,
     CAST(coalesce(sum(CASE WHEN by_chance THEN weighted_redemptions ELSE redemptions END), 0) AS DOUBLE) AS redeemed,
-    redeemed * CAST(any_value(voucher_amount) AS DOUBLE) AS cost
+    coalesce(sum(unit_cost * CAST(CASE WHEN by_chance THEN weighted_redemptions ELSE redemptions END AS DOUBLE)
+      ORDER BY unit_cost, weighted_redemptions, redemptions), 0) AS cost
   FROM known GROUP BY ALL"""
 
 # Reads the table `tried`. Ordered sums are the same in every run, whatever the number of threads.

@@ -39,7 +39,8 @@ ADDED_UP = f"""SELECT * REPLACE (CAST(sum(rows) AS BIGINT) AS rows, min(data_fro
     {", ".join(f"{added} AS {name}" for name, added in ADDED.items())})
   FROM tallies GROUP BY ALL ORDER BY ALL"""
 
-PLACED = f"""SELECT country_code, segment_name, segment, voucher_amount, sent, cluster, rows, {", ".join(OUTCOME_SUMS)}
+PLACED = f"""SELECT country_code, segment_name, segment, voucher_amount, sent, rows, {", ".join(OUTCOME_SUMS)}, cluster,
+    CAST(voucher_amount AS DOUBLE) AS unit_cost
   FROM (SELECT * FROM tally WHERE dropped_by IS NULL)
   UNPIVOT INCLUDE NULLS (segment FOR segment_name IN ({{kinds}}))"""
 
