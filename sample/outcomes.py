@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import SAMPLE_MARK
 from sample.history import SEED, sample
 
 LEAST, GAIN = 0.1, 0.3  # the share of customers who redeem a voucher of nothing, and what a large one adds at most
@@ -21,7 +22,7 @@ OPEN = pd.Timedelta(days=7)  # the outcomes of the last days are not known yet
 
 def redemption_rate(amount: "pd.Series[float]", usual: "pd.Series[float]") -> "pd.Series[float]":
     """Return the true share of customers who redeem these amounts, where `usual` is the country's median amount."""
-    return LEAST + GAIN * (1 - np.exp(-amount / usual))
+    return LEAST + GAIN * (1 - (-amount / usual).map(np.exp))
 
 
 def with_outcomes(history: pa.Table, share: float = 0.5, seed: int = SEED) -> pa.Table:
@@ -40,10 +41,8 @@ def with_outcomes(history: pa.Table, share: float = 0.5, seed: int = SEED) -> pa
         offered = np.sort(used.index[used >= LEAST_USED])
         draws = rng.random(len(amounts)) < share
         given[amounts.index[draws]] = rng.choice(offered, int(draws.sum()))
-        chance = (1 - share) * (given[amounts.index] == amounts) + share / len(offered) * given[amounts.index].isin(
-            offered
-        )
-        likely[amounts.index] = chance
+        got = given[amounts.index]
+        likely[amounts.index] = (1 - share) * (got == amounts) + share / len(offered) * got.isin(offered)
     times = pd.to_datetime(rows["timestamp"], utc=True, format="ISO8601")
     day = rows["country_code"].astype("string").str.cat(times.dt.strftime(" %Y-%m-%d")).astype("category").cat.codes
     rate = redemption_rate(given, usual) + rng.normal(0, BY_DAY, day.max() + 1)[day]
@@ -60,5 +59,5 @@ def with_outcomes(history: pa.Table, share: float = 0.5, seed: int = SEED) -> pa
 def write_with_outcomes(file: Path, seed: int = SEED) -> int:
     """Write the sample with simulated outcomes, marked as the sample; return its number of rows."""
     history = with_outcomes(sample(seed), seed=seed)
-    pq.write_table(history, file)
-    return history.num_rows
+    pq.write_table(history.replace_schema_metadata(dict([SAMPLE_MARK])), file)
+    return int(history.num_rows)

@@ -25,12 +25,13 @@ def effects(rows: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     keys = found[list(by)].groupby(group).first()
     sums = ", ".join(f"{sql} AS {name}" for name, sql in OUTCOME_SUMS.items())
     with duckdb.connect() as connection:
-        needed = found[["voucher_amount", "redeemed", "propensity", "unit_cost", "together"]].assign(group=group)
+        needed = found[["voucher_amount", "redeemed", "propensity", "unit_cost", "together"]].assign(number=group)
         connection.register("given", needed)
         connection.execute(
-            f"""CREATE TABLE placed AS SELECT "group" AS country_code, '' AS segment_name, '' AS segment, voucher_amount,
-                md5_number_lower(together) AS cluster, 0 AS sent, unit_cost, {sums}
-            FROM (SELECT * REPLACE (CASE WHEN propensity > 0 THEN propensity END AS propensity) FROM given) GROUP BY ALL"""
+            f"""CREATE TABLE placed AS SELECT number AS country_code, '' AS segment_name, '' AS segment,
+                voucher_amount, md5_number_lower(together) AS cluster, 0 AS sent, unit_cost, {sums}
+            FROM (SELECT * REPLACE (CASE WHEN propensity > 0 THEN propensity END AS propensity) FROM given)
+            GROUP BY ALL"""
         )
         connection.execute(f"CREATE TABLE tried AS {TRIED}")
         told = connection.sql(f"SELECT * EXCLUDE (segment_name, segment) FROM ({EFFECTS})").df()
