@@ -2,7 +2,9 @@
 FROM python:3.12-slim
 COPY docker/notebook.lock /
 RUN python -m venv --without-pip /venv \
-    && pip --python /venv/bin/python install --no-cache-dir --no-deps --only-binary=:all: --require-hashes -r /notebook.lock
+    # causaldata has no wheel, and nothing to compile
+    && pip --python /venv/bin/python install --no-cache-dir --no-deps --only-binary=:all: --no-binary=causaldata \
+        --require-hashes -r /notebook.lock
 WORKDIR /opt/voucher
 COPY docker/notebook.sh /
 COPY sample sample
