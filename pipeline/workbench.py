@@ -1,7 +1,6 @@
 """The analyst's tools: try rules on a history, see what they drop and which answers they change, and save them.
 
-Used by the notebooks. It runs on the pipeline's engine, so it counts what a run counts. It needs neither Postgres nor
-Airflow.
+Used by the notebooks. It runs on the pipeline's engine, so it counts as a run does, without Postgres or Airflow.
 """
 
 import os
@@ -18,7 +17,7 @@ from pipeline import SAMPLE_MARK
 from pipeline.evaluate import engine
 from pipeline.evaluate.totals import Results, aggregate
 from pipeline.rules import columns
-from pipeline.rules.columns import COLUMNS, missing_columns
+from pipeline.rules.columns import missing_columns
 from pipeline.rules.rulebook import RULES_FILE, Rule, RuleBook
 from pipeline.rules.segments import SegmentBook
 from pipeline.source import copies
@@ -27,9 +26,8 @@ from pipeline.source.s3 import SourceError
 from shared import environment
 from shared.addresses import redact
 
-SAMPLE = "synthetic sample"
-ALL = "all countries"
-ANSWER = ["country_code", "segment_name", "segment"]
+SAMPLE, ALL = "synthetic sample", "all countries"
+ANSWER, AMOUNT = ["country_code", "segment_name", "segment"], "voucher_amount"
 
 
 class Workbench:
@@ -123,13 +121,14 @@ class Workbench:
         return table.assign(inside=table["share"].between(table["lowest"], table["highest"]))
 
     def overlap(self) -> pd.DataFrame:
-        """Return how many rows match both the rule of the line and the rule of the column; on the diagonal, that one
-        rule.
-        """
+        """Return how many rows match both the line's and the column's rule; on the diagonal, that one rule."""
         names, bits = [rule.name for rule in self.rules.rules], self.rules.bits
         tally = self._tally(self.rules).to_pandas()
-        both = {one: [_rows_that_match(tally, bits[one] | bits[other]) for other in names] for one in names}
-        return pd.DataFrame(both, index=names)
+
+        def rows(pair: int) -> int:
+            return int(tally.loc[tally["matched"] & pair == pair, "rows"].sum())
+
+        return pd.DataFrame({one: [rows(bits[one] | bits[other]) for other in names] for one in names}, index=names)
 
     def answers(self, rules: RuleBook) -> pd.DataFrame:
         """Return each segment's answer under these rules.
@@ -140,6 +139,16 @@ class Workbench:
         frame: pd.DataFrame = self._results(rules).tables["segment"].to_pandas().astype({"voucher_amount": float})
         frame = frame.sort_values(["country_code", "segment_name", "position"]).set_index(ANSWER)
         return frame[["voucher_amount", "uses", "rows", "basis", "tied", "sends", "share_low", "share_high", "clear"]]
+
+    def effects(self, rules: RuleBook) -> pd.DataFrame:
+        """Return what each amount did, with the columns of `voucher.effect`; no line if no outcome is known."""
+        frame: pd.DataFrame = self._results(rules).tables["effect"].to_pandas()
+        return frame.astype({"compared_with": float, AMOUNT: float}).set_index([*ANSWER, AMOUNT]).sort_index()
+
+    def policies(self, rules: RuleBook) -> pd.DataFrame:
+        """Return what each policy is worth, with the columns of `voucher.policy`; no line if no outcome is known."""
+        frame: pd.DataFrame = self._results(rules).tables["policy"].to_pandas()
+        return frame.set_index(["country_code", "segment_name", "policy"]).sort_index()
 
     def try_rule(self, drop_when: str, against: RuleBook | None = None) -> pd.DataFrame:
         """Return which answers one more rule would change, compared with the saved rules or others, on this history.
@@ -163,18 +172,17 @@ class Workbench:
         return aggregate([self._tally(rules)], rules, self.segments)
 
 
-def _rows_that_match(tally: pd.DataFrame, bits: int) -> int:
-    return int(tally.loc[tally["matched"] & bits == bits, "rows"].sum())
-
-
 def _together(tables: list[pa.Table]) -> pa.Table:
-    """Return one table of all. If their column types differ, as in two editions of a history, the columns are texts."""
-    if len({tuple(table.schema.field(column).type for column in COLUMNS) for table in tables}) == 1:
+    """Return one table of all. If column types differ, as in two editions of a history, the columns are texts."""
+    types = {(field.name, field.type) for table in tables for field in table.schema if not pa.types.is_null(field.type)}
+    if len(types) == len({name for name, _ in types}):
         return pa.concat_tables(tables, promote_options="permissive")
+    texts = pa.schema([(name, pa.string()) for name in columns.ALL if any(name in t.column_names for t in tables)])
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone='UTC'")
         found = [connection.from_arrow(table) for table in tables]
-        return pa.concat_tables(each.project(columns.texts(engine.types(each))).to_arrow_table() for each in found)
+        read = [each.project(columns.texts(engine.types(each))).to_arrow_table() for each in found]
+    return pa.concat_tables(each.select(texts.names).cast(texts) for each in read)
 
 
 def changed(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The workbench, the analyst's tool: it counts as the pipeline does and shows what a rule would change."""
 
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import SAMPLE_MARK, run
+from pipeline.evaluate.totals import aggregate
 from pipeline.rules.rulebook import RuleBook, RuleError
+from pipeline.rules.segments import SegmentBook
 from pipeline.settings import Settings
-from pipeline.workbench import ALL, Workbench, changed
+from pipeline.workbench import ALL, ANSWER, Workbench, changed
 from sample.parts import EDITIONS, edition
 from tests.conftest import Bucket
 from tests.pipeline.conftest import FREQUENT, history
@@ -75,6 +78,71 @@ def test_parts_of_two_editions_are_one_history(tmp_path: Path, sample_file: Path
     for each in (bench, one):
         shipped(each)
     pd.testing.assert_frame_equal(bench.explain(), one.explain())
+
+
+TIMES = pa.array([f"2020-05-{day:02} 18:00:00+00:00" for day in range(1, 13)] * 20)
+OTHER_TIMES = TIMES.cast(pa.timestamp("us", "UTC"))
+GOT = [place % 3 == 0 for place in range(len(TIMES))]
+SIX = history(*[{"voucher_amount": 100.0 * (place // 120)} for place in range(len(TIMES))]).set_column(
+    0, "timestamp", TIMES
+)
+# Rows that mean the same, or have no outcome, in columns of several types.
+PARTS = {
+    "none": SIX,
+    "typed": SIX.append_column("redeemed", pa.array(GOT)).append_column("propensity", pa.array([0.5] * len(GOT))),
+    "texts": SIX.append_column("redeemed", pa.array([str(got).lower() for got in GOT]))
+    .append_column("propensity", pa.array(["0.5"] * len(GOT)))
+    .append_column("cluster", pa.array([f"village {place % 11}" for place in range(len(GOT))])),
+    "numbers": SIX.append_column("redeemed", pa.array([int(got) for got in GOT])),
+    "unknown": SIX.append_column("redeemed", pa.nulls(len(GOT))).append_column("cluster", pa.nulls(len(GOT))),
+    "other times": SIX.set_column(0, "timestamp", OTHER_TIMES),
+    "other times, typed": SIX.set_column(0, "timestamp", OTHER_TIMES).append_column("redeemed", pa.array(GOT)),
+    "a note": SIX.append_column("note", pa.array(range(len(GOT)))),
+    "another note": SIX.append_column("note", pa.array(["text"] * len(GOT))),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), [*combinations(PARTS, 2)])
+def test_parts_keep_their_outcomes(tmp_path: Path, one: str, other: str) -> None:
+    """Two parts have the outcomes that a run counts in them, whatever their columns' types, and also if one has none.
+    A part whose propensities are unknown makes an association of them all.
+    """
+    results = []
+    for name in (one, other):
+        pq.write_table(PARTS[name], tmp_path / f"{name}.parquet")
+        results.append(Workbench(PARTS[name])._tally(RuleBook(())))
+    run_counts = aggregate(results, RuleBook(()), SegmentBook.load()).tables["effect"].to_pandas()
+    keys = [*ANSWER, "voucher_amount"]
+
+    effects = Workbench.open(f"{tmp_path}/").effects(RuleBook(()))
+
+    expected = run_counts.astype({"voucher_amount": float, "compared_with": float}).set_index(keys).sort_index()
+    pd.testing.assert_frame_equal(effects, expected)
+    outcomes = [name for name in (one, other) if "redeemed" in PARTS[name].column_names and name != "unknown"]
+    assert effects["known"].tolist() == [120 * len(outcomes)] * (4 if outcomes else 0)
+    assert set(effects["evidence"]) <= {"effect" if {*outcomes} <= {"typed", "texts"} else "association"}
+
+
+def test_effects_and_policies_are_those_of_a_run(
+    tmp_path: Path, settings: Callable[..., Settings], query: Callable[..., list[tuple[object, ...]]]
+) -> None:
+    """`effects` and `policies` have the lines and figures that a run publishes; a history without outcomes has none."""
+    rules, path = RuleBook.load(), tmp_path / "history.parquet"
+    pq.write_table(PARTS["typed"], path)
+    bench = Workbench.open(str(path))
+    run.run(settings(path), "test")
+    effects, policies = bench.effects(rules).reset_index(), bench.policies(rules).reset_index()
+    figures = "country_code, segment_name, segment, voucher_amount::float8, known, clusters, evidence, share, cost"
+    assert sorted(query(f"SELECT {figures} FROM voucher.effect")) == sorted(
+        effects[figures.replace("::float8", "").split(", ")].itertuples(index=False, name=None)
+    )
+    figures = "country_code, segment_name, policy, known, clusters, value, value_low, value_high, cost"
+    assert sorted(query(f"SELECT {figures} FROM voucher.policy")) == sorted(
+        policies[figures.split(", ")].itertuples(index=False, name=None)
+    )
+    assert set(policies["policy"]) == {"most used", "best by outcome", "uniform"}
+    assert Workbench(SIX).effects(rules).empty
+    assert Workbench(SIX).policies(rules).empty
 
 
 def test_overlap_counts_rows_that_break_two_rules() -> None:
