@@ -96,26 +96,42 @@ SELECT country_code, segment_name, segment, voucher_amount, CAST(known AS BIGINT
     refused
   FROM told"""
 
-# Reads the tables `effects`, `most_used` and `tried`: one line for each policy and amount that it gives.
-POLICIES = f"""WITH given AS (
-  SELECT country_code, segment_name, segment, 'most used' AS policy, voucher_amount, 1.0 AS chance
+# Reads the tables `effects`, `most_used` and `tried`. An amount that is chosen and valued on the same rows looks better
+# than it is, so "best by outcome" is chosen on each half of the clusters and valued on the other (`valued_on`; 2 is for
+# both). The errors of the halves are added: they are not independent, as each half decides what the other one values.
+POLICIES = f"""WITH halves AS (
+  SELECT *, row_number() OVER (PARTITION BY country_code, segment_name
+    ORDER BY md5_number_lower(CAST(cluster AS VARCHAR)), cluster) % 2 AS half
+  FROM (SELECT DISTINCT country_code, segment_name, cluster FROM tried)
+), split AS (
+  SELECT * FROM tried JOIN halves USING (country_code, segment_name, cluster)
+), shares AS (
+  SELECT country_code, segment_name, segment, voucher_amount, half,
+    sum(redeemed ORDER BY cluster) / sum(weight ORDER BY cluster) AS share
+  FROM split GROUP BY ALL
+), given AS (
+  SELECT country_code, segment_name, segment, 'most used' AS policy, voucher_amount, 1.0 AS chance, 2 AS valued_on
   FROM most_used WHERE (country_code, segment_name, segment) IN
     (SELECT (country_code, segment_name, segment) FROM effects)
   UNION ALL
-  SELECT country_code, segment_name, segment, 'best by outcome', voucher_amount, 1.0 FROM effects
-  QUALIFY row_number() OVER (PARTITION BY country_code, segment_name, segment
-    ORDER BY share DESC NULLS LAST, voucher_amount) = 1
+  SELECT country_code, segment_name, segment, 'best by outcome', voucher_amount, 1.0, half
+  FROM shares JOIN effects USING (country_code, segment_name, segment, voucher_amount)
+    LEFT JOIN (SELECT * REPLACE (1 - half AS half) FROM shares) AS other
+      USING (country_code, segment_name, segment, voucher_amount, half)
+  QUALIFY row_number() OVER (PARTITION BY country_code, segment_name, segment, half
+    ORDER BY effects.share IS NULL, other.share DESC NULLS LAST, voucher_amount) = 1
   UNION ALL
   SELECT country_code, segment_name, segment, 'uniform', voucher_amount, 1 / count(*) OVER (PARTITION BY
-    country_code, segment_name, segment) FROM effects
+    country_code, segment_name, segment), 2 FROM effects
 ), weighed AS (
-  SELECT country_code, segment_name, policy, cluster, sum(rows) AS rows,
+  SELECT given.country_code, given.segment_name, policy, valued_on, cluster, sum(rows) AS rows,
     sum(chance * weight ORDER BY chance * weight) AS weight,
     sum(chance ** 2 * squared ORDER BY chance ** 2 * squared) AS squared, max(chance * heaviest) AS heaviest,
     sum(chance * redeemed ORDER BY chance * redeemed) AS redeemed, sum(chance * cost ORDER BY chance * cost) AS cost,
-    CASE WHEN bool_or(cluster IS NULL) THEN 'nobody in ' || min(segment) FILTER (WHERE cluster IS NULL) || ' got ' ||
-      CAST(min(voucher_amount) FILTER (WHERE cluster IS NULL) AS VARCHAR) END AS without
-  FROM given LEFT JOIN tried USING (country_code, segment_name, segment, voucher_amount)
+    CASE WHEN bool_or(cluster IS NULL) THEN 'nobody in ' || min(given.segment) FILTER (WHERE cluster IS NULL) || ' got '
+      || CAST(min(given.voucher_amount) FILTER (WHERE cluster IS NULL) AS VARCHAR) END AS without
+  FROM given LEFT JOIN split ON split.country_code = given.country_code AND split.segment_name = given.segment_name
+    AND split.segment = given.segment AND split.voucher_amount = given.voucher_amount AND valued_on IN (half, 2)
   GROUP BY ALL
 ), totals AS (
   SELECT country_code, segment_name, policy, sum(rows) AS known, count(cluster) AS clusters,
@@ -123,13 +139,21 @@ POLICIES = f"""WITH given AS (
     sum(cost ORDER BY cluster) / all_weight AS cost, min(without) AS without,
     {refused("all_weight", "sum(squared ORDER BY cluster)", "max(heaviest)", "sum(rows)", "count(cluster)")} AS refused
   FROM weighed GROUP BY ALL
+), values_of_parts AS (
+  SELECT country_code, segment_name, policy, valued_on,
+    sum(redeemed ORDER BY cluster) / sum(weight ORDER BY cluster) AS value
+  FROM weighed GROUP BY ALL
+), errors_of_parts AS (
+  SELECT country_code, segment_name, policy, valued_on, {Z} * sqrt(count(cluster) / nullif(count(cluster) - 1, 0)
+      * sum((redeemed - value * weight) ** 2 ORDER BY cluster)) AS error
+  FROM weighed JOIN values_of_parts USING (country_code, segment_name, policy, valued_on) GROUP BY ALL
 ), errors AS (
   SELECT country_code, segment_name, policy,
-    {Z} * sqrt(clusters / (clusters - 1) * sum((redeemed - value * weight) ** 2 ORDER BY cluster)) / all_weight AS error
-  FROM weighed JOIN totals USING (country_code, segment_name, policy)
-  GROUP BY country_code, segment_name, policy, clusters, value, all_weight
+    CASE WHEN count(error) = count(*) THEN sum(error ORDER BY valued_on) END AS error
+  FROM errors_of_parts GROUP BY ALL
 ), told AS (
-  SELECT country_code, segment_name, policy, CAST(coalesce(known, 0) AS BIGINT) AS known, clusters, value, error, cost,
+  SELECT country_code, segment_name, policy, CAST(coalesce(known, 0) AS BIGINT) AS known, clusters, value, cost,
+    error / all_weight AS error,
     CASE WHEN NOT by_chance THEN '{NOT_CHANCE}' ELSE coalesce(without, refused) END AS refused
   FROM totals JOIN errors USING (country_code, segment_name, policy)
     JOIN (SELECT country_code, segment_name, bool_and(by_chance) AS by_chance FROM tried GROUP BY ALL) AS chance
