@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 from proofs import interrupts
 from proofs.document import fuzz, generated
-from proofs.evidence import coverage
+from proofs.evidence import coverage, effects, lottery
 from proofs.parts import dask, parts
 from proofs.publishing import crash, readers, rollback
 from proofs.secrets import secrets
@@ -32,8 +32,10 @@ PROOFS = {
     "coverage": coverage,
     "crash": crash,
     "dask": dask,
+    "effects": effects,
     "fuzz": fuzz,
     "interrupts": interrupts,
+    "lottery": lottery,
     "parts": parts,
     "readers": readers,
     "requests": requests,
