@@ -1,6 +1,7 @@
 """The notebooks: they write the committed rules, and a test notices every changed rule."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from nbclient import NotebookClient
 
+from pipeline.rules.columns import COLUMNS
 from pipeline.rules.rulebook import RuleBook
 from sample.cells import SIZE
+from sample.outcomes import with_outcomes
 from tests.conftest import ROOT
 from tests.pipeline.conftest import history
 from tests.pipeline.rules.test_shipped_rules import ROWS, dropped_by
@@ -79,6 +82,34 @@ def test_the_other_notebooks_run(copy: Path, name: str) -> None:
     """The other notebooks run from top to bottom and do not change the rules."""
     execute(copy, name)
     assert (copy / RULES).read_bytes() == (ROOT / RULES).read_bytes()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("columns", "found", "pictures"),
+    [
+        (["redeemed", "propensity"], r"\d+ effects and 0 associations", 3),
+        (["redeemed"], r"\b0 effects and \d+ associations", 2),
+        ([], "This history has no outcomes", 0),
+    ],
+)
+def test_notebook_04_shows_the_effects_of_a_history(
+    copy: Path, tmp_path: Path, columns: list[str], found: str, pictures: int
+) -> None:
+    """Notebook 04 runs on a history whether it has outcomes and propensities or not, and draws what it can of it."""
+    rows = with_outcomes(pq.read_table(copy / "history.parquet"))
+    path = tmp_path / "history.parquet"
+    pq.write_table(rows.select([*COLUMNS, *columns]).replace_schema_metadata(None), path)
+    notebook = nbformat.read(ROOT / "notebooks" / "04_effects.ipynb", 4)
+    folder = {"metadata": {"path": str(copy / "notebooks")}}
+
+    NotebookClient(notebook, timeout=120, resources=folder).execute(env=environ(copy) | {"VOUCHER_SOURCE": str(path)})
+
+    cells = {cell.id: cell for cell in notebook.cells}
+    assert said(cells["setup"])[0] == f"Source: {path}, {SIZE:,} rows"
+    assert re.search(found, cells["own"].outputs[0].text)
+    drawn = [cells[name].outputs[0].output_type for name in ("share-plot", "further-plot", "policies-plot")]
+    assert drawn.count("display_data") == pictures
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
