@@ -11,7 +11,7 @@ from app.published import database
 from app.published.models import db
 from app.published.reader import Reader
 from app.published.refresher import Published
-from app.reports import assignments, rules, runs, segments
+from app.reports import assignments, effects, rules, runs, segments
 from app.settings import BULK_CALLS, BULK_WAIT_SECONDS, MAX_BODY_BYTES, Settings
 from app.voucher import bulk, fast_path, routes
 from app.web import health, hosts, metrics, problems, request_log
@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     document.init_app(app)
     app.register_api(routes.blueprint)
     app.register_api(bulk.blueprint)
-    for tables in (segments, rules, runs, assignments):
+    for tables in (segments, effects, rules, runs, assignments):
         app.register_api(tables.blueprint)
     app.register_api(health.blueprint)
     app.register_api(metrics.blueprint)

@@ -12,7 +12,8 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
 
-from app.page import history, overview
+from app.page import history, outcomes, overview
+from app.published import effects
 from app.published.database import DatabaseUnavailableError
 from app.published.refresher import Published
 from app.published.snapshot import Snapshot, UnknownCountryError
@@ -71,7 +72,8 @@ def _context(run: Snapshot) -> tuple[HTTPStatus, dict[str, Any]]:
     except UnknownCountryError as error:
         return HTTPStatus.NOT_FOUND, {"unknown": error}
     form = overview.try_customer(run, country, request.args)
-    return HTTPStatus.OK, {"country": country, "form": form, **_history(run, country)}
+    tried = {"outcomes": outcomes.tried_kinds(run, country), "lottery": outcomes.lottery_line(run, country)}
+    return HTTPStatus.OK, {"country": country, "form": form, **tried, **_history(run, country)}
 
 
 def _history(run: Snapshot, country: str) -> dict[str, Any]:
@@ -95,6 +97,7 @@ def page_url(section: str = "", **changed: str) -> str:
 
 
 blueprint.add_app_template_filter(redact)
+blueprint.add_app_template_filter(effects.money)
 
 
 @blueprint.app_template_filter()

@@ -4,6 +4,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+CENTS_BELOW = 100  # costs from here on are shown without decimals
+
+
+def money(cost: float) -> str:
+    """Format a cost for people, such as 14,185 or 0.65."""
+    return f"{cost:,.{0 if abs(cost) >= CENTS_BELOW else 2}f}"
+
 
 @dataclass(frozen=True)
 class Effect:

@@ -2,13 +2,14 @@
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
 from hashlib import sha256
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Literal
 
 ChosenBy = Literal["table", "lottery", "holdout"]
@@ -58,7 +59,10 @@ class Choice:
 
 
 class Lottery:
-    """The stretches of a segment, one after the other, and the choice of each."""
+    """The stretches of a segment, one after the other, and the choice of each.
+
+    `shares` has the share of customers for each way to get an amount that occurs.
+    """
 
     def __init__(self, draws: Iterable[Draw]) -> None:
         """Take all draws of one segment."""
@@ -67,12 +71,19 @@ class Lottery:
         self._tickets = self._ends[-1]
         self._salt = sha256(f"{rows[0].salt}\x1f".encode())
         of_amount = {row.voucher_amount: 0 for row in rows}
+        drawn: dict[ChosenBy, Fraction] = {}
         for row in rows:
             of_amount[row.voucher_amount] += row.tickets
+            drawn[row.chosen_by] = drawn.get(row.chosen_by, Fraction(0)) + Fraction(row.tickets, self._tickets)
+        self.shares: Mapping[ChosenBy, Fraction] = MappingProxyType(drawn)
         self.choices = [
             Choice(row.voucher_amount, row.chosen_by, Fraction(of_amount[row.voucher_amount], self._tickets))
             for row in rows
         ]
+
+    def amounts(self, chosen_by: ChosenBy) -> list[int | float]:
+        """Return the amounts that customers get in this way, smallest first."""
+        return sorted({choice.amount for choice in self.choices if choice.chosen_by == chosen_by})
 
     def draw(self, customer_id: str) -> Choice:
         """Return the choice for this customer, by the first 64 bits of a hash of salt and id."""

@@ -7,8 +7,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.utils import secure_filename
 
 from app.published.reader import reader
-from app.published.refresher import Published
-from app.reports import responses, rfc4180
+from app.reports import responses
 from app.reports.downloads import find_rows
 from app.reports.parameters import OfRunAndCountry
 from app.settings import Settings
@@ -43,17 +42,16 @@ def assignments(query: OfRunAndCountry) -> Response:
     is empty. A country keeps the spelling of its row; one that a spreadsheet would treat as a formula is prefixed with
     `'`.
     """
-    published: Published = current_app.extensions["published"]
     slots: Slots = current_app.extensions["download_slots"]
     settings: Settings = current_app.extensions["settings"]
-    run_id = query.run or published.require().run_id
+    run_id = query.run or responses.published_run().run_id
     rows = reader("rows")
     with ExitStack() as slot:
         slot.enter_context(slots.take())
         found = find_rows(rows, run_id)
         if query.country is not None:
             found = found.of_country(query.country)
-        response = Response(mimetype=rfc4180.MIMETYPE, headers={RUN_HEADER: run_id})
+        response = Response(mimetype=responses.CSV, headers={RUN_HEADER: run_id})
         response.content_length = found.length
         name = ["assignments", *([secure_filename(found.countries[0])] if query.country else []), run_id]
         response.headers.set("Content-Disposition", "attachment", filename=f"{'-'.join(filter(None, name))}.csv")

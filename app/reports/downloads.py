@@ -21,10 +21,10 @@ from app.errors import ApiError
 from app.published import models
 from app.published.reader import Reader, UnknownRunError
 from app.published.snapshot import UnknownCountryError
-from app.reports import csv_sql, rfc4180
+from app.reports import csv_sql, responses
 from shared.countries import country_key, country_name
 
-HEADER = rfc4180.line(csv_sql.COLUMNS).encode()
+HEADER = responses.csv_line(csv_sql.COLUMNS).encode()
 PAGE = 64  # blocks: half a megabyte, some 5,000 rows
 COUNTED = 4096  # blocks per statement that counts rows, which takes less than a second
 
@@ -99,7 +99,7 @@ class CleanedRows:
         """Yield the header, then the pages in order of loading. Raises RowsGoneError or DatabaseUnavailableError."""
         countries = {
             "spellings": [spelling.country_code for spelling in self.spellings],
-            "written": [rfc4180.field(spelling.country_code) for spelling in self.spellings],
+            "written": [responses.csv_field(spelling.country_code) for spelling in self.spellings],
         }
         yield HEADER
         for partition in self.partitions:
@@ -158,6 +158,6 @@ def _spellings(reader: Reader, partitions: tuple[Partition, ...]) -> tuple[Spell
         for page in partition.pages(COUNTED):
             for found in reader.read(csv_sql.SPELLINGS.bindparams(**page))[0]:
                 rows[found.country_code] += found.rows
-                written = rfc4180.field(found.country_code).encode()
+                written = responses.csv_field(found.country_code).encode()
                 size[found.country_code] += int(found.bytes) + found.rows * len(written)
     return tuple(Spelling(country, rows[country], size[country]) for country in sorted(rows))

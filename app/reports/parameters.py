@@ -1,7 +1,8 @@
 """The query parameters of the reports, and the error for an invalid value."""
 
 import re
-from typing import Annotated, Any, NoReturn
+from collections.abc import Iterable
+from typing import Annotated, Any, NoReturn, Protocol, TypeVar
 
 from flask import request
 from pydantic import (
@@ -17,7 +18,9 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from app.errors import BadValue, BadValuesError
+from app.published.snapshot import Snapshot, UnknownCountryError
 from app.voucher.customer import SPELLINGS, TEXT, text
+from shared.countries import country_key
 
 RUN_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
@@ -65,6 +68,24 @@ class OfCountry(Query):
     country: Country | SkipJsonSchema[None] = Field(
         None, description=f"Only this country. {SPELLINGS} Default: all countries."
     )
+
+
+class _Row(Protocol):
+    @property
+    def country_code(self) -> str: ...
+
+
+R = TypeVar("R", bound=_Row)
+
+
+def of_country(rows: Iterable[R], run: Snapshot, country: str | None) -> list[R]:
+    """Return the rows of this country, or all rows if it is None. Raises UnknownCountryError."""
+    if country is None:
+        return [*rows]
+    key = country_key(country)
+    if not any(country_key(known) == key for known in run.countries):
+        raise UnknownCountryError(country, run.countries)
+    return [row for row in rows if country_key(row.country_code) == key]
 
 
 class OfRun(Query):

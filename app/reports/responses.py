@@ -1,23 +1,80 @@
-"""Responses of the reports, and their documentation."""
+"""Responses of the reports, as JSON or CSV, and their documentation.
 
+CSV is written as in RFC 4180, in UTF-8 and with CRLF. Text that a spreadsheet would treat as a formula is escaped.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from flask import Response
+from flask import Response, current_app, request
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
-from app.reports import rfc4180
+from app.published.refresher import Published
+from app.published.snapshot import Snapshot
 from app.web.request_log import RUN_HEADER
 
+CSV = "text/csv"
+# A spreadsheet treats a cell that starts with one of these as a formula, also in full width: OWASP, "CSV Injection".
+FORMULA = re.compile(r"\s*[-+=@\uff0b\uff0d\uff1d\uff20]|[\t\r\n]")
 TAG = Tag(name="Tables")
 RUN_ID = "8d5ff2c3a1b4e697"  # in the examples
 RUN_HEADERS = {RUN_HEADER: {"description": "The run that was read", "schema": {"type": "string"}}}
+
+
+def published_run() -> Snapshot:
+    """Return the published run. Raises the errors of `Published.require`."""
+    published: Published = current_app.extensions["published"]
+    return published.require()
 
 
 def json_response(body: BaseModel, run_id: str | None = None) -> Response:
     """Return a JSON response. `run_id` is the run that the whole body was read from."""
     headers = {RUN_HEADER: run_id} if run_id else {}
     return Response(f"{body.model_dump_json()}\n", headers=headers, content_type="application/json")
+
+
+def csv_response(rows: str, run_id: str) -> Response:
+    return Response(rows, headers={RUN_HEADER: run_id}, mimetype=CSV)
+
+
+def json_or_csv(body: Callable[[], BaseModel], rows: Callable[[], str], run_id: str) -> Response:
+    """Return the body as JSON, or the rows as CSV if the request prefers it."""
+    if request.accept_mimetypes.best_match(["application/json", CSV]) == CSV:
+        response = csv_response(rows(), run_id)
+    else:
+        response = json_response(body(), run_id)
+    response.vary.add("Accept")
+    return response
+
+
+def csv_table(model: type[BaseModel], rows: Sequence[BaseModel]) -> str:
+    """Return the rows as CSV. The first line has the names of the model's fields."""
+    return "".join(map(csv_line, [model.model_fields, *(row.model_dump().values() for row in rows)]))
+
+
+def csv_line(values: Iterable[object]) -> str:
+    """Return a line of CSV.
+
+    None is empty, booleans are lower-case, and text that looks like a formula is prefixed with "'".
+    """
+    written = io.StringIO()
+    csv.writer(written).writerow([_cell(value) for value in values])
+    return written.getvalue()
+
+
+def csv_field(text: str) -> str:
+    """Return a text as it is written in a line."""
+    return csv_line([text]).removesuffix("\r\n")
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
 def json_docs(
@@ -31,7 +88,7 @@ def json_docs(
 
 
 def csv_media(example: str) -> dict[str, Any]:
-    return {rfc4180.MIMETYPE: {"schema": {"type": "string"}, "example": example}}
+    return {CSV: {"schema": {"type": "string"}, "example": example}}
 
 
 def csv_docs(example: str, description: str, headers: dict[str, Any] = RUN_HEADERS) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """GET /rules: the rows that each rule dropped, and why, by country. `page.history` uses it too."""
 
-from flask import Response, current_app
+from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from app.published import models
 from app.published.reader import UnknownRunError, reader
-from app.published.refresher import Published
 from app.reports import responses
 from app.reports.parameters import OfRun
 
@@ -78,8 +77,7 @@ def rules(query: OfRun) -> Response:
 
     They are those of the published run, or of the run that `run` names.
     """
-    published: Published = current_app.extensions["published"]
-    found = load_rules(query.run or published.require().run_id)
+    found = load_rules(query.run or responses.published_run().run_id)
     return responses.json_response(found, found.run_id)
 
 

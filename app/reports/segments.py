@@ -2,17 +2,14 @@
 
 from datetime import UTC, date, datetime
 
-from flask import Response, current_app, request
+from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from pydantic import BaseModel, Field
 
-from app.published.refresher import Published
-from app.published.snapshot import Snapshot, UnknownCountryError
-from app.reports import responses, rfc4180
-from app.reports.parameters import OfCountry
+from app.published.snapshot import Snapshot
+from app.reports import responses
+from app.reports.parameters import OfCountry, of_country
 from app.voucher.explanation import Evidence
-from app.web.request_log import RUN_HEADER
-from shared.countries import country_key
 
 
 class Segments(BaseModel):
@@ -23,10 +20,6 @@ class Segments(BaseModel):
     today: date | None = Field(description="The day that recency counts to, if TODAY pinned it.")
     data_to: datetime | None = Field(description="The last timestamp of the run's history.")
     segments: list[Evidence]
-
-
-def csv(rows: list[Evidence]) -> str:
-    return "".join(map(rfc4180.line, [Evidence.model_fields, *(row.model_dump().values() for row in rows)]))
 
 
 EXAMPLE = Segments(
@@ -58,7 +51,7 @@ EXAMPLE = Segments(
         )
     ],
 )
-CSV_EXAMPLE = csv(EXAMPLE.segments)
+CSV_EXAMPLE = responses.csv_table(Evidence, EXAMPLE.segments)
 
 blueprint = APIBlueprint("segments", __name__, abp_tags=[responses.TAG])
 
@@ -75,20 +68,18 @@ def segments(query: OfCountry) -> Response:
 
     This is read from memory. It is CSV with `Accept: text/csv`, or at `/segments.csv`.
     """
-    run = _published()
-    if request.accept_mimetypes.best_match(["application/json", rfc4180.MIMETYPE]) == rfc4180.MIMETYPE:
-        response = _csv_answer(run, query)
-    else:
-        body = Segments(
+    run = responses.published_run()
+
+    def body() -> Segments:
+        return Segments(
             run_id=run.run_id,
             published_at=run.published_at,
             today=run.today,
             data_to=run.data_to,
             segments=_rows(run, query),
         )
-        response = responses.json_response(body, run.run_id)
-    response.vary.add("Accept")
-    return response
+
+    return responses.json_or_csv(body, lambda: responses.csv_table(Evidence, _rows(run, query)), run.run_id)
 
 
 @blueprint.get(
@@ -96,25 +87,14 @@ def segments(query: OfCountry) -> Response:
 )
 def segments_csv(query: OfCountry) -> Response:
     """The same table, as CSV"""
-    return _csv_answer(_published(), query)
-
-
-def _published() -> Snapshot:
-    published: Published = current_app.extensions["published"]
-    return published.require()
-
-
-def _csv_answer(run: Snapshot, query: OfCountry) -> Response:
-    return Response(csv(_rows(run, query)), headers={RUN_HEADER: run.run_id}, mimetype=rfc4180.MIMETYPE)
+    run = responses.published_run()
+    return responses.csv_response(responses.csv_table(Evidence, _rows(run, query)), run.run_id)
 
 
 def _rows(run: Snapshot, query: OfCountry) -> list[Evidence]:
     """Return the rows of one country, or of all. Raises UnknownCountryError."""
-    found = list(run.segments)
-    if query.country is not None:
-        key = country_key(query.country)
-        found = [row for row in run.segments if country_key(row.country_code) == key]
-        if not found:
-            raise UnknownCountryError(query.country, run.countries)
-    found.sort(key=lambda row: (row.country_code, row.segment_name, row.position))
+    found = sorted(
+        of_country(run.segments, run, query.country),
+        key=lambda row: (row.country_code, row.segment_name, row.position),
+    )
     return [Evidence.model_validate(row) for row in found]

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from app.published.effects import Effect
+from app.published.effects import Effect, money
 from app.published.lottery import Choice, json_number
 from app.published.segment import Segment
 
@@ -63,4 +63,6 @@ def _outcome(effect: Effect | None, choice: Choice) -> str:
     if effect.further_cost is None or effect.compared_with is None:
         return f"{redeemed}."
     than = json_number(effect.compared_with)
-    return f"{redeemed}; one more redemption than with {than} costs {effect.further_cost:,.0f}."
+    if (effect.difference or 0) < 0:
+        return f"{redeemed}; fewer than with {than}."
+    return f"{redeemed}; one more redemption than with {than} costs {money(effect.further_cost)}."

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import psycopg2
 from psycopg2.extras import execute_values
+
+from app.published.effects import Effect, Policy
+from app.published.lottery import Draw
 
 RUN = "a" * 16
 DAY = date(2018, 7, 15)  # the reference day of the pinned runs here
@@ -50,12 +53,15 @@ class Tables:
         data_to: datetime | None = DATA_TO,
         source: str = "s3://bucket/key",
         synthetic: Sequence[bool] = (),
+        effects: Sequence[Effect] = (),
+        policies: Sequence[Policy] = (),
+        draws: Sequence[Draw] = (),
     ) -> None:
         """Write a run and move the pointer to it.
 
         `countries` has the number of rows in each segment of a country. Of these, `uses` have the segment's amount, by
         default all. `evidence` has sends, share_low, share_high and clear. `synthetic` has a value for each part:
-        whether it is the built-in sample.
+        whether it is the built-in sample. `effects`, `policies` and `draws` are rows of these tables.
         """
         now = datetime.now(UTC)
         segments = [
@@ -102,6 +108,12 @@ class Tables:
                 f" INSERT INTO voucher.run_part SELECT '{run_id}', part_id, '{run_id}' FROM part",
                 [(f"{source}/{place}", run_id, 1, "sha", mark) for place, mark in enumerate(synthetic)],
             )
+            for table, rows in (("effect", effects), ("policy", policies), ("draw", draws)):
+                for columns in map(asdict, rows):
+                    cursor.execute(
+                        f"INSERT INTO voucher.{table} (run_id, {', '.join(columns)}) VALUES %s",
+                        [(run_id, *columns.values())],
+                    )
             self._point(cursor, run_id, checked_at or now)
 
     def point_to(self, run_id: str) -> None:

@@ -22,6 +22,8 @@ OPERATIONS = {
     "/vouchers.ndjson": "getVouchersNdjson",
     "/segments": "getSegments",
     "/segments.csv": "getSegmentsCsv",
+    "/effects": "getEffects",
+    "/effects.csv": "getEffectsCsv",
     "/rules": "getRules",
     "/runs": "getRuns",
     "/runs/{run_id}": "getRun",
@@ -151,7 +153,7 @@ def test_a_parameter_given_twice_is_refused(publish: Publish, client: FlaskClien
             assert (error["field"], error["value"]) == (name, f"{values[name]}, {values[name]}")
             assert "once" in error["detail"]
             tried += 1
-    assert tried == 11
+    assert tried == 13
 
 
 def test_the_examples_of_parameters_are_answered(publish: Publish, client: FlaskClient) -> None:

@@ -20,6 +20,7 @@ from dev.services.api import Service
 from dev.services.postgres import Postgres
 from pipeline import SAMPLE_MARK
 from proofs.publishing.histories import TYPES
+from proofs.support.published_tables import Tables
 from tests.conftest import API, PIPELINE, ROOT, as_role, migrate
 
 TODAY = date(2020, 6, 1)
@@ -115,6 +116,10 @@ class Stage:
         pq.write_table(pa.table(columns).replace_schema_metadata(dict([SAMPLE_MARK]) if sample else None), path)
         self._pipeline("run", "--source", str(path))
         return str(self.query("SELECT run_id FROM voucher.current_run"))
+
+    def publish_rows(self, run_id: str, **options: Any) -> None:
+        """Publish a run that is written as rows, with the options of `Tables.publish`."""
+        Tables(self._database).publish(run_id, today=TODAY, **options)
 
     def roll_back(self, run_id: str, reason: str) -> None:
         self._pipeline("rollback", run_id, "--reason", reason)

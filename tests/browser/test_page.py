@@ -11,6 +11,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
+from tests.app.outcomes import EFFECTS, POLICIES, draws
 from tests.browser.conftest import Visit
 from tests.browser.stage import AIRFLOW, EVIL, TODAY, Stage
 
@@ -234,6 +235,46 @@ def test_nothing_is_in_anybodys_way(visit: Visit, violations: Violations, state:
     page = visit(path, **options)
     assert not violations(page)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_outcomes_and_a_lottery_are_in_nobodys_way(
+    visit: Visit, stage: Stage, tmp_path: Path, violations: Violations
+) -> None:
+    """With outcomes, a lottery or both, there is no violation and no horizontal scroll, folded or not, also without
+    JavaScript; what is unfolded stays so when a new run appears.
+    """
+    used = {"countries": {"Peru": 7256}, "uses": 1451, "runner_up": (3520, 4401), "evidence": (30, 0.1, 0.3, True)}
+    narrow = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+
+    def check(page: Page) -> None:
+        assert not violations(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+    with stage.beside(tmp_path) as beside:
+        beside.publish_rows("a" * 16, **used, draws=draws())
+        page = visit("/", at=beside)
+        expect(page.locator(".lottery")).to_contain_text("6\xa0% of customers draw one of 5 amounts", timeout=SECONDS)
+        expect(page.locator("#effects")).to_have_count(0)
+        check(page)
+        outcomes = {"basis": "effect", "effects": EFFECTS, "policies": POLICIES}
+        beside.publish_rows("b" * 16, **used, **outcomes)
+        expect(page.locator("#effects")).to_be_visible(timeout=SECONDS)
+        check(page)
+        expect(page.locator("#effects details li").first).to_be_hidden()
+        for summary in page.locator("#effects summary").all():
+            summary.click()
+        check(page)
+        beside.publish_rows("c" * 16, **used, **outcomes, draws=draws())
+        expect(page.locator(".lottery")).to_be_visible(timeout=SECONDS)
+        expect(page.locator("#effects details[open]")).to_have_count(4)
+        for options in (narrow | DARK, {"viewport": {"width": 320, "height": 600}}):
+            page = visit("/", at=beside, **options)
+            page.evaluate("document.querySelectorAll('#effects details').forEach(each => each.open = true)")
+            check(page)
+        plain = visit("/", at=beside, java_script_enabled=False, **narrow)
+        plain.locator("#effects summary").first.click()
+        expect(plain.locator("#effects details li").first).to_be_visible()
+        visit.end()  # before the service ends, which the pages poll
 
 
 @pytest.mark.parametrize("options", [{}, DARK], ids=["light", "dark"])

@@ -4,13 +4,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from app.published.effects import Effect
+from app.published.lottery import Choice
 from app.published.segment import Segment
 from app.voucher.sentence import because
 from tests.app.conftest import DATA_TO, DAY, RUN, Ask
+from tests.app.outcomes import EFFECTS, draws
 
 Publish = Callable[..., None]
 
@@ -181,6 +186,48 @@ def test_the_sentence_is_one_that_a_person_would_say(change: dict[str, object], 
     """The sentence is grammatical for one order, many orders, days and ties, and says how sure the share is."""
     row = replace(SEGMENT, **change)
     assert because(row, row.choice, None, measured, DAY) == sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "choice", "outcome", "more"),
+    [
+        ({}, {"chosen_by": "lottery", "propensity": Fraction(3, 250)}, None, " This customer gets 1500 by lottery; 1.2 % of the segment do."),
+        ({}, {"chosen_by": "holdout", "propensity": Fraction(1, 50)}, None, " This customer gets 1500 because this customer is held out; 2 % of the segment do."),
+        ({}, {}, EFFECTS[0], " 35 % of the customers who got 1500 redeemed it (33 to 37 %); one more redemption than with 1000 costs 4,588."),
+        ({}, {}, replace(EFFECTS[0], further_cost=0.6543), " 35 % of the customers who got 1500 redeemed it (33 to 37 %); one more redemption than with 1000 costs 0.65."),
+        ({}, {}, replace(EFFECTS[0], difference=-0.05, further_cost=-12.0), " 35 % of the customers who got 1500 redeemed it (33 to 37 %); fewer than with 1000."),
+        ({}, {}, replace(EFFECTS[0], further_cost=None), " 35 % of the customers who got 1500 redeemed it (33 to 37 %)."),
+        ({}, {}, replace(EFFECTS[0], evidence="association"), " 35 % of the customers who got 1500 redeemed it (33 to 37 %); who got it was not left to chance, so that recommends nothing."),
+        ({}, {}, EFFECTS[3], " What 1500 does can't be told: only 3 clusters, of 10 needed."),
+        ({"basis": "effect", "voucher_amount": Decimal(1500), "uses": 726}, {}, EFFECTS[0], "27 orders, so segment 14-37: 1500 is chosen by its effect. It was used in 726 of 7,256 vouchers, 10 %; 3520 in 1,790. 35 % of the customers who got 1500 redeemed it (33 to 37 %); one more redemption than with 1000 costs 4,588."),
+        ({"basis": "effect", "uses": 7256, "runner_up_amount": None, "runner_up_uses": None}, {}, None, "27 orders, so segment 14-37: 2640 is chosen by its effect. It was used in 7,256 of 7,256 vouchers, 100 %."),
+    ],
+    ids=["lottery", "holdout", "effect", "cents", "fewer", "unclear", "association", "refused", "chosen", "chosen alone"],
+)  # fmt: skip
+def test_the_sentence_says_how_it_came_about_and_what_it_does(
+    change: dict[str, object], choice: dict[str, Any], outcome: Effect | None, more: str
+) -> None:
+    """More sentences say that the amount was drawn, and what it does, if outcomes are known."""
+    given = Choice(Decimal(1500), **choice)
+    found = because(replace(SEGMENT, **change), given, outcome, 27, DAY)
+    assert found == more if change else found.partition("vouchers, 61 %.")[2] == more
+
+
+def test_an_explanation_tells_what_the_drawn_amount_does(publish: Publish, ask: Ask) -> None:
+    """For a drawn amount, the explanation has its outcomes, its propensity, and the amount of the segment."""
+    publish(countries={"Peru": 30, "Latvia": 90}, effects=EFFECTS, draws=draws(drawn=(1500,), held=None))
+    number = next(each for each in range(1000) if ask(customer_id=each).headers["Voucher-Chosen-By"] == "lottery")
+    names = ("voucher_amount", "chosen_by", "propensity", "table_amount", "evidence")
+    outcome = ("redeemed", "redeemed_low", "redeemed_high")
+    found = ask("/voucher?explain=true", customer_id=number).json
+    assert [found[name] for name in names] == [1500, "lottery", 0.06, 1000, "effect"]
+    assert [found[name] for name in outcome] == [0.35, 0.3333, 0.3667]
+    table = ask("/voucher?explain=true").json
+    assert [table[name] for name in names] == [1000, "table", 1, 1000, "effect"]
+    assert [table[name] for name in outcome] == [0.3012, 0.2846, 0.3179]
+    association = ask("/voucher?explain=true", total_orders=5).json
+    assert (association["voucher_amount"], association["evidence"]) == (1100, "association")
+    assert ask("/voucher?explain=true", country_code="Latvia").json["evidence"] is None
 
 
 @pytest.mark.parametrize("query", ["", "?explain=false", "?explain=FALSE", "?explain=0", "?unknown=true"])
