@@ -1,4 +1,7 @@
-"""Two published runs on a real Postgres, customers, and the answers of each run to them. Used by `service`."""
+"""Two published runs on a real Postgres, one with a lottery, customers, and the answers of each run to them.
+
+Used by `service`.
+"""
 
 import os
 import subprocess
@@ -10,19 +13,35 @@ from datetime import date, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psycopg2
 
+from app.published.lottery import Draw, Lottery
 from benchmarks.reference.flask_psycopg2 import STATEMENT
 from dev.ports import free_port
 from dev.processes import StackError
 from dev.services.postgres import Postgres
+from pipeline import run
 from pipeline.publish.database import Database
 from pipeline.publish.publication import current, roll_back
+from pipeline.rules.segments import SEGMENTS_FILE
+from pipeline.settings import Settings
 
 DAYS = (date(2020, 6, 10), date(2020, 7, 10))  # TODAY of the two runs; most recency customers change their segment
 ORDERS = (0, 3, 4, 5, 13, 14, 37, 38, 200)
 WAITS = (5, 29, 30, 61, 90, 91, 150, 200)  # days from the last order to the first of DAYS
+LOTTERY = """[lottery]
+share = 0.3
+salt = "benchmark"
+
+[holdout]
+share = 0.05
+
+"""
+DRAWS = f"""SELECT country_code, segment_name, segment, position, chosen_by, draw.voucher_amount, tickets, salt
+    FROM ({STATEMENT.replace("SELECT voucher_amount", "SELECT run_id, country_code, segment_name, segment")}) AS found
+        JOIN voucher.draw USING (run_id, country_code, segment_name, segment)"""
 
 Customer = dict[str, Any]
 
@@ -47,8 +66,11 @@ class Published:
 
 
 @contextmanager
-def published(folder: Path, source: Path | None) -> Iterator[Published]:
-    """Yield two runs that the pipeline has published; the second is current. Raise StackError if it fails."""
+def published(folder: Path, source: Path | None) -> Iterator[tuple[Published, Published]]:
+    """Yield two runs that the pipeline has published, of which the second is current, and that one with a lottery.
+
+    Raise StackError if it fails.
+    """
     postgres = Postgres(folder, free_port(), "benchmark", "admin")
     try:
         postgres.start()
@@ -64,7 +86,7 @@ def published(folder: Path, source: Path | None) -> Iterator[Published]:
             answers[str(run_id)] = _answers(url, customers)
         if len({tuple(amounts) for amounts in answers.values()}) < len(DAYS):
             raise StackError(f"The runs of {' and '.join(map(str, DAYS))} answer alike: a mix would not be seen.")
-        yield Published(url, customers, answers)
+        yield Published(url, customers, answers), _drawn(postgres, source, customers)
     finally:
         postgres.stop()
         postgres.remove()
@@ -78,15 +100,34 @@ def _customers(url: str) -> list[Customer]:
     asked = [("frequent_segment", orders, 30) for orders in ORDERS] + [("recency_segment", 15, days) for days in WAITS]
     return [
         {
-            "customer_id": 123,
+            "customer_id": number,
             "country_code": country,
             "last_order_ts": f"{DAYS[0] - timedelta(days)} 00:00:00",
             "first_order_ts": f"{DAYS[0] - timedelta(days + 365)} 00:00:00",
             "total_orders": orders,
             "segment_name": kind,
         }
-        for country, (kind, orders, days) in product(countries, asked)
+        for number, (country, (kind, orders, days)) in enumerate(product(countries, asked))
     ]
+
+
+def _drawn(postgres: Postgres, source: Path, customers: list[Customer]) -> Published:
+    """Publish the newest run with a lottery, by another segments.toml than the pipeline's own."""
+    postgres.create("lottery")
+    url, file = postgres.url("lottery"), postgres.folder / "segments.toml"
+    file.write_text(LOTTERY + SEGMENTS_FILE.read_text())
+    _python("pipeline", "migrate", DATABASE_URL=url)
+    with patch.object(run, "SEGMENTS_FILE", file):
+        run_id = run.run(Settings(source=str(source), database_url=url, today=DAYS[-1]), "benchmarks")
+    amounts = []
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        for customer in customers:
+            cursor.execute(DRAWS, customer)
+            lottery = Lottery(Draw(*row) for row in cursor.fetchall())
+            amounts.append(float(lottery.draw(str(customer["customer_id"])).voucher_amount))
+    if amounts == _answers(url, customers):
+        raise StackError("With the lottery, every customer gets the table's amount.")
+    return Published(url, customers, {run_id: amounts})
 
 
 def _answers(url: str, customers: list[Customer]) -> list[float]:

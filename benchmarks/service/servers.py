@@ -19,7 +19,8 @@ from dev.ports import free_port
 from dev.processes import Processes, StackError
 from dev.services.api import Service
 
-OURS, BARE, PSYCOPG2, SQLALCHEMY = "/voucher", "(a) bare Flask", "(b) Flask, psycopg2", "(c) FastAPI, SQLAlchemy"
+OURS, DRAWN, BARE = "/voucher", "/voucher with a lottery", "(a) bare Flask"
+PSYCOPG2, SQLALCHEMY = "(b) Flask, psycopg2", "(c) FastAPI, SQLAlchemy"
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,15 @@ class Server:
 
 
 @contextmanager
-def servers(folder: Path, database: str) -> Iterator[dict[str, Server]]:
-    """Start the servers, and yield them by name. Each has two workers, except Flask's own server, which has threads."""
+def servers(folder: Path, database: str, drawn: str) -> Iterator[dict[str, Server]]:
+    """Start the servers, and yield them by name. Each has two workers, except Flask's own server, which has threads.
+
+    drawn: the database of a run with a lottery, which the service answers from as DRAWN.
+    """
     environ = os.environ | {"DATABASE_URL": database, "API_DATABASE_URL": database}
     processes, found = Processes(folder), {}
     ports = [free_port() for _ in range(4)]
+    services = {OURS: (folder, database), DRAWN: (folder / "lottery", drawn)}
     reference = "benchmarks.reference"
     flask = ["flask", "--app", f"{reference}.flask_psycopg2", "run", "--port", str(ports[2])]
     uvicorn = ["uvicorn", f"{reference}.fastapi_sqlalchemy:app", "--port", str(ports[3]), "--workers", "2"]
@@ -71,17 +76,21 @@ def servers(folder: Path, database: str) -> Iterator[dict[str, Server]]:
         SQLALCHEMY: [sys.executable, "-m", *uvicorn],
     }
     try:
-        ours = Service(folder, ports[0])
-        ours.start(environ, "")
+        for name, (place, answers_from) in services.items():
+            service = Service(place, ports[0] if name == OURS else free_port())
+            service.start(environ | {"API_DATABASE_URL": answers_from}, "")
+            record = Processes(place).record("api")
+            found[name] = Server(name, service.url, record.pid if record else 0)
         for (name, words), port in zip(commands.items(), ports[1:], strict=True):
             process = processes.start(name[1], words, environ, port=port)
             found[name] = Server(name, f"http://127.0.0.1:{port}", process.pid, 2640 if name == BARE else None)
             processes.wait([name[1]], partial(_answers, found[name].url))
-        record = processes.record("api")
-        yield {OURS: Server(OURS, ours.url, record.pid if record else 0), **found}
+        yield found
     finally:
-        for name in ("api", *(name[1] for name in commands)):
-            processes.stop(name)
+        for place, _ in services.values():
+            Processes(place).stop("api")
+        for name in commands:
+            processes.stop(name[1])
 
 
 def _answers(url: str) -> bool:
