@@ -51,7 +51,7 @@ class AmountEffect(BaseModel):
     difference_high: Difference | None = Field(description="Upper end of this interval.")
     further_cost: Cost | None = Field(
         description="Cost of one further redemption: the difference of the costs a customer divided by `difference`, "
-        "in the unit of `voucher_amount`. It is null for an `association`, and if the difference may be 0."
+        "in the unit of `voucher_amount`. It is null for an `association`, and if the difference may be 0 or less."
     )
     refused: str | None = Field(description="Why there are no figures; null if there are.")
 

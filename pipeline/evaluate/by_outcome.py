@@ -40,4 +40,8 @@ def effects(rows: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def _day(rows: pd.DataFrame) -> "pd.Series | str":
-    return rows["timestamp"].dt.strftime("%Y-%m-%d").fillna("") if "timestamp" in rows else ""
+    if "timestamp" not in rows:
+        return ""
+    times = rows["timestamp"] if rows["timestamp"].dt.tz is None else rows["timestamp"].dt.tz_convert("UTC")
+    days: pd.Series[str] = times.dt.strftime("%Y-%m-%d").fillna("")
+    return days

@@ -120,8 +120,8 @@ def _named(lottery: Lottery, spellings: pa.Table) -> pa.Table:
     named: list[tuple[str, Decimal]] = []
     for country, amounts in lottery.amounts.items():
         if (name := common.get(country_key(country))) is None:
-            near = get_close_matches(country, common.values(), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(common.values())[:20])}"
+            near = get_close_matches(country_key(country), common, n=1)
+            hint = f"did you mean {common[near[0]]}?" if near else f"it has {', '.join(sorted(common.values())[:20])}"
             raise SegmentError(
                 f"segments.toml: lottery: amounts of {country!r}: the history has no such country; {hint}"
             )

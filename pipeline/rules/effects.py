@@ -3,7 +3,8 @@ are worth. `evaluate` runs it; see docs/effects.md.
 
 Outcomes of one cluster (what was decided together: by default, a UTC day) are not independent of each other, so all
 intervals treat clusters as `intervals` treats sends. Where the probability of each voucher is known, each outcome
-weighs 1 / propensity, and the difference between two amounts is an effect; where not, it is an association.
+weighs 1 / propensity, and the difference between two amounts is an effect; where not, it is an association. Vouchers
+with a propensity of 1 were not left to chance, and count for no effect.
 
 Values of policies are self-normalized (A. Swaminathan and T. Joachims, "The Self-Normalized Estimator for
 Counterfactual Learning", NIPS 2015).
@@ -20,9 +21,9 @@ def refused(weight: str, squared: str, heaviest: str, rows: str, clusters: str) 
     """Return SQL for why figures must not be told, in words; NULL if they may be."""
     customers = f"{weight} ** 2 / {squared}"
     return f"""CASE WHEN {clusters} < {LEAST_CLUSTERS}
-      THEN 'only ' || {clusters} || ' clusters, of {LEAST_CLUSTERS} needed'
+      THEN 'only ' || {clusters} || ' of the {LEAST_CLUSTERS} clusters needed'
     WHEN {customers} < {LEAST_CUSTOMERS}
-      THEN 'worth only ' || CAST(floor({customers}) AS INTEGER) || ' customers, of {LEAST_CUSTOMERS} needed'
+      THEN 'worth only ' || CAST(floor({customers}) AS INTEGER) || ' of the {LEAST_CUSTOMERS} customers needed'
     WHEN {heaviest} > {HEAVIEST} * {weight} / {rows}
       THEN 'one customer weighs more than {HEAVIEST} times the mean' END"""
 
@@ -30,19 +31,19 @@ def refused(weight: str, squared: str, heaviest: str, rows: str, clusters: str) 
 # What is known of each amount in each cluster. Reads the table `placed`, whose `unit_cost` is that of a redemption.
 TRIED = """WITH known AS (
   SELECT *, coalesce(cluster, CAST(sent AS UBIGINT), 0) AS together,
-    sum(known) OVER segment = sum(weighed) OVER segment AS by_chance
+    sum(known) OVER segment = sum(weighed + certain) OVER segment AND sum(weighed) OVER segment > 0 AS by_chance
   FROM placed WHERE known > 0 AND segment IS NOT NULL AND voucher_amount IS NOT NULL
   WINDOW segment AS (PARTITION BY country_code, segment_name, segment)
 )
 SELECT country_code, segment_name, segment, voucher_amount, together AS cluster, by_chance,
-    CAST(sum(known) AS DOUBLE) AS rows,
+    CAST(sum(CASE WHEN by_chance THEN weighed ELSE known END) AS DOUBLE) AS rows,
     CAST(sum(CASE WHEN by_chance THEN weight ELSE known END) AS DOUBLE) AS weight,
     CAST(sum(CASE WHEN by_chance THEN weight_squared ELSE known END) AS DOUBLE) AS squared,
     CAST(max(CASE WHEN by_chance THEN heaviest ELSE 1 END) AS DOUBLE) AS heaviest,
     CAST(coalesce(sum(CASE WHEN by_chance THEN weighted_redemptions ELSE redemptions END), 0) AS DOUBLE) AS redeemed,
     coalesce(sum(unit_cost * CAST(CASE WHEN by_chance THEN weighted_redemptions ELSE redemptions END AS DOUBLE)
       ORDER BY unit_cost, weighted_redemptions, redemptions), 0) AS cost
-  FROM known GROUP BY ALL"""
+  FROM known GROUP BY ALL HAVING rows > 0"""
 
 # Reads the table `tried`. Ordered sums are the same in every run, whatever the number of threads.
 EFFECTS = f"""WITH totals AS (
@@ -92,7 +93,7 @@ SELECT country_code, segment_name, segment, voucher_amount, CAST(known AS BIGINT
     CASE WHEN refused IS NULL THEN cost END AS cost,
     CASE WHEN difference IS NOT NULL THEN compared_with END AS compared_with,
     difference, difference - error_apart AS difference_low, difference + error_apart AS difference_high,
-    CASE WHEN by_chance AND abs(difference) > error_apart THEN (cost - least_cost) / difference END AS further_cost,
+    CASE WHEN by_chance AND difference > error_apart THEN (cost - least_cost) / difference END AS further_cost,
     refused
   FROM told"""
 
@@ -128,8 +129,8 @@ POLICIES = f"""WITH halves AS (
     sum(chance * weight ORDER BY chance * weight) AS weight,
     sum(chance ** 2 * squared ORDER BY chance ** 2 * squared) AS squared, max(chance * heaviest) AS heaviest,
     sum(chance * redeemed ORDER BY chance * redeemed) AS redeemed, sum(chance * cost ORDER BY chance * cost) AS cost,
-    CASE WHEN bool_or(cluster IS NULL) THEN 'nobody in ' || min(given.segment) FILTER (WHERE cluster IS NULL) || ' got '
-      || CAST(min(given.voucher_amount) FILTER (WHERE cluster IS NULL) AS VARCHAR) END AS without
+    'nobody in ' || min(given.segment || ' got ' || printf('%.10g', CAST(given.voucher_amount AS DOUBLE)))
+      FILTER (WHERE cluster IS NULL) AS without
   FROM given LEFT JOIN split ON split.country_code = given.country_code AND split.segment_name = given.segment_name
     AND split.segment = given.segment AND split.voucher_amount = given.voucher_amount AND valued_on IN (half, 2)
   GROUP BY ALL
@@ -149,12 +150,13 @@ POLICIES = f"""WITH halves AS (
   FROM weighed JOIN values_of_parts USING (country_code, segment_name, policy, valued_on) GROUP BY ALL
 ), errors AS (
   SELECT country_code, segment_name, policy,
-    CASE WHEN count(error) = count(*) THEN sum(error ORDER BY valued_on) END AS error
+    CASE WHEN count(error) = count(*) THEN sum(error ORDER BY valued_on) END AS error,
+    CASE WHEN count(error) < count(*) THEN 'only 1 cluster in one half of them, and 2 needed' END AS lone
   FROM errors_of_parts GROUP BY ALL
 ), told AS (
   SELECT country_code, segment_name, policy, CAST(coalesce(known, 0) AS BIGINT) AS known, clusters, value, cost,
     error / all_weight AS error,
-    CASE WHEN NOT by_chance THEN '{NOT_CHANCE}' ELSE coalesce(without, refused) END AS refused
+    CASE WHEN NOT by_chance THEN '{NOT_CHANCE}' ELSE coalesce(without, refused, lone) END AS refused
   FROM totals JOIN errors USING (country_code, segment_name, policy)
     JOIN (SELECT country_code, segment_name, bool_and(by_chance) AS by_chance FROM tried GROUP BY ALL) AS chance
     USING (country_code, segment_name)

@@ -15,15 +15,17 @@ def utc_day(time: str) -> str:
     return f"(epoch_us({time}) + {1_000_000 * A_DAY}) // {A_DAY}"
 
 
-# What is added up of the rows whose outcome is known. `weight` is 1 / propensity, of the `weighed` rows that have one.
-# Decimals, unlike floating-point numbers, have the same sum in any order.
+# What is added up of the rows whose outcome is known. `weight` is 1 / propensity, of the `weighed` rows that have one
+# below 1; those of `certain` rows could not have been otherwise. Decimals, unlike floating-point numbers, have the same
+# sum in any order.
 TOTAL = "DECIMAL(37, 9)"
-WEIGHT = "CAST(CASE WHEN redeemed IS NOT NULL THEN 1 / propensity END AS DECIMAL(19, 9))"
-SQUARED = "CAST(CASE WHEN redeemed IS NOT NULL THEN 1 / propensity ** 2 END AS DECIMAL(28, 9))"
+WEIGHT = "CAST(CASE WHEN redeemed IS NOT NULL AND propensity < 1 THEN 1 / propensity END AS DECIMAL(19, 9))"
+SQUARED = "CAST(CASE WHEN redeemed IS NOT NULL AND propensity < 1 THEN 1 / propensity ** 2 END AS DECIMAL(28, 9))"
 OUTCOME_SUMS = {
     "known": "count(redeemed)",
     "redemptions": "CAST(count_if(redeemed) AS BIGINT)",
     "weighed": f"count({WEIGHT})",
+    "certain": "CAST(count_if(redeemed IS NOT NULL AND propensity = 1) AS BIGINT)",
     "weight": f"sum({WEIGHT})",
     "weighted_redemptions": f"sum({WEIGHT}) FILTER (WHERE redeemed)",
     "weight_squared": f"sum({SQUARED})",

@@ -59,6 +59,8 @@ def expected(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "getVouchersNdjson explained": ask("/vouchers.ndjson", customers, explain="true"),
         "getSegments": ask("/segments", country=country),
         "getSegmentsCsv": ask("/segments.csv"),
+        "getEffects": ask("/effects", country=country),
+        "getEffectsCsv": ask("/effects.csv"),
         "getRules": ask("/rules"),
         "getRules of a run": ask("/rules", run=run),
         "getRuns": ask("/runs"),

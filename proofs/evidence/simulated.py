@@ -54,6 +54,7 @@ class World:
                 "known": rows,
                 "redemptions": redeemed,
                 "weighed": rows,
+                "certain": 0,
                 "weight": rows / likely,
                 "weighted_redemptions": redeemed / likely,
                 "weight_squared": rows / likely**2,

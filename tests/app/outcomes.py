@@ -39,7 +39,7 @@ EFFECTS = [
     effect(1500, share=0.35, cost=525.0, **MORE, difference=0.04877, further_cost=4588.298),
     effect(1000),
     effect(1100, "5-13", evidence="association"),
-    refused(2200, "5-13", "only 3 clusters, of 10 needed", evidence="association", clusters=3, known=3),
+    refused(2200, "5-13", "only 3 of the 10 clusters needed", evidence="association", clusters=3, known=3),
     effect(1200, "14-37", share=0.2),
     effect(
         1250, "14-37", share=0.21, **MORE | {"compared_with": Decimal(1200), "difference_low": -0.01}, difference=0.01
@@ -49,7 +49,7 @@ EFFECTS = [
 ]
 POLICIES = [
     policy("uniform", 0.25),
-    policy("best by outcome", why="worth only 7 customers, of 100 needed"),
+    policy("best by outcome", why="worth only 7 of the 100 customers needed"),
     policy("most used", 0.31416),
 ]
 

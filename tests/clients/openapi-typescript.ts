@@ -41,6 +41,8 @@ console.log(
     ).data,
     getSegments: (await api.GET("/segments", { params: { query: { country } } })).data,
     getSegmentsCsv: (await api.GET("/segments.csv", text)).data,
+    getEffects: (await api.GET("/effects", { params: { query: { country } } })).data,
+    getEffectsCsv: (await api.GET("/effects.csv", text)).data,
     getRules: (await api.GET("/rules")).data,
     "getRules of a run": (await api.GET("/rules", { params: { query: { run } } })).data,
     getRuns: (await api.GET("/runs")).data,

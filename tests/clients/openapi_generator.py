@@ -54,6 +54,8 @@ print(
             "getVouchersNdjson explained": vouchers.get_vouchers_ndjson(lines, explain=True).decode(),
             "getSegments": plain(tables.get_segments(country=given["country"])),
             "getSegmentsCsv": tables.get_segments_csv(),
+            "getEffects": plain(tables.get_effects(country=given["country"])),
+            "getEffectsCsv": tables.get_effects_csv(),
             "getRules": plain(tables.get_rules()),
             "getRules of a run": plain(tables.get_rules(run=given["run"])),
             "getRuns": plain(tables.get_runs()),

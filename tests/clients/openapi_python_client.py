@@ -11,6 +11,8 @@ from generated import AuthenticatedClient
 from generated.api.health import get_health, get_liveness, get_metrics, get_readiness
 from generated.api.tables import (
     get_assignments_csv,
+    get_effects,
+    get_effects_csv,
     get_rules,
     get_run,
     get_runs,
@@ -55,6 +57,8 @@ print(
             "getVouchersNdjson explained": ndjson.payload.read().decode(),
             "getSegments": get_segments.sync(client=client, country=given["country"]).to_dict(),
             "getSegmentsCsv": get_segments_csv.sync(client=client),
+            "getEffects": get_effects.sync(client=client, country=given["country"]).to_dict(),
+            "getEffectsCsv": get_effects_csv.sync(client=client),
             "getRules": get_rules.sync(client=client).to_dict(),
             "getRules of a run": get_rules.sync(client=client, run=given["run"]).to_dict(),
             "getRuns": get_runs.sync(client=client).to_dict(),

@@ -39,6 +39,8 @@ console.log(
     "getVouchersNdjson explained": typeof answers === "string" ? answers : await answers.text(),
     getSegments: (await api.getSegments({ country })).data,
     getSegmentsCsv: (await api.getSegmentsCsv()).data,
+    getEffects: (await api.getEffects({ country })).data,
+    getEffectsCsv: (await api.getEffectsCsv()).data,
     getRules: (await api.getRules()).data,
     "getRules of a run": (await api.getRules({ run })).data,
     getRuns: (await api.getRuns()).data,

@@ -14,7 +14,10 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.long
 
 SAID = {
-    "service": (4, ("/voucher during publishes", "(a) bare Flask", "(b) Flask, psycopg2", "p99", "PSS")),
+    "service": (
+        5,
+        ("/voucher during publishes", "/voucher with a lottery", "(a) bare Flask", "(b) Flask, psycopg2", "p99", "PSS"),
+    ),
     "pipeline": (2, ("pipeline  ", "the limit  ", "the common way  ", "plan", "load", "audit", "publish", "prune")),
     "growth": (3, ("10,000  ", "20,000  ", "40,000  ", "Fixed cost: ")),
     "estimate": (0, ()),

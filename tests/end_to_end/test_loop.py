@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,7 +23,7 @@ from dev.services.airflow_client import Client
 from dev.services.s3 import S3
 from proofs.support.checkout import copy_checkout
 from proofs.support.served import served
-from tests.conftest import PIPELINE, as_role
+from tests.conftest import PIPELINE, ROOT, as_role
 from tests.pipeline.conftest import history
 
 pytestmark = pytest.mark.long
@@ -33,6 +35,7 @@ LOTTERY = '[lottery]\nshare = 0.6\nsalt = "loop"\n\n[holdout]\nshare = 0.04\n\n'
 CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 7}
 ROW = {"total_orders": "7", "country_code": "Peru"}
 DATES = [str(datetime(2020, 5, 1, 12, tzinfo=UTC) + timedelta(days=day)) for day in range(30)]
+ORDERS = {"last_order_ts": "2020-04-15 00:00:00", "first_order_ts": "2020-03-01 00:00:00"}
 CUSTOMERS = 9000
 
 
@@ -67,6 +70,15 @@ class Loop:
 
     def run_id(self) -> str:
         return str(requests.get(f"{self.url}/readyz", timeout=5).json()["run_id"])
+
+    def readme(self, redeemed: list[int]) -> pd.DataFrame:
+        """Run the loop in README for all customers, and return the rows that it wrote."""
+        code = re.search(r"## Learn what works.*?```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+        assert code
+        program = code[1].replace("http://localhost:8000", self.url).replace("history/", f"{self.checkout}/")
+        customers = [CUSTOMER | ORDERS | {"customer_id": customer} for customer in range(CUSTOMERS)]
+        exec(program, {"customers": customers, "redeemed": redeemed})
+        return pd.read_parquet(self.checkout / "2027-03-01.parquet")
 
     def ask(self, *ids: int) -> list[dict[str, Any]]:
         body = [CUSTOMER | {"customer_id": customer} for customer in ids]
@@ -109,17 +121,11 @@ def test_answers_teach_what_works(loop: Loop) -> None:
     assert answers[by_table]["voucher_amount"] == 2640
 
     draw = random.Random(5)
-    rows = [
-        ROW
-        | {
-            "timestamp": draw.choice(DATES),
-            "voucher_amount": float(answer["voucher_amount"]),
-            "propensity": answer["propensity"],
-            "redeemed": draw.random() < TRUTH[answer["voucher_amount"]],
-        }
-        for answer in answers
-    ]
-    loop.put("answers.parquet", history(*rows))
+    redeemed = [customer for customer, answer in enumerate(answers) if draw.random() < TRUTH[answer["voucher_amount"]]]
+    rows = loop.readme(redeemed)
+    assert rows["voucher_amount"].tolist() == [answer["voucher_amount"] for answer in answers]
+    assert rows["propensity"].tolist() == [answer["propensity"] for answer in answers]
+    loop.put("answers.parquet", pa.Table.from_pandas(rows.assign(timestamp=draw.choices(DATES, k=len(rows)))))
     loop.publish()
 
     found = requests.get(f"{loop.url}/effects", params={"country": "peru"}, timeout=10).json()

@@ -26,7 +26,10 @@ def test_what_works(publish: Publish, client: FlaskClient) -> None:
     policies = found.index(
         "Most used each segment's most used amount: 31.4 % 30.4 % to 32.4 % would redeem it costs 314"
     )
-    assert "Best by outcome each segment's amount with the largest share: Not told worth only 7 customers" in found
+    assert (
+        "Best by outcome each segment's amount with the largest share: Not told worth only 7 of the 100 customers needed"
+        in found
+    )
     assert "Uniform each amount equally often: 25.0 %" in found
     segments = re.findall(r"([\d+-]+) orders: ((?:Association )?2 amounts(?:, [^r]* redeemed)?)", found)
     assert segments == [
@@ -42,7 +45,7 @@ def test_what_works(publish: Publish, client: FlaskClient) -> None:
     ) in found
     assert "costs 301 a customer no clear difference from 1200" in found
     assert "costs 301 a customer fewer redeem it than 1300" in found
-    assert "voucher 2200 Not told only 3 clusters, of 10 needed; known outcomes: 3" in found
+    assert "voucher 2200 Not told only 3 of the 10 clusters needed; known outcomes: 3" in found
     assert found.count("was not left to chance, so this recommends nothing.") == 1
     assert '<rect class="left" x="0" width="35.0" height="1"/><rect class="range" x="33.33" width="3.33"' in page
     assert '<rect class="won" x="0" width="30.12" height="1"/><rect class="range"' in page

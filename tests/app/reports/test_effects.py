@@ -40,7 +40,7 @@ def test_effects_are_the_published_tables(told: FlaskClient) -> None:
     }
     assert (effects[2]["cost"], effects[2]["compared_with"], effects[2]["further_cost"]) == (301.23, None, None)
     assert effects[5] == asdict(EFFECTS[3]) | {"voucher_amount": 2200}
-    assert (effects[5]["share"], effects[5]["refused"]) == (None, "only 3 clusters, of 10 needed")
+    assert (effects[5]["share"], effects[5]["refused"]) == (None, "only 3 of the 10 clusters needed")
     assert (effects[9]["difference"], effects[9]["further_cost"]) == (-0.1, -1230.5)
     assert [(row["country_code"], row["policy"], row["value"]) for row in policies] == [
         *(("Latvia", "uniform", 0.2), ("Peru", "most used", 0.3142), ("Peru", "best by outcome", None)),

@@ -121,11 +121,11 @@ def test_the_default_cluster_is_the_utc_day() -> None:
 @pytest.mark.parametrize(
     ("rows", "why"),
     [
-        (days().iloc[: 9 * 20], f"only 9 clusters, of {LEAST_CLUSTERS} needed"),
-        (days().iloc[::3], "worth only 80 customers, of 100 needed"),
-        (days(propensity=[1 / 50, *[1.0] * 239]), "worth only 30 customers, of 100 needed"),
+        (days().iloc[: 9 * 20], f"only 9 of the {LEAST_CLUSTERS} clusters needed"),
+        (days().iloc[::3], "worth only 80 of the 100 customers needed"),
+        (days(propensity=[1 / 100, *[0.5] * 239]), "worth only 30 of the 100 customers needed"),
         (
-            days(propensity=[1 / 14, *[1.0] * 239]),
+            days(propensity=[1 / 28, *[0.5] * 239]),
             f"one customer weighs more than {HEAVIEST} times the mean",
         ),
     ],
