@@ -53,7 +53,7 @@ $(if $(PROOF),$(eval .PHONY: $(PROOF))$(eval $(PROOF): ; @:))
 prove: $(READY)  ## Run a proof at full size, as in `make prove crash`; without a name, list them; ARGS=--fresh does not resume
 	@$(BIN)/python -m proofs $(or $(PROOF),$(NAME)) $(ARGS)
 
-bench: $(READY)  ## Compare service and pipeline with references, in seven minutes; ARGS="service --quick" for a quick try
+bench: $(READY)  ## Compare service and pipeline with references, in eight minutes; ARGS="service --quick" for a quick try
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(READY)  ## Check lint, format, types, import directions, generated tables, Dockerfiles, manifests, workflows
