@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -16,14 +17,15 @@ import pyarrow.compute as pc
 
 from pipeline import PipelineError
 from pipeline.rules import columns
-from pipeline.rules.columns import COLUMNS
+from pipeline.rules.columns import COLUMNS, OPTIONAL
 from pipeline.rules.rulebook import RuleBook
 from pipeline.rules.segments import SegmentBook
-from pipeline.rules.tallies import ADDED_UP
+from pipeline.rules.tallies import NO_OUTCOMES, added_up
 from pipeline.source import tempfolder
 
 DuckDB = duckdb.DuckDBPyConnection
 BATCH_ROWS = 100_000
+COUNTED_AT_ONCE = 6  # batches: each alone would have nearly as many outcomes, one for each day, amount and segment
 FEW_OUTCOMES = 100_000  # of batches, not yet added up
 
 
@@ -51,8 +53,10 @@ class EvaluatedPart:
         *,
         on_rows: Callable[[int], None],
         countries: set[str],
+        outcomes: bool,
     ) -> None:
         self.countries = countries  # of all rows that can be read
+        self._outcomes = outcomes  # whether the part has the column `redeemed`
         self._reading, self._counting, self._told = reading, counting, on_rows
         self._rules, self._segments = rules, segments
         self._tally: pa.Table | None = None
@@ -62,7 +66,8 @@ class EvaluatedPart:
         """Return the kept rows, typed: the six columns and, if `placed`, the segment of each kind."""
         columns = [*COLUMNS, *(kind.name for kind in self._segments.kinds if placed)]
         kinds = [kind.placed() for kind in self._segments.kinds if placed]
-        judged = f"WITH judged AS ({self._rules.sql('part')}) SELECT {', '.join(['*', *kinds])} FROM judged"
+        needed = [*COLUMNS, *(OPTIONAL if self._outcomes else ()), "matched", "unreadable_row", *kinds]
+        judged = f"WITH judged AS ({self._rules.sql('part')}) SELECT {', '.join(needed)} FROM judged"
         rows = self._reading.sql(judged).to_arrow_reader(BATCH_ROWS)
         schema = pa.schema([rows.schema.field(column) for column in columns])
         return pa.RecordBatchReader.from_batches(schema, self._counted(rows, columns))
@@ -77,20 +82,27 @@ class EvaluatedPart:
         return self._tally
 
     def _counted(self, rows: pa.RecordBatchReader, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        few = FEW_OUTCOMES
+        few, tally, added = FEW_OUTCOMES, self._segments.tally(self._outcomes), added_up(self._outcomes)
         try:
             self._counting.register("judged", rows.schema.empty_table())
-            self._counting.execute(f"CREATE OR REPLACE TEMP TABLE tallies AS {self._segments.tally}")
-            outcomes = 0
-            for batch in rows:
-                self._counting.register("judged", batch)
-                outcomes += self._changed(f"INSERT INTO tallies {self._segments.tally}")
+            self._counting.execute(f"CREATE OR REPLACE TEMP TABLE tallies AS {tally}")
+            outcomes, times, waiting = 0, 0, list[pa.RecordBatch]()
+            for batch in chain(rows, [None]):
+                if waiting and (batch is None or len(waiting) == COUNTED_AT_ONCE):
+                    self._counting.register("judged", pa.Table.from_batches(waiting))
+                    outcomes += self._changed(f"INSERT INTO tallies {tally}")
+                    times += 1
+                    waiting.clear()
                 if outcomes > few:
-                    outcomes = self._changed(f"CREATE OR REPLACE TEMP TABLE tallies AS {ADDED_UP}")
+                    outcomes = self._changed(f"CREATE OR REPLACE TEMP TABLE tallies AS {added}")
                     few = 2 * max(FEW_OUTCOMES, outcomes)
-                yield batch.select(columns).filter(pc.equal(batch["matched"], 0))
-                self._told(len(batch))
-            self._tally = self._counting.sql(ADDED_UP).to_arrow_table()
+                if batch is not None:
+                    waiting.append(batch)
+                    yield batch.select(columns).filter(pc.equal(batch["matched"], 0))
+                    self._told(len(batch))
+            whole = f"({added})" if times > 1 else "tallies"
+            more = "" if self._outcomes else f", {NO_OUTCOMES}"
+            self._tally = self._counting.sql(f"SELECT *{more} FROM {whole}").to_arrow_table()
         except duckdb.Error as error:
             self.fault = error
             raise
@@ -138,8 +150,11 @@ def evaluate(
         try:
             raw = part if isinstance(part, pa.Table) else reading.read_parquet(str(part))
             reading.register("raw", raw)
-            countries = _read_texts(reading, name, rules)
-            found = EvaluatedPart(reading, counting, rules, segments, on_rows=on_rows, countries=countries)
+            columns, countries = _read_texts(reading, name, rules)
+            outcomes = "redeemed" in columns
+            found = EvaluatedPart(
+                reading, counting, rules, segments, on_rows=on_rows, countries=countries, outcomes=outcomes
+            )
             yield found
         except (duckdb.Error, PipelineError) as error:
             broken = error if isinstance(error, duckdb.Error) else found.fault if found else None
@@ -153,10 +168,10 @@ def types(raw: duckdb.DuckDBPyRelation) -> dict[str, str]:
     return dict(zip(raw.columns, map(str, raw.types), strict=True))
 
 
-def _read_texts(reading: DuckDB, name: str, rules: RuleBook) -> set[str]:
-    """Create the view `part` of the texts of `raw`, and the variables that map its countries; return these.
+def _read_texts(reading: DuckDB, name: str, rules: RuleBook) -> tuple[set[str], set[str]]:
+    """Create the view `part` of the texts of `raw`, and the variables that map its countries.
 
-    Raises EngineError.
+    Return the names of the columns and of the countries. Raises EngineError.
     """
     found = types(reading.table("raw"))
     if fault := columns.missing_columns(found) or columns.unusable(found):
@@ -167,7 +182,7 @@ def _read_texts(reading: DuckDB, name: str, rules: RuleBook) -> set[str]:
     for variable, values in columns.country_variables(names, keys=rules.compares_countries).items():
         if values:
             reading.execute(f"SET VARIABLE {variable} = map(?, ?)", [list(values), list(values.values())])
-    return set(names.values()) - {"", columns.UNREADABLE}
+    return set(found), set(names.values()) - {"", columns.UNREADABLE}
 
 
 def failed(error: duckdb.Error, of: str) -> EngineError:

@@ -17,7 +17,7 @@ from pipeline.rules.intervals import INTERVALS
 from pipeline.rules.lottery import DRAWS, Lottery
 from pipeline.rules.rulebook import RuleBook
 from pipeline.rules.segments import SegmentBook, SegmentError
-from pipeline.rules.tallies import MOST_USED, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, VOTES_BY_COUNTRY
+from pipeline.rules.tallies import MOST_USED, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, VOTES_BY_COUNTRY, added_up
 from shared.countries import country_key
 
 
@@ -57,9 +57,9 @@ def aggregate(
 
 
 def _results(connection: DuckDB, tallies: Iterable[pa.Table], rules: RuleBook, segments: SegmentBook) -> Results:
-    connection.register("every", _chain_batches(iter(tallies)))
-    connection.execute("CREATE TABLE tallies AS FROM every")
-    connection.execute("CREATE TABLE spelled AS SELECT country_code, sum(rows)::BIGINT FROM tallies GROUP BY ALL")
+    connection.register("tallies", _chain_batches(iter(tallies)))
+    connection.execute(f"CREATE TABLE added AS {added_up()}")
+    connection.execute("CREATE TABLE spelled AS SELECT country_code, sum(rows)::BIGINT FROM added GROUP BY ALL")
     spellings = _spellings(connection.table("spelled").fetchall())
     connection.register("spelling", spellings)
     kinds = ", ".join(f'"{kind.name}"' for kind in segments.kinds)
@@ -67,9 +67,9 @@ def _results(connection: DuckDB, tallies: Iterable[pa.Table], rules: RuleBook, s
     connection.execute(f"""
         CREATE TABLE tally AS SELECT * EXCLUDE (matched) REPLACE (spelling.common AS country_code),
             {", ".join(rules.flags())}, {rules.dropped_by()}
-            FROM tallies LEFT JOIN spelling USING (country_code);
+            FROM added LEFT JOIN spelling USING (country_code);
         CREATE TABLE defined AS {segments.defined()};
-        CREATE TEMP VIEW placed AS {PLACED.format(kinds=kinds)};
+        CREATE TEMP TABLE placed AS {PLACED.format(kinds=kinds)};
         CREATE TEMP VIEW votes AS {VOTES};
         CREATE TABLE votes_by_country AS {VOTES_BY_COUNTRY};
         CREATE TABLE most_used AS {MOST_USED};

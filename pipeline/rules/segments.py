@@ -16,7 +16,7 @@ from pipeline.rules.columns import COLUMNS
 from pipeline.rules.effects import ANSWERS, CHOOSE, EFFECTS, POLICIES, TRIED
 from pipeline.rules.intervals import INTERVALS
 from pipeline.rules.lottery import DRAWS, Holdout, Lottery
-from pipeline.rules.tallies import MOST_USED, OUTCOME_SUMS, OUTCOMES, PLACED, UNPLACED, VOTES, utc_day
+from pipeline.rules.tallies import MOST_USED, OUTCOME_SUMS, OUTCOMES, PLACED, TYPES, UNPLACED, VOTES, utc_day
 
 SEGMENTS_FILE = Path(__file__).parents[1] / "segments.toml"
 
@@ -108,28 +108,28 @@ class SegmentBook:
     @property
     def hash(self) -> str:
         """A hash that changes if rows fall into other segments, or amounts are found or drawn in another way."""
-        sql = [self.tally, self.defined(), OUTCOMES, PLACED, UNPLACED, VOTES, MOST_USED, INTERVALS]
+        sql = [self.tally(), self.defined(), OUTCOMES, PLACED, UNPLACED, VOTES, MOST_USED, INTERVALS]
         sql += [TRIED, EFFECTS, POLICIES, ANSWERS, DRAWS, repr(self.lottery), repr(self.holdout)]
         return sha256("\n".join(sql).encode()).hexdigest()[:16]
 
-    @property
-    def tally(self) -> str:
-        """A SELECT over the table `judged` (see RuleBook.sql): for each distinct outcome, how many `rows` had it.
+    def tally(self, outcomes: bool = True) -> str:
+        """Return a SELECT over the table `judged` (see RuleBook.sql): how many `rows` had each distinct outcome.
 
-        The outcome of a kept row is its country, its amount, its segment of each kind, the number of its UTC day,
-        `sent`, and its `cluster` if its voucher's outcome is known; the first and last `timestamp` and OUTCOME_SUMS are
-        added. The outcome of a dropped row is its country and what it
-        `matched`; an example is added: the first in order, as it was read, and the texts of the first unreadable one.
+        The outcome of a kept row is its country, its amount, its segment of each kind and the number of its UTC day,
+        `sent`; the first and last `timestamp` are added, and with `outcomes` the `cluster` of rows whose outcome is
+        known, and OUTCOME_SUMS. The outcome of a dropped row is its country and what it `matched`; an example is added:
+        the first in order, as it was read, and the texts of the first unreadable one.
         """
+        known = ["CASE WHEN redeemed IS NOT NULL THEN cluster END AS cluster"] if outcomes else []
+        known += [f"CAST({value} AS {TYPES[name]}) AS {name}" for name, value in OUTCOME_SUMS.items() if outcomes]
         row = f"struct_pack({', '.join(f'{column} := {column}' for column in COLUMNS)})"
         return f"""WITH dropped AS (
   SELECT country_code, matched, count(*) AS rows, min({row}) AS dropped_row, min(unreadable_row) AS unreadable_row
   FROM judged WHERE matched <> 0 GROUP BY ALL
 ), kept AS (
   SELECT country_code, matched, voucher_amount, {", ".join(kind.placed() for kind in self.kinds)},
-    CAST({utc_day("timestamp")} AS INTEGER) AS sent, CASE WHEN redeemed IS NOT NULL THEN cluster END AS cluster,
-    count(*) AS rows, min(timestamp) AS data_from, max(timestamp) AS data_to,
-    {", ".join(f"{value} AS {name}" for name, value in OUTCOME_SUMS.items())}
+    CAST({utc_day("timestamp")} AS INTEGER) AS sent,
+    {", ".join(["count(*) AS rows, min(timestamp) AS data_from, max(timestamp) AS data_to", *known])}
   FROM judged WHERE matched = 0 GROUP BY ALL
 )
 FROM dropped UNION ALL BY NAME FROM kept"""

@@ -23,24 +23,36 @@ WEIGHT = "CAST(CASE WHEN redeemed IS NOT NULL AND propensity < 1 THEN 1 / propen
 SQUARED = "CAST(CASE WHEN redeemed IS NOT NULL AND propensity < 1 THEN 1 / propensity ** 2 END AS DECIMAL(28, 9))"
 OUTCOME_SUMS = {
     "known": "count(redeemed)",
-    "redemptions": "CAST(count_if(redeemed) AS BIGINT)",
+    "redemptions": "count_if(redeemed)",
     "weighed": f"count({WEIGHT})",
-    "certain": "CAST(count_if(redeemed IS NOT NULL AND propensity = 1) AS BIGINT)",
+    "certain": "count_if(redeemed IS NOT NULL AND propensity = 1)",
     "weight": f"sum({WEIGHT})",
     "weighted_redemptions": f"sum({WEIGHT}) FILTER (WHERE redeemed)",
     "weight_squared": f"sum({SQUARED})",
     "heaviest": f"max({WEIGHT})",
 }
-ADDED = {name: f"CAST(sum({name}) AS {'BIGINT' if 'count' in sql else TOTAL})" for name, sql in OUTCOME_SUMS.items()}
-ADDED["heaviest"] = "max(heaviest)"
+HEAVIEST = "DECIMAL(19, 9)"
+TYPES = {
+    name: "BIGINT" if "count" in sql else HEAVIEST if name == "heaviest" else TOTAL
+    for name, sql in OUTCOME_SUMS.items()
+}
+NO_OUTCOMES = ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in ({"cluster": "UBIGINT"} | TYPES).items())
 
-# From the `tallies` of batches to that of a part, and from the tally of all parts and the segments (a table `defined`)
-# to the published tables. An amount that is NULL, or a measure in no segment, doesn't vote.
-ADDED_UP = f"""SELECT * REPLACE (CAST(sum(rows) AS BIGINT) AS rows, min(data_from) AS data_from,
-    max(data_to) AS data_to, min(dropped_row) AS dropped_row, min(unreadable_row) AS unreadable_row,
-    {", ".join(f"{added} AS {name}" for name, added in ADDED.items())})
-  FROM tallies GROUP BY ALL ORDER BY ALL"""
 
+def added_up(outcomes: bool = True) -> str:
+    """Return a SELECT that adds up `tallies`: those of batches to that of a part, or those of parts to that of a run.
+
+    outcomes: whether they have the columns of outcomes.
+    """
+    sums = {name: f"CAST({'max' if name == 'heaviest' else 'sum'}({name}) AS {kind})" for name, kind in TYPES.items()}
+    return f"""SELECT * REPLACE (CAST(sum(rows) AS BIGINT) AS rows, min(data_from) AS data_from,
+    max(data_to) AS data_to, min(dropped_row) AS dropped_row, min(unreadable_row) AS unreadable_row
+    {"".join(f", {added} AS {name}" for name, added in sums.items() if outcomes)})
+  FROM tallies GROUP BY ALL"""
+
+
+# From the tally of all parts and the segments (a table `defined`) to the published tables. An amount that is NULL, or a
+# measure in no segment, doesn't vote.
 PLACED = f"""SELECT country_code, segment_name, segment, voucher_amount, sent, rows, {", ".join(OUTCOME_SUMS)}, cluster,
     CAST(voucher_amount AS DOUBLE) AS unit_cost
   FROM (SELECT * FROM tally WHERE dropped_by IS NULL)
