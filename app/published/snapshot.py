@@ -128,7 +128,7 @@ class Snapshot:
 
     def choose(self, row: Segment, customer_id: str | None) -> Choice:
         """Return the choice for a customer of this segment. One without an id draws nothing."""
-        lottery = self._lotteries.get(_key(row)) if customer_id is not None and self._lotteries else None
+        lottery = self._lotteries.get(_key(row))
         return row.choice if lottery is None or customer_id is None else lottery.draw(customer_id)
 
     def effect(self, row: Segment, amount: Decimal) -> Effect | None:

@@ -104,7 +104,7 @@ REQUIRED = ("country_code", "segment_name")  # and the field that the segment ki
 # The field that each measure is computed from. The keys are the values of the column `measure`.
 MEASURED = {"total_orders": "total_orders", "days_since_last_order": "last_order_ts"}
 
-_READERS = (*((name, read) for name, (read, _) in FIELDS.items()), ("customer_id", identity))
+_READERS = tuple((name, read) for name, (read, _) in FIELDS.items())
 
 
 class Customer(NamedTuple):
@@ -115,7 +115,7 @@ class Customer(NamedTuple):
     total_orders: int | None = None
     last_order_ts: date | None = None
     first_order_ts: date | None = None
-    customer_id: str | None = None
+    customer_id: object = None  # as sent; `identity` reads it where there is a lottery
 
     @classmethod
     def from_json(cls, body: bytes) -> "Customer":
@@ -128,7 +128,7 @@ class Customer(NamedTuple):
         if not isinstance(found, dict):
             raise BrokenJSONError('A customer must be a JSON object. Send {"country_code": …}.')
         try:
-            return cls(*[read(found.get(name)) for name, read in _READERS])
+            return cls(*[read(found.get(name)) for name, read in _READERS], found.get("customer_id"))
         except ValueError:
             raise BadValuesError(*_bad_values(found)) from None
 

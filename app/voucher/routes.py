@@ -15,7 +15,7 @@ from app.published.refresher import Published
 from app.published.segment import Segment
 from app.published.snapshot import NoSegmentError, Snapshot
 from app.settings import MAX_BODY_BYTES
-from app.voucher.customer import MEASURED, Customer
+from app.voucher.customer import MEASURED, Customer, identity
 from app.voucher.explanation import explain
 from app.voucher.openapi import (
     CHOSEN_BY_HEADER,
@@ -80,7 +80,7 @@ def answer(
     """
     found = measure(customer, snapshot, reference_day)
     row = snapshot.find(customer.country_code, customer.segment_name, found)
-    choice = snapshot.choose(row, customer.customer_id)
+    choice = snapshot.choose(row, identity(customer.customer_id)) if snapshot.draws else row.choice
     if not explained:
         return row, choice, choice.answer
     return row, choice, explain(row, choice, found, reference_day, snapshot).model_dump_json().encode()
