@@ -128,7 +128,7 @@ class Customer(NamedTuple):
         if not isinstance(found, dict):
             raise BrokenJSONError('A customer must be a JSON object. Send {"country_code": …}.')
         try:
-            return cls(*[read(found.get(name)) for name, read in _READERS], found.get("customer_id"))
+            return cls(*[read(found.get(name)) for name, read in _READERS], customer_id=found.get("customer_id"))
         except ValueError:
             raise BadValuesError(*_bad_values(found)) from None
 
