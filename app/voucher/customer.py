@@ -128,9 +128,10 @@ class Customer(NamedTuple):
         if not isinstance(found, dict):
             raise BrokenJSONError('A customer must be a JSON object. Send {"country_code": …}.')
         try:
-            return cls(*[read(found.get(name)) for name, read in _READERS], customer_id=found.get("customer_id"))
+            values = [read(found.get(name)) for name, read in _READERS]
         except ValueError:
             raise BadValuesError(*_bad_values(found)) from None
+        return cls._make([*values, found.get("customer_id")])
 
 
 def _bad_values(found: dict[str, object]) -> list[BadValue]:
