@@ -102,7 +102,7 @@ class EvaluatedPart:
                     self._told(len(batch))
             whole = f"({added})" if times > 1 else "tallies"
             more = "" if self._outcomes else f", {NO_OUTCOMES}"
-            self._tally = self._counting.sql(f"SELECT *{more} FROM {whole}").to_arrow_table()
+            self._tally = self._counting.sql(f"SELECT *{more} FROM {whole} ORDER BY ALL").to_arrow_table()
         except duckdb.Error as error:
             self.fault = error
             raise

@@ -140,7 +140,7 @@ def test_answers_teach_what_works(loop: Loop) -> None:
     assert "1 of 10 answers differ" in (planned := loop.plan())
     assert "1760 (by effect, " in planned
     assert "holdout 4 %, lottery 60 %, table 36 %" in planned
-    assert re.search(r"Peru +frequent_segment +best by outcome +[\d,]+ +\d+\.\d % \(", planned), planned
+    assert re.search(r"Peru +frequent_segment +best by outcome +[\d,]+ +\d+\.\d% \(", planned), planned
     assert loop.ask(by_table)[0]["voucher_amount"] == 2640
 
     loop.publish()
