@@ -101,8 +101,10 @@ class EvaluatedPart:
                     yield batch.select(columns).filter(pc.equal(batch["matched"], 0))
                     self._told(len(batch))
             whole = f"({added})" if times > 1 else "tallies"
-            more = "" if self._outcomes else f", {NO_OUTCOMES}"
-            self._tally = self._counting.sql(f"SELECT *{more} FROM {whole} ORDER BY ALL").to_arrow_table()
+            self._tally = self._counting.sql(f"FROM {whole} ORDER BY ALL").to_arrow_table()
+            if not self._outcomes:
+                for field in self._counting.sql(f"SELECT {NO_OUTCOMES}").to_arrow_table().schema:
+                    self._tally = self._tally.append_column(field, pa.nulls(self._tally.num_rows, field.type))
         except duckdb.Error as error:
             self.fault = error
             raise
