@@ -37,6 +37,11 @@ class Effect:
     further_cost: float | None
     refused: str | None
 
+    @property
+    def fewer(self) -> bool:
+        """Whether clearly fewer customers redeem this amount than the one it is compared with."""
+        return self.difference_high is not None and self.difference_high < 0
+
 
 @dataclass(frozen=True)
 class Policy:

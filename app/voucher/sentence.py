@@ -1,6 +1,7 @@
 """Summarize an answer and its evidence in sentences, for people. Called by `explanation`."""
 
 from datetime import date
+from decimal import Decimal
 
 from app.published.effects import Effect, money
 from app.published.lottery import Choice, json_number
@@ -60,9 +61,9 @@ def _outcome(effect: Effect | None, choice: Choice) -> str:
     redeemed = f" {100 * effect.share:.0f} % of the customers who got {choice.amount} redeemed it ({low} to {high} %)"
     if effect.evidence == "association":
         return f"{redeemed}; who got it was not left to chance, so that recommends nothing."
-    if effect.further_cost is None or effect.compared_with is None:
-        return f"{redeemed}."
-    than = json_number(effect.compared_with)
-    if (effect.difference or 0) < 0:
+    than = json_number(effect.compared_with or Decimal(0))
+    if effect.fewer:
         return f"{redeemed}; fewer than with {than}."
+    if effect.further_cost is None:
+        return f"{redeemed}."
     return f"{redeemed}; one more redemption than with {than} costs {money(effect.further_cost)}."

@@ -73,9 +73,7 @@ class EvaluatedPart:
         return pa.RecordBatchReader.from_batches(schema, self._counted(rows, columns))
 
     def tally(self) -> pa.Table:
-        """Return how many rows had each outcome (see SegmentBook.tally): a few hundred lines for a part of any size,
-        unless nearly every row has an amount of its own.
-        """
+        """Return how many rows had each outcome (see SegmentBook.tally): a few hundred lines for each day of a part."""
         if self._tally is None:
             for _ in self.kept():
                 pass
@@ -91,8 +89,7 @@ class EvaluatedPart:
                 if waiting and (batch is None or len(waiting) == COUNTED_AT_ONCE):
                     self._counting.register("judged", pa.Table.from_batches(waiting))
                     outcomes += self._changed(f"INSERT INTO tallies {tally}")
-                    times += 1
-                    waiting.clear()
+                    times, waiting = times + 1, []
                 if outcomes > few:
                     outcomes = self._changed(f"CREATE OR REPLACE TEMP TABLE tallies AS {added}")
                     few = 2 * max(FEW_OUTCOMES, outcomes)
@@ -102,9 +99,8 @@ class EvaluatedPart:
                     self._told(len(batch))
             whole = f"({added})" if times > 1 else "tallies"
             self._tally = self._counting.sql(f"FROM {whole} ORDER BY ALL").to_arrow_table()
-            if not self._outcomes:
-                for field in self._counting.sql(f"SELECT {NO_OUTCOMES}").to_arrow_table().schema:
-                    self._tally = self._tally.append_column(field, pa.nulls(self._tally.num_rows, field.type))
+            for field in () if self._outcomes else self._counting.sql(f"SELECT {NO_OUTCOMES}").to_arrow_table().schema:
+                self._tally = self._tally.append_column(field, pa.nulls(self._tally.num_rows, field.type))
         except duckdb.Error as error:
             self.fault = error
             raise
@@ -152,8 +148,8 @@ def evaluate(
         try:
             raw = part if isinstance(part, pa.Table) else reading.read_parquet(str(part))
             reading.register("raw", raw)
-            columns, countries = _read_texts(reading, name, rules)
-            outcomes = "redeemed" in columns
+            countries = _read_texts(reading, name, rules)
+            outcomes = "redeemed" in reading.table("raw").columns
             found = EvaluatedPart(
                 reading, counting, rules, segments, on_rows=on_rows, countries=countries, outcomes=outcomes
             )
@@ -170,10 +166,10 @@ def types(raw: duckdb.DuckDBPyRelation) -> dict[str, str]:
     return dict(zip(raw.columns, map(str, raw.types), strict=True))
 
 
-def _read_texts(reading: DuckDB, name: str, rules: RuleBook) -> tuple[set[str], set[str]]:
-    """Create the view `part` of the texts of `raw`, and the variables that map its countries.
+def _read_texts(reading: DuckDB, name: str, rules: RuleBook) -> set[str]:
+    """Create the view `part` of the texts of `raw`, and the variables that map its countries; return these.
 
-    Return the names of the columns and of the countries. Raises EngineError.
+    Raises EngineError.
     """
     found = types(reading.table("raw"))
     if fault := columns.missing_columns(found) or columns.unusable(found):
@@ -184,7 +180,7 @@ def _read_texts(reading: DuckDB, name: str, rules: RuleBook) -> tuple[set[str], 
     for variable, values in columns.country_variables(names, keys=rules.compares_countries).items():
         if values:
             reading.execute(f"SET VARIABLE {variable} = map(?, ?)", [list(values), list(values.values())])
-    return set(found), set(names.values()) - {"", columns.UNREADABLE}
+    return set(names.values()) - {"", columns.UNREADABLE}
 
 
 def failed(error: duckdb.Error, of: str) -> EngineError:

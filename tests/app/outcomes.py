@@ -45,7 +45,12 @@ EFFECTS = [
         1250, "14-37", share=0.21, **MORE | {"compared_with": Decimal(1200), "difference_low": -0.01}, difference=0.01
     ),
     effect(1300, "38+", share=0.4),
-    effect(1301, "38+", share=0.3, **MORE | {"compared_with": Decimal(1300)}, difference=-0.1, further_cost=-1230.5),
+    effect(
+        1301,
+        "38+",
+        share=0.3,
+        **{"compared_with": Decimal(1300), "difference": -0.1, "difference_low": -0.15, "difference_high": -0.05},
+    ),
 ]
 POLICIES = [
     policy("uniform", 0.25),
