@@ -1,0 +1,62 @@
+"""Frames of what the engine counted: the effect of each rule, its band, and the answers that differ."""
+
+import pandas as pd
+import pyarrow as pa
+
+from pipeline.evaluate.totals import Results
+from pipeline.rules.rulebook import RuleBook
+
+ALL = "all countries"
+ANSWER, AMOUNT = ["country_code", "segment_name", "segment"], "voucher_amount"
+
+
+def explained(results: Results, rules: RuleBook) -> pd.DataFrame:
+    """Return the effect of each rule, by rule and country: the columns of `Workbench.explain`."""
+    counted: pd.DataFrame = results.tables["rule_outcome"].to_pandas()[["country_code", "rule", "matched", "dropped"]]
+    total = counted.groupby("rule", as_index=False)[["matched", "dropped"]].sum().assign(country_code=ALL)
+    rows = kept(results).add(counted.groupby("country_code")["dropped"].sum(), fill_value=0).astype(int)
+    counted = pd.concat([counted.sort_values("country_code"), total])
+    rows[ALL] = results.rows_in
+    order = {rule.name: position for position, rule in enumerate(rules.all_rules)}
+    counted = counted.sort_values("rule", key=lambda names: names.map(order), kind="stable")
+    counted["left"] = counted["country_code"].map(rows) - counted.groupby("country_code")["dropped"].cumsum()
+    counted["share"] = counted["matched"] / counted["country_code"].map(rows)
+    return counted.set_index(["rule", "country_code"]).loc[[rule.name for rule in rules.rules]]
+
+
+def in_bands(results: Results, rules: RuleBook) -> pd.DataFrame:
+    """Return each reason's matches as a share of all rows, its band, and whether the share is inside."""
+    matched = results.tables["rule_outcome"].to_pandas().groupby("rule")["matched"].sum()
+    lines = [(rule.name, int(matched[rule.name]), *rule.share) for rule in rules.all_rules]
+    table = pd.DataFrame(lines, columns=["rule", "matched", "lowest", "highest"]).set_index("rule")
+    table.insert(1, "share", table["matched"] / results.rows_in)
+    return table.assign(inside=table["share"].between(table["lowest"], table["highest"]))
+
+
+def overlaps(tally: pa.Table, rules: RuleBook) -> pd.DataFrame:
+    """Return how many rows match both the line's and the column's rule; on the diagonal, that one rule."""
+    names, bits, counted = [rule.name for rule in rules.rules], rules.bits, tally.to_pandas()
+
+    def rows(pair: int) -> int:
+        return int(counted.loc[counted["matched"] & pair == pair, "rows"].sum())
+
+    return pd.DataFrame({one: [rows(bits[one] | bits[other]) for other in names] for one in names}, index=names)
+
+
+def changed(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """Return the lines of two `Workbench.answers` whose amounts differ, side by side."""
+    both = pd.merge(before, after, how="outer", left_index=True, right_index=True, suffixes=("_before", "_after"))
+    differ = both["voucher_amount_before"].ne(both["voucher_amount_after"])
+    names = [f"{column}_{when}" for column in ("voucher_amount", "uses", "rows") for when in ("before", "after")]
+    return both.loc[differ, names]
+
+
+def kept(results: Results) -> pd.Series:
+    """Return the kept rows by country: those that voted and those that couldn't, in any one kind."""
+    votes, unplaced = results.tables["segment_vote"].to_pandas(), results.tables["unplaced"].to_pandas()
+    kind = unplaced["segment_name"].iloc[0] if len(unplaced) else ""
+    voted = votes[votes["segment_name"] == kind].groupby("country_code")["uses"].sum()
+    rows: pd.Series = voted.add(
+        unplaced[unplaced["segment_name"] == kind].set_index("country_code")["rows"], fill_value=0
+    )
+    return rows
