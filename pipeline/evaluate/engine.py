@@ -148,7 +148,7 @@ def evaluate(
         try:
             raw = part if isinstance(part, pa.Table) else reading.read_parquet(str(part))
             reading.register("raw", raw)
-            countries = _read_texts(reading, name, rules)
+            countries = read_texts(reading, name, rules)
             outcomes = "redeemed" in reading.table("raw").columns
             found = EvaluatedPart(
                 reading, counting, rules, segments, on_rows=on_rows, countries=countries, outcomes=outcomes
@@ -166,7 +166,7 @@ def types(raw: duckdb.DuckDBPyRelation) -> dict[str, str]:
     return dict(zip(raw.columns, map(str, raw.types), strict=True))
 
 
-def _read_texts(reading: DuckDB, name: str, rules: RuleBook) -> set[str]:
+def read_texts(reading: DuckDB, name: str, rules: RuleBook) -> set[str]:
     """Create the view `part` of the texts of `raw`, and the variables that map its countries; return these.
 
     Raises EngineError.

@@ -15,15 +15,13 @@ from pydantic.dataclasses import dataclass
 from pipeline import PipelineError
 from pipeline.rules import columns, conditions, tomlfile
 from pipeline.rules.columns import ALL, COLUMNS, OPTIONAL
-from pipeline.rules.tallies import OUTCOME_SUMS
+from pipeline.rules.measures import DAYS
+from pipeline.rules.tallies import RESERVED
 from shared import files
 
 RULES_FILE = Path(__file__).parents[1] / "rules.toml"
 Band = tuple[float, float]
-
-# Columns of the SQL here, in tallies.py and in segments.py.
-RESERVED = {*ALL, *OUTCOME_SUMS, "country_key", "matched", "dropped_by", "unreadable", "rows", "sent"}
-RESERVED |= {"data_from", "data_to"}
+TAKEN = RESERVED | {measure.name for measure in DAYS}
 MISSING_COUNTRY = "missing_country_code"
 UNREADABLE = {f"unreadable_{column}": f"The row holds a {column} that can't be read as one." for column in ALL} | {
     MISSING_COUNTRY: "Without a country the row belongs to no answer."
@@ -41,7 +39,7 @@ class RuleError(PipelineError):
 class Rule:
     """One reason to drop a row.
 
-    name: as in the tables and in messages. drop_when: a SQL condition over the six typed columns (times are UTC), None
+    name: as in the tables and in messages. drop_when: a SQL condition over the six typed columns (times are UTC) and the measures; None
     for the built-in reasons. because: the analyst's reason. share: lowest and highest share of all rows that may match,
     inclusive; outside it the run isn't published.
     """
@@ -52,7 +50,7 @@ class Rule:
     share: Band
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", self.name) or self.name in RESERVED:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", self.name) or self.name in TAKEN:
             raise RuleError(f"rule name {self.name!r} is not lower-case words joined by _; e.g. unknown_customer")
         if not self.because.strip():
             raise RuleError(f"rule {self.name}: 'because' is empty; say why such a row can't be used")
@@ -62,7 +60,7 @@ class Rule:
             self.condition()
 
     def condition(self, dialect: str = "duckdb") -> str:
-        """Return the rule's condition as SQL of `dialect`, over the typed columns and `country_key`."""
+        """Return the rule's condition as SQL of `dialect`, over the typed columns, measures and `country_key`."""
         try:
             return conditions.sql(self.drop_when or "", dialect)
         except conditions.ConditionError as error:
@@ -100,12 +98,12 @@ class RuleBook:
         """A hash that changes if the rules treat any row differently. Reasons and shares don't count."""
         return sha256(self.sql("part").encode()).hexdigest()[:16]
 
-    def sql(self, source: str) -> str:
+    def sql(self, source: str, more: Iterable[str] = ()) -> str:
         """Return a SELECT over the rows of `source`, a table or view of texts.
 
         Its columns: the typed columns; `matched`, whose bits tell which reasons and rules the row matches, 0 for a
-        kept row; `unreadable_row`, the texts of a row that can't be read. `evaluate` creates the source and sets the
-        variables that hold its countries.
+        kept row; `unreadable_row`, the texts of a row that can't be read; and `more`, such as `timestamp_text`.
+        `evaluate` creates the source and sets the variables that hold its countries.
         """
         bits = " + ".join(f'CASE WHEN "{name}" THEN {bit} ELSE 0 END' for name, bit in self.bits.items())
         shown = f"CAST({_shown(COLUMNS)} AS VARCHAR)"
@@ -127,12 +125,19 @@ class RuleBook:
     country_code IS NULL AS {MISSING_COUNTRY},
     {" OR ".join(UNREADABLE)} AS unreadable
   FROM typed
-), matching AS (SELECT {", ".join(["*", *(_match(rule) for rule in self.rules)])}
+), measured AS (SELECT {", ".join(["*", *self._days()])}
   FROM readable
+), matching AS (SELECT {", ".join(["*", *(_match(rule) for rule in self.rules)])}
+  FROM measured
 )
-SELECT {", ".join(ALL)}, CAST({bits} AS BIGINT) AS matched,
+SELECT {", ".join([*ALL, *more])}, CAST({bits} AS BIGINT) AS matched,
     CASE WHEN unreadable THEN left(concat({shown}, {also}), 400) END AS unreadable_row
   FROM matching"""
+
+    def _days(self) -> list[str]:
+        """Return SQL for the measures that conditions compare."""
+        compared = [rule.condition() for rule in self.rules]
+        return [f"{day.sql} AS {day.name}" for day in DAYS if any(re.search(rf"\b{day.name}\b", c) for c in compared)]
 
     @property
     def compares_countries(self) -> bool:
