@@ -58,7 +58,7 @@ def plan(settings: Settings) -> str:
     run_id = _identity([part.sha256 for part in parts], rules, segments, settings.today)
     planned = Run(run_id, named, rules.hash, segments.hash, settings.today)
     with database.exclusive() as database:
-        status = runs.plan(database, planned, parts, rules.all_rules, looked_at)
+        status = runs.plan(database, planned, parts, rules.all_rules, segments.kinds, looked_at=looked_at)
     log.info("plan: run %s (%s) of %s", run_id, status, named)
     log.info("plan: %s", describe(parts, len(parts) - len(known)))
     return run_id

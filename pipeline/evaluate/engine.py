@@ -177,7 +177,7 @@ def read_texts(reading: DuckDB, name: str, rules: RuleBook) -> set[str]:
     reading.execute(f"CREATE TEMP VIEW part AS SELECT {columns.texts(found)} FROM raw")
     texts = reading.execute("SELECT DISTINCT country_code FROM part WHERE country_code IS NOT NULL").fetchall()
     names = columns.country_names(text for (text,) in texts)
-    for variable, values in columns.country_variables(names, keys=rules.compares_countries).items():
+    for variable, values in columns.country_variables(names, keys=rules.compares("country_key")).items():
         if values:
             reading.execute(f"SET VARIABLE {variable} = map(?, ?)", [list(values), list(values.values())])
     return set(names.values()) - {"", columns.UNREADABLE}

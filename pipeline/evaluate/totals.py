@@ -14,9 +14,10 @@ import pyarrow as pa
 from pipeline.evaluate.engine import DuckDB, Limits, failed, open_duckdb, session
 from pipeline.rules.effects import ANSWERS, EFFECTS, POLICIES, TRIED
 from pipeline.rules.intervals import INTERVALS
+from pipeline.rules.kinds import SegmentError
 from pipeline.rules.lottery import DRAWS, Lottery
 from pipeline.rules.rulebook import RuleBook
-from pipeline.rules.segments import SegmentBook, SegmentError
+from pipeline.rules.segments import SegmentBook
 from pipeline.rules.tallies import MOST_USED, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, VOTES_BY_COUNTRY, added_up
 from shared.countries import country_key
 

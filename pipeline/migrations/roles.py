@@ -24,6 +24,7 @@ PIPELINE = {
     "TABLE voucher.loaded_part": "INSERT",
     "TABLE voucher.assignment": "INSERT",
     "TABLE voucher.rule": "INSERT, UPDATE",
+    "TABLE voucher.kind": "INSERT, UPDATE",
     "TABLE voucher.rule_outcome": "INSERT, DELETE",
     "TABLE voucher.unplaced": "INSERT, DELETE",
     "TABLE voucher.segment_vote": "INSERT, DELETE",

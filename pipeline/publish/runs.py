@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, cast
 
-from psycopg2.extras import execute_values
+from psycopg2.extras import Json, execute_values
 
 from pipeline.publish.database import Database, DatabaseError
+from pipeline.rules.kinds import Kind
 from pipeline.rules.rulebook import Rule
 from pipeline.source.parts import Part
 
@@ -47,7 +48,15 @@ def database_time(database: Database) -> datetime:
         return cast(datetime, cursor.fetchone().now)
 
 
-def plan(database: Database, run: Run, parts: Sequence[Part], rules: Sequence[Rule], looked_at: datetime) -> str:
+def plan(
+    database: Database,
+    run: Run,
+    parts: Sequence[Part],
+    rules: Sequence[Rule],
+    kinds: Sequence[Kind],
+    *,
+    looked_at: datetime,
+) -> str:
     """Record the run, or restart a rejected one, and return its status: loading, published or withdrawn.
 
     looked_at: when the source was listed, by the database's clock.
@@ -77,6 +86,14 @@ def plan(database: Database, run: Run, parts: Sequence[Part], rules: Sequence[Ru
             VALUES %s ON CONFLICT (run_id, position) DO UPDATE SET because = EXCLUDED.because,
                 share_low = EXCLUDED.share_low, share_high = EXCLUDED.share_high""",
             [(run.run_id, place, r.name, r.drop_when, r.because, *r.share) for place, r in enumerate(rules, start=1)],
+        )
+        execute_values(
+            cursor,
+            """INSERT INTO voucher.kind (run_id, position, segment_name, measure, field, unit, title, because, choose,
+                segment_titles)
+            VALUES %s ON CONFLICT (run_id, segment_name) DO UPDATE SET position = EXCLUDED.position,
+                title = EXCLUDED.title, because = EXCLUDED.because, segment_titles = EXCLUDED.segment_titles""",
+            [(run.run_id, place, *_described(kind)) for place, kind in enumerate(kinds)],
         )
         cursor.execute("SELECT status FROM voucher.run WHERE run_id = %s", (run.run_id,))
         return str(cursor.fetchone().status)
@@ -150,6 +167,12 @@ def _is_loaded(cursor: Any, run_id: str) -> bool:
     )
     row = cursor.fetchone()
     return bool(row and row.loaded)
+
+
+def _described(kind: Kind) -> tuple[Any, ...]:
+    measure, titles = kind.measured, {segment.label: segment.title for segment in kind.segments if segment.title}
+    title = kind.title or kind.name.replace("_", " ").capitalize()
+    return kind.name, measure.name, measure.field, measure.unit, title, kind.because, kind.choose, Json(titles)
 
 
 def _record(cursor: Any, parts: Sequence[Part]) -> list[int]:

@@ -14,9 +14,10 @@ import sqlglot
 from sqlglot import exp
 
 from pipeline import PipelineError
+from pipeline.rules.measures import MEASURES
 from shared.countries import country_key
 
-# The six typed columns, and what kind of value each holds.
+# The six typed columns and the measures, and what kind of value each holds.
 KINDS = {
     "timestamp": "time",
     "country_code": "text",
@@ -24,6 +25,7 @@ KINDS = {
     "last_order_ts": "time",
     "total_orders": "number",
     "voucher_amount": "number",
+    **dict.fromkeys(MEASURES, "number"),
 }
 LONGEST = 1000
 UNITS = {"SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "YEAR"}
@@ -85,8 +87,8 @@ def _kind(node: exp.Expr) -> str:
             return kind_of(node)
     raise _refused(
         node,
-        "is not allowed in a rule; use the six columns, literals, comparisons, AND, OR, NOT, IS NULL, BETWEEN, IN, "
-        "CAST(… AS DATE), DATE '…', TIMESTAMP '…' and adding or subtracting an INTERVAL",
+        "is not allowed in a rule; use the six columns, the measures, literals, comparisons, AND, OR, NOT, IS NULL, "
+        "BETWEEN, IN, CAST(… AS DATE), DATE '…', TIMESTAMP '…' and adding or subtracting an INTERVAL",
     )
 
 

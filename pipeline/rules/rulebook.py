@@ -39,9 +39,9 @@ class RuleError(PipelineError):
 class Rule:
     """One reason to drop a row.
 
-    name: as in the tables and in messages. drop_when: a SQL condition over the six typed columns (times are UTC) and the measures; None
-    for the built-in reasons. because: the analyst's reason. share: lowest and highest share of all rows that may match,
-    inclusive; outside it the run isn't published.
+    name: as in the tables and in messages. drop_when: a SQL condition over the six typed columns (times are UTC) and
+    the measures; None for the built-in reasons. because: the analyst's reason. share: lowest and highest share of all
+    rows that may match, inclusive; outside it the run isn't published.
     """
 
     name: str
@@ -108,6 +108,7 @@ class RuleBook:
         bits = " + ".join(f'CASE WHEN "{name}" THEN {bit} ELSE 0 END' for name, bit in self.bits.items())
         shown = f"CAST({_shown(COLUMNS)} AS VARCHAR)"
         also = f"CASE WHEN {' OR '.join(f'unreadable_{column}' for column in OPTIONAL)} THEN {_shown(OPTIONAL)} END"
+        days = ", ".join(f"{day.sql} AS {day.name}" for day in DAYS if self.compares(day.name))
         return f"""WITH texts AS (SELECT
     {_each(lambda column: f"CAST({column} AS VARCHAR) AS {column}_text")}
   FROM {source}
@@ -125,24 +126,16 @@ class RuleBook:
     country_code IS NULL AS {MISSING_COUNTRY},
     {" OR ".join(UNREADABLE)} AS unreadable
   FROM typed
-), measured AS (SELECT {", ".join(["*", *self._days()])}
-  FROM readable
 ), matching AS (SELECT {", ".join(["*", *(_match(rule) for rule in self.rules)])}
-  FROM measured
+  FROM {f"(SELECT *, {days} FROM readable)" if days else "readable"}
 )
 SELECT {", ".join([*ALL, *more])}, CAST({bits} AS BIGINT) AS matched,
     CASE WHEN unreadable THEN left(concat({shown}, {also}), 400) END AS unreadable_row
   FROM matching"""
 
-    def _days(self) -> list[str]:
-        """Return SQL for the measures that conditions compare."""
-        compared = [rule.condition() for rule in self.rules]
-        return [f"{day.sql} AS {day.name}" for day in DAYS if any(re.search(rf"\b{day.name}\b", c) for c in compared)]
-
-    @property
-    def compares_countries(self) -> bool:
-        """Whether a condition depends on the country."""
-        return any("country_key" in rule.condition() for rule in self.rules)
+    def compares(self, column: str) -> bool:
+        """Return whether a condition has this column or measure, or `country_key`."""
+        return any(re.search(rf"\b{column}\b", rule.condition()) for rule in self.rules)
 
     def flags(self) -> list[str]:
         """Return SQL for a boolean column for each reason and rule, from `matched`."""

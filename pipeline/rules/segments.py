@@ -1,4 +1,4 @@
-"""The segments: their file, its checks, and the SQL that assigns rows to segments and counts them.
+"""The segments: their file, and the SQL that assigns rows to segments and counts them.
 
 `evaluate` runs the SQL, for notebooks and the DAG alike.
 """
@@ -7,81 +7,27 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
-from pydantic import Field, StrictInt
+import tomlkit
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from pipeline import PipelineError
 from pipeline.rules import tomlfile
 from pipeline.rules.columns import COLUMNS
-from pipeline.rules.effects import ANSWERS, CHOOSE, EFFECTS, POLICIES, TRIED
+from pipeline.rules.effects import ANSWERS, EFFECTS, POLICIES, TRIED
 from pipeline.rules.intervals import INTERVALS
+from pipeline.rules.kinds import Kind, SegmentError, text
 from pipeline.rules.lottery import DRAWS, Holdout, Lottery
 from pipeline.rules.tallies import MOST_USED, OUTCOME_SUMS, OUTCOMES, PLACED, TYPES, UNPLACED, VOTES, utc_day
+from shared import files
 
 SEGMENTS_FILE = Path(__file__).parents[1] / "segments.toml"
 
-TODAY = "CAST(getvariable('today') AS DATE)"
-
-# How a row of history is measured. The reference day is the pinned day (a DuckDB variable) or else the row's own UTC
-# day.
-MEASURES = {
-    "total_orders": "total_orders",
-    "days_since_last_order": f"coalesce({utc_day(TODAY)}, {utc_day('timestamp')}) - {utc_day('last_order_ts')}",
-}
-
-
-class SegmentError(PipelineError):
-    """A segments file that can't be used."""
-
-
-@dataclass(frozen=True, config=tomlfile.CHECKS)
-class Segment:
-    """A label and its bounds in the kind's unit, both inclusive; `upper` is None if there is no upper bound."""
-
-    label: str
-    lower: StrictInt = Field(validation_alias="from")
-    upper: StrictInt | None = Field(default=None, validation_alias="to")
-
-
-@dataclass(frozen=True, config=tomlfile.CHECKS)
-class Kind:
-    """One way to group customers: a measure and its segments, from 0 upwards without a gap.
-
-    choose: how a segment's amount is found; one of CHOOSE.
-    """
-
-    name: str
-    measure: str
-    segments: tuple[Segment, ...]
-    choose: str = "most_used"
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", self.name):
-            raise SegmentError(f"kind {self.name!r} is not lower-case words joined by _; e.g. frequent_segment")
-        if self.measure not in MEASURES:
-            raise SegmentError(f"kind {self.name}: measure {self.measure!r} is not one of {', '.join(MEASURES)}")
-        if self.choose not in CHOOSE:
-            raise SegmentError(f"kind {self.name}: choose {self.choose!r} is not one of {', '.join(CHOOSE)}")
-        expected: int | None = 0
-        for segment in self.segments:
-            if segment.lower != expected:
-                found = f"segment {segment.label} starts at {segment.lower}, not at {expected}"
-                raise SegmentError(f"kind {self.name}: {found}")
-            if segment.upper is not None and segment.upper < segment.lower:
-                raise SegmentError(f"kind {self.name}: segment {segment.label} ends before it starts")
-            expected = None if segment.upper is None else segment.upper + 1
-        if expected is not None:
-            raise SegmentError(f"kind {self.name}: the last segment has an upper bound; remove its `to`")
-        if len({segment.label for segment in self.segments}) < len(self.segments):
-            raise SegmentError(f"kind {self.name}: two segments have the same label")
-
-    def placed(self) -> str:
-        """Return SQL for the label of the row's segment; NULL if it has none (no measure, or a negative one)."""
-        measure = MEASURES[self.measure]
-        whens = (
-            f"WHEN {measure} >= {segment.lower} THEN {_text(segment.label)}" for segment in reversed(self.segments)
-        )
-        return f'CASE {" ".join(whens)} END AS "{self.name}"'
+HEADER = """# Written by notebooks/03_segments.ipynb: change the segments there, then `make rules`.
+# `choose` of a kind, [lottery] and [holdout] are written here, and kept: docs/effects.md.
+"""
+# A table's header, with the comments and blank lines above it.
+TABLE = re.compile(r"(?:^(?:#.*)?\n)*^\[\[?([\w.]+)\]", re.MULTILINE)
 
 
 @dataclass(frozen=True, config=tomlfile.CHECKS)
@@ -93,6 +39,9 @@ class SegmentBook:
     holdout: Holdout = Holdout()
 
     def __post_init__(self) -> None:
+        names = [kind.name for kind in self.kinds]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise SegmentError(f"there are two kinds named {twice[0]}; each needs its own name")
         if fault := self.lottery.fault(self.holdout):
             raise SegmentError(fault)
 
@@ -104,6 +53,15 @@ class SegmentBook:
             return cls(file.kind, file.lottery, file.holdout)
         except PipelineError as error:
             raise SegmentError(f"{path}: {error}") from None
+
+    def save(self, path: Path = SEGMENTS_FILE) -> None:
+        """Replace the kinds of the file that the pipeline reads, atomically; keep its other tables as they are."""
+        document = tomlkit.document()
+        document.add("kind", tomlkit.aot())
+        for kind in self.kinds:
+            document["kind"].append(_table(kind))
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        files.replace(path, f"{HEADER}\n{tomlkit.dumps(document)}{_without_kinds(before)}")
 
     @property
     def hash(self) -> str:
@@ -137,7 +95,7 @@ FROM dropped UNION ALL BY NAME FROM kept"""
     def defined(self) -> str:
         """Return a SELECT of the segments: names, position, measure, bounds, and how the kind chooses."""
         rows = ",\n    ".join(
-            f"({_text(kind.name)}, {_text(segment.label)}, {position}, {_text(kind.measure)}, {segment.lower}, "
+            f"({text(kind.name)}, {text(segment.label)}, {position}, {text(kind.measure)}, {segment.lower}, "
             f"{'NULL' if segment.upper is None else segment.upper}, '{kind.choose}')"
             for kind in self.kinds
             for position, segment in enumerate(kind.segments)
@@ -146,11 +104,32 @@ FROM dropped UNION ALL BY NAME FROM kept"""
     {rows}) AS defined(segment_name, segment, position, measure, lower_bound, upper_bound, choose)"""
 
 
+def _table(kind: Kind) -> tomlkit.items.Table:
+    table = tomlkit.table()
+    texts = {"name": kind.name, "title": kind.title, "measure": kind.measure, "because": kind.because}
+    table.update({name: value for name, value in texts.items() if value})
+    if kind.choose != "most_used":
+        table["choose"] = kind.choose
+    table["segments"] = tomlkit.array().multiline(multiline=True)
+    for segment in kind.segments:
+        entry = {"label": segment.label, "from": segment.lower, "to": segment.upper, "title": segment.title or None}
+        inline = tomlkit.inline_table()
+        inline.update({name: value for name, value in entry.items() if value is not None})
+        table["segments"].append(inline)
+    return table
+
+
+def _without_kinds(file: str) -> str:
+    """Return the text of the file's tables that are not kinds."""
+    tables = [*TABLE.finditer(file)]
+    ends = [*(table.start() for table in tables[1:]), len(file)]
+    others = (
+        file[table.start() : end] for table, end in zip(tables, ends, strict=True) if table[1].split(".")[0] != "kind"
+    )
+    return "".join(f"\n{other.strip()}\n" for other in others)
+
+
 class _File(tomlfile.Checked):
     kind: tuple[Kind, ...] = Field(min_length=1)
     lottery: Lottery = Lottery()
     holdout: Holdout = Holdout()
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

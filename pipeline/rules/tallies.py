@@ -4,6 +4,8 @@ All that the answers need of a part is its *tally* (see `SegmentBook.tally`): on
 the number of rows. Tallies of parts are added up.
 """
 
+from pipeline.rules.columns import ALL
+
 A_DAY = 86_400_000_000  # microseconds
 
 
@@ -31,6 +33,9 @@ OUTCOME_SUMS = {
     "weight_squared": f"sum({SQUARED})",
     "heaviest": f"max({WEIGHT})",
 }
+# Columns of the SQL of rules, tallies and segments, so no names of rules or kinds.
+RESERVED = {*ALL, *OUTCOME_SUMS, "country_key", "matched", "dropped_by", "unreadable", "rows", "sent"}
+RESERVED |= {"data_from", "data_to", "dropped_row", "unreadable_row"}
 HEAVIEST = "DECIMAL(19, 9)"
 TYPES = {
     name: "BIGINT" if "count" in sql else HEAVIEST if name == "heaviest" else TOTAL

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from pipeline.evaluate.engine import evaluate, open_duckdb
 from pipeline.evaluate.totals import Results, aggregate
+from pipeline.rules.kinds import Kind, Segment
 from pipeline.rules.rulebook import RuleBook
-from pipeline.rules.segments import Kind, Segment, SegmentBook
+from pipeline.rules.segments import SegmentBook
 
 DAYS, FIRST = 60, datetime(2026, 1, 1, 12)
 BY_DAY = 0.03  # standard deviation of the redemption rate between days, for all of a day alike

@@ -12,8 +12,9 @@ import pytest
 from pipeline.evaluate.engine import DuckDB, EngineError, evaluate
 from pipeline.evaluate.totals import Results, aggregate
 from pipeline.rules.effects import NOT_CHANCE
+from pipeline.rules.kinds import Kind, Segment
 from pipeline.rules.rulebook import RuleBook
-from pipeline.rules.segments import Kind, Segment, SegmentBook
+from pipeline.rules.segments import SegmentBook
 from tests.pipeline.conftest import history
 
 NOON, NONE, KIND = datetime(2020, 3, 1, 12), RuleBook(()), "orders"

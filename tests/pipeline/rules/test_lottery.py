@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.evaluate.engine import DuckDB, evaluate
 from pipeline.evaluate.totals import aggregate
+from pipeline.rules.kinds import SegmentError
 from pipeline.rules.rulebook import RuleBook
-from pipeline.rules.segments import SegmentBook, SegmentError
+from pipeline.rules.segments import SegmentBook
 from tests.pipeline.conftest import history
 
 KIND = """

@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.evaluate import engine
 from pipeline.evaluate.totals import Results, aggregate
+from pipeline.rules.kinds import Kind, Segment, SegmentError
 from pipeline.rules.rulebook import Rule, RuleBook
-from pipeline.rules.segments import Kind, Segment, SegmentBook, SegmentError
+from pipeline.rules.segments import SegmentBook
 from tests.pipeline.conftest import history
 
 NONE = RuleBook(())
