@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
+from numbers import Integral
 
 from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
@@ -91,13 +92,13 @@ def from_cuts(
     titles: names for people, by label. Raises SegmentError with the cut or label and the remedy.
     """
     for cut in cuts:
-        if not isinstance(cut, int) or isinstance(cut, bool) or cut < 1:
+        if not isinstance(cut, Integral) or isinstance(cut, bool) or cut < 1:
             raise SegmentError(f"cut {cut!r} is not a whole number of at least 1; the first segment starts at 0 anyway")
     for one, other in pairwise(cuts):
         if one >= other:
             raise SegmentError(f"cut {other} comes after {one}; write the cuts in increasing order, each once")
     bounds: list[tuple[int, int | None]] = [
-        *zip([0, *cuts], [*(cut - 1 for cut in cuts), None], strict=True)  # both inclusive
+        *zip([0, *map(int, cuts)], [*(int(cut) - 1 for cut in cuts), None], strict=True)  # both inclusive
     ]
     named = [_label(*each) for each in bounds] if labels is None else [*labels]
     if len(named) != len(bounds):
@@ -115,7 +116,7 @@ def from_cuts(
     titles = titles or {}
     for label in titles:
         if label not in named:
-            raise SegmentError(f"the title of {_unknown(label, named)}")
+            raise SegmentError(f"titles: label {_unknown(label, named)}")
     return tuple(Segment(label, *each, titles.get(label, "")) for label, each in zip(named, bounds, strict=True))
 
 

@@ -14,6 +14,7 @@ from pipeline.rules.rulebook import RULES_FILE, Rule, RuleBook
 from pipeline.rules.segments import SegmentBook
 from pipeline.workbench import counts, history
 from pipeline.workbench.counts import AMOUNT, ANSWER
+from pipeline.workbench.segments import Segments
 from shared import environment
 
 
@@ -25,7 +26,7 @@ class Workbench:
         self.source = source
         self.history = history if isinstance(history, pa.Table) else pa.Table.from_pandas(history, preserve_index=False)
         self.rules = RuleBook(())
-        self.segments = SegmentBook.load()
+        self.segments = Segments(self._sizes)
         self._placed: dict[tuple[str, str], pd.DataFrame] = {}
 
     @classmethod
@@ -47,7 +48,7 @@ class Workbench:
     @property
     def book(self) -> SegmentBook:
         """The segments in use."""
-        return self.segments
+        return self.segments.book
 
     @property
     def rules_in_use(self) -> RuleBook:
@@ -136,6 +137,10 @@ class Workbench:
         """Write the rules to the file that the pipeline reads; return its path."""
         self.rules.save(path)
         return path
+
+    def _sizes(self, kind: str) -> pd.DataFrame:
+        rows = self.answers(self.rules_in_use).xs(kind, level="segment_name")["rows"]
+        return pd.DataFrame(rows.unstack("country_code", sort=False))
 
     def _tally(self, rules: RuleBook) -> pa.Table:
         with engine.open_duckdb() as within, engine.evaluate(self.history, rules, self.book, within=within) as part:
