@@ -11,6 +11,7 @@ from app.published import database
 from app.published.models import db
 from app.published.reader import Reader
 from app.published.refresher import Published
+from app.published.runs import RecordedRuns
 from app.reports import assignments, effects, rules, runs, segments
 from app.settings import BULK_CALLS, BULK_WAIT_SECONDS, MAX_BODY_BYTES, Settings
 from app.voucher import bulk, fast_path, routes
@@ -50,6 +51,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["metrics"] = metrics.new_registry(published, settings.max_age_hours)
     app.extensions["tables"] = Reader(settings.database_url, 4, published)
     app.extensions["rows"] = Reader(settings.database_url, settings.downloads, published)
+    app.extensions["recorded_runs"] = RecordedRuns()
     app.extensions["download_slots"] = Slots(settings.downloads, TooManyDownloadsError)
     app.extensions["bulk_slots"] = Slots(BULK_CALLS, TooManyCallsError, BULK_WAIT_SECONDS)
     published.refresh()

@@ -37,11 +37,12 @@ given once.
 such as 401, 405 and 415, and unexpected errors (500) have the type `about:blank`.
 
 **Runs.** The header `{RUN_HEADER}` names the run that vouchers and tables were read from. All answers of one request
-come from the same run. Every response has an `{REQUEST_HEADER}` header, which is also in the log. You can send
-your own.
+come from the same run: the published one, or the one that the parameter `run` names. Every response has an
+`{REQUEST_HEADER}` header, which is also in the log. You can send your own.
 
 **Retries.** Every request is read-only and can be repeated. Retry a 503 after the seconds in `Retry-After`, or with
-increasing delays if the header is missing. Do not retry other errors without changing the request.
+increasing delays if the header is missing. A 409 means that the run is still being loaded. Do not retry other errors
+without changing the request.
 
 **New fields** may be added to responses without notice. Ignore fields that you do not know.
 """

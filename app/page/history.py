@@ -12,7 +12,7 @@ from app.published.refresher import SEGMENTS
 from app.published.segment import Segment
 from app.published.snapshot import Snapshot
 from app.reports import rules
-from app.reports.parameters import RUN_ID
+from app.voucher.parameters import RUN_ID
 from shared.countries import country_key
 
 LATEST = 20  # publications; /runs lists all runs
@@ -74,7 +74,7 @@ def dropped(run: Snapshot, country_code: str) -> Dropped:
     """Return the rows that each rule dropped, in a country and everywhere. Raises DatabaseUnavailableError."""
     found = rules.load_rules(run.run_id)
     listed = [rule for rule in found.rules if rule.drop_when or rule.matched]
-    kind = next(iter(run.measures))  # any kind: each kept row is in one of its segments, or unplaced
+    kind = run.kinds[0].segment_name  # any kind: each kept row is in one of its segments, or unplaced
     of_kind = {"run_id": run.run_id, "country_code": country_code, "segment_name": kind}
     [unplaced] = reader("tables").read(select(models.Unplaced.rows).filter_by(**of_kind))
     placed = (row.rows for row in run.segments if (row.country_code, row.segment_name) == (country_code, kind))

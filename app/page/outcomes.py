@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.published.effects import Effect, Policy
-from app.published.segment import Segment
+from app.published.segment import Kind, Segment
 from app.published.snapshot import Snapshot
 from app.reports.effects import ORDER
 
@@ -30,8 +30,7 @@ class TriedSegment:
 class TriedKind:
     """A segment kind with its policies, and its segments that have outcomes."""
 
-    name: str
-    measure: str
+    kind: Kind
     policies: Sequence[Policy]
     segments: Sequence[TriedSegment]
 
@@ -43,7 +42,8 @@ def tried_kinds(run: Snapshot, country: str) -> list[TriedKind]:
         if effect.country_code == country:
             effects.setdefault((effect.segment_name, effect.segment), []).append(effect)
     kinds = []
-    for name, measure in run.measures.items():
+    for kind in run.kinds:
+        name = kind.segment_name
         rows = [row for row in _segments(run, country) if row.segment_name == name]
         segments = [
             TriedSegment(row, sorted(found, key=lambda effect: effect.voucher_amount))
@@ -53,7 +53,7 @@ def tried_kinds(run: Snapshot, country: str) -> list[TriedKind]:
         policies = [each for each in run.policies if (each.country_code, each.segment_name) == (country, name)]
         policies.sort(key=lambda each: ORDER.index(each.policy))
         if segments:
-            kinds.append(TriedKind(name, measure, policies, segments))
+            kinds.append(TriedKind(kind, policies, segments))
     return kinds
 
 

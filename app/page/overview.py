@@ -3,12 +3,13 @@
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flask import current_app, request, url_for
 
 from app.errors import CustomerError
+from app.published.segment import Kind
 from app.published.snapshot import Snapshot, UnknownCountryError
 from app.voucher.customer import MEASURED, Customer
 from app.voucher.explanation import Explanation
@@ -17,10 +18,19 @@ from app.voucher.schemas import example
 from app.web import problems
 from shared.countries import country_key, is_blank
 
-FORM = ("segment_name", "total_orders", "last_order_ts")  # fields of the form, except the country
+FORM = ("segment_name", *MEASURED)  # fields of the form, except the country
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 DIGITS = re.compile(r"\d{1,18}", re.ASCII)
-EMPTY = {"total_orders": "enter the number of orders", "last_order_ts": "enter the day of the last order"}
+
+
+@dataclass(frozen=True)
+class MeasuredField:
+    """A field of the form, and the kinds that need it."""
+
+    name: str
+    asks_for: str  # such as "number of orders"
+    is_day: bool
+    kinds: Sequence[Kind]
 
 
 @dataclass(frozen=True)
@@ -44,19 +54,35 @@ def country(run: Snapshot, given: str) -> str:
     return found
 
 
+def measured_fields(run: Snapshot) -> list[MeasuredField]:
+    """Return the fields that the run's kinds measure, in the order of the kinds."""
+    of_field: dict[str, list[Kind]] = {}
+    for kind in run.kinds:
+        of_field.setdefault(kind.field, []).append(kind)
+    return [
+        MeasuredField(
+            name, f"day of {since}" if (since := kinds[0].since) else f"number of {kinds[0].unit}", bool(since), kinds
+        )
+        for name, kinds in of_field.items()
+    ]
+
+
 def try_customer(run: Snapshot, country_code: str, given: Mapping[str, str]) -> TryForm:
     """Return the filled form and its result. Without a customer in `given`, an example is used."""
-    default = {} if "segment_name" in given else example(run, next(iter(run.measures)))
+    default = {} if "segment_name" in given else example(run, run.kinds[0].segment_name)
     fields = {name: str(given.get(name, default.get(name, ""))).removesuffix(" 00:00:00") for name in FORM}
-    kind = fields["segment_name"]
-    measured = MEASURED.get(run.measures.get(kind, ""))
-    value = {measured: _value(fields[measured])} if measured else {}
-    body = json.dumps({"country_code": country_code, "segment_name": kind, **value}, ensure_ascii=False)
+    name = fields["segment_name"]
+    value = {kind.field: _value(fields.get(kind.field, "")) for kind in run.kinds if kind.segment_name == name}
+    body = json.dumps({"country_code": country_code, "segment_name": name, **value}, ensure_ascii=False)
     try:
         *_, explanation = answer(Customer.from_json(body.encode()), run, run.reference_day, explained=True)
     except CustomerError as error:
         problem = problems.from_error(error)
-        empty = {name: text for name, text in EMPTY.items() if not fields[name].strip()}
+        empty = {
+            each.name: f"enter the {each.asks_for}"
+            for each in measured_fields(run)
+            if not fields.get(each.name, "").strip()
+        }
         errors = {wrong.field: empty.get(wrong.field, wrong.detail) for wrong in problem.errors}
         return TryForm(fields, errors=errors or {"": problem.detail})
     return TryForm(fields, Explanation.model_validate_json(explanation), command=curl(body))

@@ -71,9 +71,9 @@ def _context(run: Snapshot) -> tuple[HTTPStatus, dict[str, Any]]:
         country = overview.country(run, request.args.get("country", ""))
     except UnknownCountryError as error:
         return HTTPStatus.NOT_FOUND, {"unknown": error}
-    form = overview.try_customer(run, country, request.args)
+    form = {"form": overview.try_customer(run, country, request.args), "measured": overview.measured_fields(run)}
     tried = {"outcomes": outcomes.tried_kinds(run, country), "lottery": outcomes.lottery_line(run, country)}
-    return HTTPStatus.OK, {"country": country, "form": form, **tried, **_history(run, country)}
+    return HTTPStatus.OK, {"country": country, **form, **tried, **_history(run, country)}
 
 
 def _history(run: Snapshot, country: str) -> dict[str, Any]:

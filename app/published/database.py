@@ -28,7 +28,8 @@ class DatabaseUnavailableError(ApiError):
 
     def __init__(
         self,
-        detail: str = "Postgres does not respond. Try again later. /voucher and /segments still work, from memory.",
+        detail: str = "Postgres does not respond. Try again later. /voucher without `run` and /segments still work, "
+        "from memory.",
     ) -> None:
         super().__init__(detail)
 

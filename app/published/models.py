@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ForeignKey, MetaData, ScalarSelect, func, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
 
 
@@ -21,7 +22,7 @@ else:
     Model = db.Model
 
 
-SCHEMA_VERSIONS = frozenset({"0006"})  # migrations whose tables match these models
+SCHEMA_VERSIONS = frozenset({"0007"})  # migrations whose tables match these models
 
 
 class SchemaVersion(Model):
@@ -45,6 +46,7 @@ class Run(Model):
     data_from: Mapped[datetime | None]
     data_to: Mapped[datetime | None]
     started_at: Mapped[datetime]
+    planned_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     status: Mapped[str]
     rows_uri: Mapped[str | None]
@@ -85,6 +87,22 @@ class Segment(Model):
     share_low: Mapped[float | None]
     share_high: Mapped[float | None]
     clear: Mapped[bool | None]
+
+
+class Kind(Model):
+    """A segment kind of a run. `segment_titles` has names for people, by the label of the segment."""
+
+    __tablename__ = "kind"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey(Run.run_id), primary_key=True)
+    segment_name: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int]
+    measure: Mapped[str]
+    field: Mapped[str]
+    unit: Mapped[str]
+    title: Mapped[str]
+    because: Mapped[str]
+    segment_titles: Mapped[dict[str, str]] = mapped_column(JSONB)
 
 
 class Part(Model):

@@ -1,12 +1,12 @@
 """Query Postgres for a request, over a connection pool of its own. Used by `reports` and `page`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from flask import current_app
-from sqlalchemy import Executable, Row
+from sqlalchemy import Connection, Executable, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import ApiError, echo
@@ -17,6 +17,7 @@ from shared import sqlstates
 from shared.postgres import Address
 
 log = structlog.get_logger()
+R = TypeVar("R")
 
 
 class UnknownRunError(ApiError):
@@ -41,14 +42,21 @@ class Reader:
             pool_size=connections,
             max_overflow=0,
             pool_timeout=2,
-            isolation_level="REPEATABLE READ",  # the statements of one `read` see the same rows
+            isolation_level="REPEATABLE READ",  # the statements of one call see the same rows
         )
 
     def read(self, *statements: Executable) -> list[Sequence[Row[Any]]]:
         """Return the rows of each statement, all from one database snapshot. Raises DatabaseUnavailableError."""
+        return self.within(lambda connection: [connection.execute(statement).all() for statement in statements])
+
+    def within(self, query: Callable[[Connection], R]) -> R:
+        """Return what `query` returns for a connection. Its statements see the same rows.
+
+        Raises DatabaseUnavailableError, and the errors of `query`.
+        """
         try:
             with self._engine.connect() as connection:
-                return [connection.execute(statement).all() for statement in statements]
+                return query(connection)
         except SQLAlchemyError as error:
             reason = sqlstates.explain(error, self._address)
             log.warning("tables cannot be read", error=type(error).__name__, reason=reason)

@@ -3,13 +3,14 @@
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import date, datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import ColumnClause, Connection, Engine, Row, column, select, table
+from sqlalchemy import ColumnClause, Connection, Engine, Row, and_, column, literal, select, table
 from sqlalchemy.exc import MultipleResultsFound, ProgrammingError, SQLAlchemyError
 
 from app.errors import ApiError
@@ -17,7 +18,7 @@ from app.published import models
 from app.published.database import DatabaseUnavailableError
 from app.published.effects import Effect, Policy
 from app.published.lottery import Draw
-from app.published.segment import Segment
+from app.published.segment import Kind, Segment
 from app.published.snapshot import Snapshot
 from shared import sqlstates
 from shared.postgres import Address
@@ -25,6 +26,7 @@ from shared.postgres import Address
 log = structlog.get_logger()
 R = TypeVar("R")
 
+# The fields of a snapshot that come before `sample`.
 CURRENT = select(
     models.CurrentRun.run_id,
     models.Run.today,
@@ -32,9 +34,24 @@ CURRENT = select(
     models.CurrentRun.checked_at,
     models.Run.data_to,
     models.Run.source,
+    literal("current").label("status"),
 ).join(models.Run)
 SCHEMA_VERSION = select(models.SchemaVersion.version_num)
-SEGMENTS = select(*(getattr(models.Segment, column.name) for column in fields(Segment)))
+KINDS = select(*(getattr(models.Kind, each.name) for each in fields(Kind))).order_by(models.Kind.position)
+OF_KIND: dict[str, Any] = {
+    "title": models.Kind.segment_titles[models.Segment.segment].astext,
+    "kind_title": models.Kind.title,
+    "unit": models.Kind.unit,
+}
+SEGMENTS = select(
+    *(
+        OF_KIND[name].label(name) if name in OF_KIND else getattr(models.Segment, name)
+        for name in (each.name for each in fields(Segment))
+    )
+).join(
+    models.Kind,
+    and_(models.Kind.run_id == models.Segment.run_id, models.Kind.segment_name == models.Segment.segment_name),
+)
 
 
 class NothingPublishedError(ApiError):
@@ -62,7 +79,7 @@ class Published:
         self._polling = threading.Lock()  # so that an older poll never ends after a newer one
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="published", daemon=True)
-        self._current: Row[str, date | None, datetime, datetime, datetime | None, str] | None = None
+        self._current: Row[str, date | None, datetime, datetime, datetime | None, str, str] | None = None
         self._last_success: float | None = None
         self._failure = ""  # why the last poll failed, for the log: what happened and what to do
         self.happened = ""  # the same for callers: only what happened
@@ -113,19 +130,7 @@ class Published:
         current = connection.execute(CURRENT).one_or_none()
         if current == self._current:
             return
-        if current is None:
-            self.snapshot = None
-        else:
-            sample = connection.execute(select(models.is_sample(current.run_id))).scalar_one()
-            rows = connection.execute(SEGMENTS.where(models.Segment.run_id == current.run_id))
-            self.snapshot = Snapshot(
-                *current,
-                sample=sample,
-                segments=tuple(Segment(*row) for row in rows),
-                effects=_rows(connection, "effect", Effect, current.run_id),
-                policies=_rows(connection, "policy", Policy, current.run_id),
-                draws=_rows(connection, "draw", Draw, current.run_id),
-            )
+        self.snapshot = None if current is None else read_snapshot(connection, current._asdict())
         self._current = current
         log.info("published run read", run=current and current.run_id)
 
@@ -142,6 +147,21 @@ class Published:
                 self.refresh()
             except Exception:  # noqa: BLE001  (the thread must go on polling; `_last_success` gets old)
                 self._log_change(traceback.format_exc())
+
+
+def read_snapshot(connection: Connection, about: Mapping[str, Any]) -> Snapshot:
+    """Return a run's snapshot. `about` has the fields that come before `sample`."""
+    run_id = about["run_id"]
+    rows = connection.execute(SEGMENTS.where(models.Segment.run_id == run_id))
+    return Snapshot(
+        **about,
+        sample=connection.execute(select(models.is_sample(run_id))).scalar_one(),
+        kinds=tuple(Kind(*row) for row in connection.execute(KINDS.where(models.Kind.run_id == run_id))),
+        segments=tuple(Segment(*row) for row in rows),
+        effects=_rows(connection, "effect", Effect, run_id),
+        policies=_rows(connection, "policy", Policy, run_id),
+        draws=_rows(connection, "draw", Draw, run_id),
+    )
 
 
 def _rows(connection: Connection, name: str, row: type[R], run_id: str) -> tuple[R, ...]:

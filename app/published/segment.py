@@ -1,4 +1,4 @@
-"""An answer of a run: the amount of a segment, and the evidence for it."""
+"""The segment kinds of a run, and its answers: the amount of a segment, and the evidence for it."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,8 +11,26 @@ from app.published.lottery import Choice, json_number
 
 
 @dataclass(frozen=True)
+class Kind:
+    """A row of voucher.kind: one way to group customers. Fields are named after its columns."""
+
+    segment_name: str
+    position: int
+    measure: str
+    field: str  # of a request; the measure is computed from it
+    unit: str  # of the measure, plural; "days" are counted from the day in `field` to the reference day
+    title: str
+    because: str
+
+    @property
+    def since(self) -> str:
+        """The event that days are counted from, such as "the last order"; "" if the measure is a number."""
+        return f"the {self.field.removesuffix('_ts').replace('_', ' ')}" if self.unit == "days" else ""
+
+
+@dataclass(frozen=True)
 class Segment:
-    """A row of voucher.segment. Fields are named after its columns."""
+    """A row of voucher.segment with the names of its kind. Fields are named after its columns."""
 
     country_code: str
     segment_name: str
@@ -32,6 +50,9 @@ class Segment:
     share_low: float | None = None
     share_high: float | None = None
     clear: bool | None = None
+    title: str | None = None  # for people
+    kind_title: str = ""
+    unit: str = ""  # of the bounds, plural
 
     @cached_property
     def amount(self) -> int | float:

@@ -1,18 +1,18 @@
-"""The published run in memory, which all answers are read from. Created by `refresher`."""
+"""A run in memory, which all answers are read from: the published one, or any on record. Created by `refresher`."""
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from http import HTTPStatus
-from types import MappingProxyType
+from typing import Literal
 
 from app.errors import BadValue, BadValuesError, CustomerError, echo
 from app.published.effects import Effect, Policy
 from app.published.lottery import Choice, Draw, Lottery
-from app.published.segment import Segment
+from app.published.segment import Kind, Segment
 from shared.countries import country_key
 
 
@@ -48,28 +48,33 @@ class NoSegmentError(CustomerError):
         super().__init__(detail, reason=reason)
 
 
+# What a run is: the live one, live before, rolled back from, failed its audits, or loaded and never live.
+RunStatus = Literal["current", "published", "withdrawn", "rejected", "planned"]
+
 _Key = tuple[str, str, str]  # country_code, segment_name and segment, as stored
-_Kind = tuple[list[int], list[Segment]]  # the lower bounds of its segments, and the segments in the same order
+_Segments = tuple[list[int], list[Segment]]  # the lower bounds of its segments, and the segments in the same order
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A published run. It is immutable: a new run gets a new snapshot."""
+    """A run, usually the published one. It is immutable: a new run gets a new snapshot."""
 
     run_id: str
     today: date | None  # the day pinned by TODAY, if it was set
-    published_at: datetime
+    published_at: datetime | None  # the last time; None if it never was
     checked_at: datetime
     data_to: datetime | None  # the last timestamp of the kept rows; None if no row was kept
     source: str  # as stored; call `redact` before it is displayed
+    status: RunStatus
     sample: bool  # whether the history is the built-in synthetic sample
+    kinds: tuple[Kind, ...]  # in the order of their positions
     segments: tuple[Segment, ...]
     effects: tuple[Effect, ...] = ()
     policies: tuple[Policy, ...] = ()
     draws: tuple[Draw, ...] = ()
-    measures: Mapping[str, str] = field(init=False)  # by segment_name
     countries: tuple[str, ...] = field(init=False)  # as stored, most rows first
-    _found: dict[tuple[str, str], _Kind] = field(init=False, repr=False)
+    _kinds: dict[str, Kind] = field(init=False, repr=False)  # by segment_name
+    _found: dict[tuple[str, str], _Segments] = field(init=False, repr=False)
     _lotteries: dict[_Key, Lottery] = field(init=False, repr=False)
     _effects: dict[_Key, dict[Decimal, Effect]] = field(init=False, repr=False)
 
@@ -82,14 +87,13 @@ class Snapshot:
         for country in sorted(rows, key=lambda country: (-rows[country], country)):
             spellings.setdefault(country_key(country), country)
         keys = {country: key for key, country in spellings.items()}
-        found: dict[tuple[str, str], _Kind] = {}
+        found: dict[tuple[str, str], _Segments] = {}
         for row in sorted(self.segments, key=lambda row: row.lower_bound):
             if (key := keys.get(row.country_code)) is not None:
                 starts, segments = found.setdefault((key, row.segment_name), ([], []))
                 starts.append(row.lower_bound)
                 segments.append(row)
-        measures = {row.segment_name: row.measure for row in self.segments}
-        object.__setattr__(self, "measures", MappingProxyType(dict(sorted(measures.items()))))
+        object.__setattr__(self, "_kinds", {kind.segment_name: kind for kind in self.kinds})
         object.__setattr__(self, "countries", tuple(keys))
         object.__setattr__(self, "_found", found)
         effects: dict[_Key, dict[Decimal, Effect]] = {}
@@ -103,12 +107,12 @@ class Snapshot:
         """The day that recency counts to: the run's pinned day, otherwise the current UTC day."""
         return self.today or datetime.now(UTC).date()
 
-    def measure(self, segment_name: str) -> str:
-        """Return the measure of a segment kind. Raises UnknownKindError."""
+    def kind(self, segment_name: str) -> Kind:
+        """Return a segment kind by its name. Raises UnknownKindError."""
         try:
-            return self.measures[segment_name]
+            return self._kinds[segment_name]
         except KeyError:
-            raise UnknownKindError(segment_name, self.measures) from None
+            raise UnknownKindError(segment_name, self._kinds) from None
 
     def find(self, country_code: str, segment_name: str, measured: int) -> Segment:
         """Return the segment for a customer.

@@ -152,8 +152,7 @@ def effects(query: OfCountry) -> Response:
 
     def body() -> Effects:
         return Effects(
-            run_id=run.run_id,
-            published_at=run.published_at,
+            **responses.live_since(run),
             effects=_effects(run, query),
             policies=_policies(run, query),
         )

@@ -20,15 +20,8 @@ from pydantic.json_schema import SkipJsonSchema
 from app.errors import BadValue, BadValuesError
 from app.published.snapshot import Snapshot, UnknownCountryError
 from app.voucher.customer import SPELLINGS, TEXT, text
+from app.voucher.parameters import RUN_ID, run_id
 from shared.countries import country_key
-
-RUN_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
-
-
-def _run_id(value: str) -> str:
-    if not RUN_ID.fullmatch(value):
-        raise ValueError("must be a run's id: 16 hexadecimal digits in lower case; /runs lists them")
-    return value
 
 
 def _limit(value: str) -> int:
@@ -38,7 +31,7 @@ def _limit(value: str) -> int:
 
 
 Country = Annotated[str, PlainValidator(text), WithJsonSchema(TEXT)]
-RunId = Annotated[str, PlainValidator(_run_id), WithJsonSchema({"type": "string", "pattern": f"^{RUN_ID.pattern}$"})]
+RunId = Annotated[str, PlainValidator(run_id), WithJsonSchema({"type": "string", "pattern": f"^{RUN_ID.pattern}$"})]
 Limit = Annotated[
     int, PlainValidator(_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 100, "default": 20})
 ]

@@ -31,6 +31,11 @@ def published_run() -> Snapshot:
     return published.require()
 
 
+def live_since(run: Snapshot) -> dict[str, Any]:
+    """Return the fields of a table that name the published run."""
+    return {"run_id": run.run_id, "published_at": run.published_at}
+
+
 def json_response(body: BaseModel, run_id: str | None = None) -> Response:
     """Return a JSON response. `run_id` is the run that the whole body was read from."""
     headers = {RUN_HEADER: run_id} if run_id else {}

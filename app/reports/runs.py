@@ -11,8 +11,9 @@ from sqlalchemy.orm import aliased
 from app.published import models
 from app.published.reader import UnknownRunError, reader
 from app.reports import responses, run_models
-from app.reports.parameters import RUN_ID, Page
+from app.reports.parameters import Page
 from app.reports.run_models import Run, RunDetail, Runs
+from app.voucher.parameters import RUN_ID
 
 
 class Id(BaseModel):

@@ -48,6 +48,8 @@ EXAMPLE = Segments(
             share_low=0.6812,
             share_high=0.9188,
             clear=True,
+            title="regular customers",
+            kind_title="Number of orders",
         )
     ],
 )
@@ -72,8 +74,7 @@ def segments(query: OfCountry) -> Response:
 
     def body() -> Segments:
         return Segments(
-            run_id=run.run_id,
-            published_at=run.published_at,
+            **responses.live_since(run),
             today=run.today,
             data_to=run.data_to,
             segments=_rows(run, query),

@@ -14,8 +14,9 @@ from app.published.refresher import Published
 from app.published.snapshot import Snapshot, UnknownCountryError
 from app.settings import MAX_BULK_BYTES, MAX_CUSTOMERS
 from app.voucher.customer import BrokenJSONError, Customer, TooManyCustomersError, parse_json
-from app.voucher.openapi import CUSTOMERS, LINES, LINES_ANSWER, NO_CUSTOMERS, VOUCHERS_ANSWER
-from app.voucher.routes import answer, body, wants_explanation
+from app.voucher.openapi import CUSTOMERS, LINES, LINES_ANSWER, NO_CUSTOMERS, STATUS_HEADER, VOUCHERS_ANSWER
+from app.voucher.parameters import named_run, wants_explanation
+from app.voucher.routes import answer, body
 from app.voucher.schemas import NDJSON
 from app.web import problems
 from app.web.request_log import RUN_HEADER
@@ -45,7 +46,7 @@ def vouchers() -> Response:
     The answers are in the order of the customers and from one run. Each is what `/voucher` would answer: an amount, or
     a problem, which has a `status`. If the array is not valid JSON, or an object has a duplicate name, the whole
     request is rejected. NDJSON is accepted too and answered as `/vouchers.ndjson` does. If several countries are
-    unknown, only the first of these problems lists the known ones.
+    unknown, only the first of these problems lists the known ones. With `run`, the answers are those of that run.
     """
     lines = request.mimetype in NDJSON
     if not (lines or request.is_json):
@@ -60,13 +61,13 @@ def _respond(sent: bytes, lines: bool) -> Response:
         given, read = (_lines(sent), Customer.from_json) if lines else (_array(sent), Customer.from_dict)
         if len(given) > MAX_CUSTOMERS:
             raise TooManyCustomersError(len(given))
-        explained = wants_explanation()
+        explained, named = wants_explanation(), named_run()
         published: Published = current_app.extensions["published"]
-        snapshot = published.require()
+        snapshot = named or published.require()
         answers = _answers(given, read, snapshot, explained)
     return Response(
         b"".join(b"%b\n" % found for found in answers) if lines else b"[%b]\n" % b",".join(answers),
-        headers={RUN_HEADER: snapshot.run_id},
+        headers={RUN_HEADER: snapshot.run_id} | ({STATUS_HEADER: named.status} if named else {}),
         content_type=request.mimetype if lines else "application/json",
     )
 

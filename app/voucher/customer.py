@@ -100,9 +100,7 @@ FIELDS: Mapping[str, tuple[Callable[[object], Any], dict[str, Any]]] = MappingPr
     }
 )
 REQUIRED = ("country_code", "segment_name")  # and the field that the segment kind measures
-
-# The field that each measure is computed from. The keys are the values of the column `measure`.
-MEASURED = {"total_orders": "total_orders", "days_since_last_order": "last_order_ts"}
+MEASURED = tuple(name for name in FIELDS if name not in REQUIRED)  # the fields that a kind can measure
 
 _READERS = tuple((name, read) for name, (read, _) in FIELDS.items())
 

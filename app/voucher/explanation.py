@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from app.published.lottery import Choice, ChosenBy, json_number
 from app.published.segment import Segment
-from app.published.snapshot import Snapshot
-from app.voucher.sentence import because
+from app.published.snapshot import RunStatus, Snapshot
+from app.voucher.sentence import because, origin
 
 Amount = Annotated[
     int | float,
@@ -36,7 +36,7 @@ class Evidence(BaseModel):
     segment_name: str
     segment: str
     position: int = Field(description="Position of the segment in its kind, from 0.")
-    measure: str = Field(description="The measure of the kind: `total_orders` or `days_since_last_order`.")
+    measure: str = Field(description="The measure of the kind, such as `total_orders` or `days_since_last_order`.")
     lower_bound: int = Field(description="Inclusive.")
     upper_bound: int | None = Field(description="Inclusive; null if there is none.")
     voucher_amount: Amount
@@ -62,6 +62,8 @@ class Evidence(BaseModel):
         description="Whether the lead over the runner-up is larger than its own 95 % margin of error; null below 10 "
         "sends."
     )
+    title: str | None = Field(description="A name of the segment for people; null if it has none.")
+    kind_title: str = Field(description="A name of the kind for people.")
 
 
 class Explanation(Evidence, Answer):
@@ -83,10 +85,16 @@ class Explanation(Evidence, Answer):
     redeemed: Share | None = Field(description="The share of customers who redeemed the amount; null if not told.")
     redeemed_low: Share | None = Field(description="Lower end of its 95 % interval, by cluster.")
     redeemed_high: Share | None = Field(description="Upper end of this interval.")
-    measured: Count = Field(description="The customer's orders, or days from the last order to `reference_day`.")
+    measured: Count = Field(
+        description="The customer's number, such as `total_orders`, or the days to `reference_day`."
+    )
     reference_day: date = Field(description="The UTC day that days are counted to.")
     run_id: str
-    published_at: datetime
+    run_status: RunStatus = Field(
+        description="`current`: the published run. Other runs answer only if `run` names them: `published` before, "
+        "`withdrawn` by a rollback, `rejected` by its audits, or `planned`, which was never published."
+    )
+    published_at: datetime | None = Field(description="When the run was last published; null if it never was.")
     checked_at: datetime = Field(description="When the run was last compared with its source.")
     data_to: datetime | None = Field(description="The last timestamp of the run's history.")
     data_age_days: float | None = Field(description="Days since `data_to`.")
@@ -98,7 +106,10 @@ def explain(row: Segment, choice: Choice, measured: int, reference_day: date, sn
     found = dict(Evidence.model_validate(row))
     return Explanation(
         **found | {"voucher_amount": choice.voucher_amount},
-        because=because(row, choice, effect, measured, reference_day),
+        because=because(
+            row, snapshot.kind(row.segment_name), choice, effect, measured=measured, reference_day=reference_day
+        )
+        + origin(snapshot),
         chosen_by=choice.chosen_by,
         propensity=float(choice.propensity),
         table_amount=found["voucher_amount"],
@@ -109,6 +120,7 @@ def explain(row: Segment, choice: Choice, measured: int, reference_day: date, sn
         measured=measured,
         reference_day=reference_day,
         run_id=snapshot.run_id,
+        run_status=snapshot.status,
         published_at=snapshot.published_at,
         checked_at=snapshot.checked_at,
         data_to=snapshot.data_to,

@@ -7,6 +7,7 @@ from flask import Response, request
 from flask_openapi3.types import ResponseDict
 
 from app.voucher.explanation import Answer, Explanation
+from app.voucher.parameters import RUN_ID
 from app.voucher.schemas import NDJSON, lines, ref
 from app.web import problems
 from app.web.request_log import RUN_HEADER
@@ -14,6 +15,7 @@ from app.web.request_log import RUN_HEADER
 SEGMENT_HEADER = "Voucher-Segment"  # kind and segment
 CHOSEN_BY_HEADER = "Voucher-Chosen-By"
 PROPENSITY_HEADER = "Voucher-Propensity"
+STATUS_HEADER = "Voucher-Run-Status"  # only if the request names a run
 OLD_PATH = "/segmentation-voucher/"
 DEPRECATED = int(datetime(2026, 11, 26, tzinfo=UTC).timestamp())  # when OLD_PATH was deprecated
 
@@ -46,6 +48,8 @@ EXPLANATION = Explanation(
     share_low=0.5741,
     share_high=0.6389,
     clear=True,
+    title="occasional customers",
+    kind_title="Number of orders",
     chosen_by="table",
     propensity=1,
     table_amount=2640,
@@ -54,6 +58,7 @@ EXPLANATION = Explanation(
     redeemed_low=None,
     redeemed_high=None,
     run_id="0123456789abcdef",
+    run_status="current",
     published_at=datetime(2018, 7, 15, 4, 30, tzinfo=UTC),
     checked_at=datetime(2018, 7, 15, 4, 30, tzinfo=UTC),
     data_to=datetime(2018, 7, 14, 21, tzinfo=UTC),
@@ -65,7 +70,12 @@ def header(description: str, example: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}, "example": example}
 
 
-RUN = {RUN_HEADER: header("The run that was read", EXPLANATION.run_id)}
+RUN = {
+    RUN_HEADER: header("The run that was read", EXPLANATION.run_id),
+    STATUS_HEADER: header(
+        "If `run` is given, what that run is: current, published (before), withdrawn, rejected or planned", "withdrawn"
+    ),
+}
 RUN_AND_SEGMENT = RUN | {
     SEGMENT_HEADER: header("The segment kind and the segment", "frequent_segment 10-29"),
     CHOSEN_BY_HEADER: header("How the amount came about: table, lottery or holdout", "table"),
@@ -115,19 +125,26 @@ EXPLAIN = {
     "schema": {"type": "boolean", "default": False},
     "example": True,
 }
+RUN_PARAMETER = {
+    "name": "run",
+    "in": "query",
+    "description": "A run's id. The answer is that of this run, which may be planned, withdrawn or rejected. 409 if it "
+    "is not loaded yet, 410 if it has no answers. Default: the published run.",
+    "schema": {"type": "string", "pattern": f"^{RUN_ID.pattern}$"},
+}
 CUSTOMER: dict[str, Any] = {
-    "parameters": [EXPLAIN],
+    "parameters": [EXPLAIN, RUN_PARAMETER],
     "requestBody": {"required": True, "content": {"application/json": {"schema": ref("Customer")}}},
 }
 CUSTOMERS: dict[str, Any] = {
-    "parameters": [EXPLAIN],
+    "parameters": [EXPLAIN, RUN_PARAMETER],
     "requestBody": {
         "required": True,
         "content": {"application/json": {"schema": {"type": "array", "items": ref("Customer")}}},
     },
 }
 LINES: dict[str, Any] = {
-    "parameters": [EXPLAIN],
+    "parameters": [EXPLAIN, RUN_PARAMETER],
     "requestBody": {
         "required": True,
         "content": {NDJSON[0]: {"schema": FILE}},

@@ -24,13 +24,14 @@ from app.voucher.openapi import (
     OLD_VOUCHER_ANSWER,
     PROPENSITY_HEADER,
     SEGMENT_HEADER,
+    STATUS_HEADER,
     VOUCHER_ANSWER,
     mark_deprecated,
 )
+from app.voucher.parameters import named_run, wants_explanation
 from app.web.request_log import RUN_HEADER
 
 UTF_8 = {"utf-8", "utf8", "us-ascii", "ascii"}  # accepted charsets: JSON is always UTF-8
-YES_OR_NO = {"true": True, "1": True, "false": False, "0": False}
 
 blueprint = APIBlueprint("voucher", __name__, abp_tags=[Tag(name="Vouchers")], abp_responses=VOUCHER_ANSWER)
 blueprint.after_request(mark_deprecated)
@@ -50,18 +51,28 @@ blueprint.after_request(mark_deprecated)
 def voucher() -> Response:
     """The voucher of a customer
 
-    The amount sent most often to customers of the same country and segment.
+    The amount sent most often to customers of the same country and segment. With `run`, it is the answer of that run:
+    one that is planned, to try it before it is published, or one that was published before.
     """
     if not request.is_json:
         raise UnsupportedMediaType
     customer = Customer.from_json(body(MAX_BODY_BYTES))
-    content, headers = respond(customer, current_app.extensions["published"], wants_explanation())
+    explained, named = wants_explanation(), named_run()
+    if named is None:
+        content, headers = respond(customer, current_app.extensions["published"], explained)
+    else:
+        content, headers = respond_from(named, customer, explained)
+        headers.append((STATUS_HEADER, named.status))
     return Response(content, headers=headers)
 
 
 def respond(customer: Customer, published: Published, explained: bool = False) -> tuple[bytes, list[tuple[str, str]]]:
     """Return the body and headers of a 200 response. Raises the errors of `Published.require` and `answer`."""
-    snapshot = published.require()
+    return respond_from(published.require(), customer, explained)
+
+
+def respond_from(snapshot: Snapshot, customer: Customer, explained: bool) -> tuple[bytes, list[tuple[str, str]]]:
+    """Return the body and headers of a 200 response from a run. Raises the errors of `answer`."""
     row, choice, found = answer(customer, snapshot, snapshot.reference_day, explained)
     content = b"%b\n" % found
     return content, [
@@ -119,41 +130,32 @@ def _check_encoding() -> None:
         raise UnsupportedMediaType(f"The charset {echo(charset)!r} is not supported. Send the body as UTF-8.")
 
 
-def wants_explanation() -> bool:
-    """Return the value of the query parameter `explain`. Raises BadValuesError."""
-    given = request.args.getlist("explain")
-    if not given:
-        return False
-    if len(given) > 1 or given[0].lower() not in YES_OR_NO:
-        raise BadValuesError(BadValue("explain", "must be true, false, 1 or 0, and be given once", (", ".join(given),)))
-    return YES_OR_NO[given[0].lower()]
-
-
 def measure(customer: Customer, snapshot: Snapshot, reference_day: date) -> int:
-    """Return the customer's number of orders, or the days from the last order to the reference day.
+    """Return the number in the field that the kind measures, or the days from the day in it to the reference day.
 
     Raises UnknownKindError, BadValuesError or NoSegmentError.
     """
-    name = snapshot.measure(customer.segment_name)
-    if (field := MEASURED.get(name)) is None:
+    kind = snapshot.kind(customer.segment_name)
+    if kind.field not in MEASURED:
         raise NoSegmentError(
-            f"run {snapshot.run_id}: {customer.segment_name} measures {name}, which the API does not know"
+            f"run {snapshot.run_id}: {kind.segment_name} measures {kind.measure} in {kind.field}, which the API does "
+            "not read"
         )
-    value = getattr(customer, field)
+    value = getattr(customer, kind.field)
     if value is None:
-        raise BadValuesError(BadValue(field, f"is required for {customer.segment_name}"))
-    return _days_since(value, snapshot, reference_day) if name == "days_since_last_order" else cast(int, value)
+        raise BadValuesError(BadValue(kind.field, f"is required for {customer.segment_name}"))
+    return _days_since(value, kind.field, snapshot, reference_day) if kind.unit == "days" else cast(int, value)
 
 
-def _days_since(last_order: date, snapshot: Snapshot, reference_day: date) -> int:
+def _days_since(day: date, field: str, snapshot: Snapshot, reference_day: date) -> int:
     """Return whole UTC days to the reference day.
 
-    A last order on the following day counts as 0, because the client's clock may be local. Raises BadValuesError if it
+    The following day counts as 0, because the client's clock may be local. Raises BadValuesError if the day in `field`
     is later than that.
     """
-    days = (reference_day - last_order).days
+    days = (reference_day - day).days
     if days < -1:
         origin = "pinned by TODAY" if snapshot.today else "the current UTC day"
         detail = f"must not be more than a day after the reference day {reference_day} ({origin})"
-        raise BadValuesError(BadValue("last_order_ts", detail, (last_order.isoformat(),)))
+        raise BadValuesError(BadValue(field, detail, (day.isoformat(),)))
     return max(days, 0)

@@ -4,8 +4,9 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from app.published.segment import Kind
 from app.published.snapshot import Snapshot
-from app.voucher.customer import FIELDS, MEASURED, REQUIRED
+from app.voucher.customer import FIELDS, REQUIRED
 from app.voucher.explanation import Answer, Explanation
 from app.web.openapi import COMPONENTS
 
@@ -19,7 +20,7 @@ def describe(spec: dict[str, Any], snapshot: Snapshot | None) -> None:
     if snapshot is None:
         return
     _show_parameters(spec, snapshot)
-    examples = {kind: example(snapshot, kind) for kind in snapshot.measures}
+    examples = {kind.segment_name: example(snapshot, kind.segment_name) for kind in snapshot.kinds}
     for path in ("/voucher", "/segmentation-voucher/"):
         body = spec["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         body["examples"] = {kind: {"value": customer} for kind, customer in examples.items()}
@@ -43,23 +44,23 @@ def _show_parameters(spec: dict[str, Any], snapshot: Snapshot) -> None:
 def customers(snapshot: Snapshot | None) -> dict[str, Any]:
     """Return the customer schemas by name: one per segment kind, and `Customer`, which is any of them."""
     if snapshot is None:
-        return {"Customer": _customer(None, None)}
-    kinds = {kind: f"{COMPONENTS}/{_name(kind)}" for kind in snapshot.measures}
+        return {"Customer": _customer(None)}
+    kinds = {kind.segment_name: f"{COMPONENTS}/{_name(kind)}" for kind in snapshot.kinds}
     return {
         "Customer": {
             "oneOf": [{"$ref": component} for component in kinds.values()],
             "discriminator": {"propertyName": "segment_name", "mapping": kinds},
         },
-        **{_name(kind): _customer(kind, MEASURED.get(measure)) for kind, measure in snapshot.measures.items()},
+        **{_name(kind): _customer(kind) for kind in snapshot.kinds},
     }
 
 
-def _name(kind: str) -> str:
-    return f"{kind.removesuffix('_segment').title().replace('_', '')}Customer"
+def _name(kind: Kind) -> str:
+    return f"{kind.segment_name.removesuffix('_segment').title().replace('_', '')}Customer"
 
 
-def _customer(kind: str | None, measured: str | None) -> dict[str, Any]:
-    needed = [*REQUIRED, measured] if measured else [*REQUIRED]
+def _customer(kind: Kind | None) -> dict[str, Any]:
+    needed = [*REQUIRED, kind.field] if kind else [*REQUIRED]
     properties: dict[str, Any] = {
         "customer_id": {
             "description": "Text or a number. If the run has a lottery, the same id always draws the same amount."
@@ -68,7 +69,7 @@ def _customer(kind: str | None, measured: str | None) -> dict[str, Any]:
     for name, (_, schema) in FIELDS.items():
         properties[name] = dict(schema) if name in needed else schema | {"type": [schema["type"], "null"]}
     if kind:
-        properties["segment_name"] = {"type": "string", "const": kind, "description": "The kind of segment."}
+        properties["segment_name"] = {"type": "string", "const": kind.segment_name, "description": kind.title}
     return {"type": "object", "properties": properties, "required": needed}
 
 

@@ -5,19 +5,32 @@ from decimal import Decimal
 
 from app.published.effects import Effect, money
 from app.published.lottery import Choice, json_number
-from app.published.segment import Segment
+from app.published.segment import Kind, Segment
+from app.published.snapshot import RunStatus, Snapshot
 
-# Singular and plural of each measure's unit.
-UNITS = {"total_orders": ("order", "orders"), "days_since_last_order": ("day", "days")}
+# What a run is that is not the published one.
+OTHERS: dict[RunStatus, str] = {
+    "published": "was published before",
+    "withdrawn": "was withdrawn by a rollback",
+    "rejected": "was rejected by its audits",
+    "planned": "is planned, but was never published",
+}
 
 
-def because(row: Segment, choice: Choice, effect: Effect | None, measured: int, reference_day: date) -> str:
+def origin(run: Snapshot) -> str:
+    """Return a sentence about a run that is not the published one, with a space before it; "" for the published one."""
+    return f" Run {run.run_id} is not live: it {OTHERS[run.status]}." if run.status in OTHERS else ""
+
+
+def because(
+    row: Segment, kind: Kind, choice: Choice, effect: Effect | None, *, measured: int, reference_day: date
+) -> str:
     """Return a sentence: "27 orders, so segment 10-29: 2640 was used in 4,401 of 7,256 vouchers, 61 %, give or take 3
     points over 30 sends.". If the amount is drawn, or its outcomes are known, more sentences follow.
     """
-    one, many = UNITS[row.measure]
-    since = f" from the last order to {reference_day}" if row.measure == "days_since_last_order" else ""
-    found = f"{measured:,} {one if measured == 1 else many}{since}, so segment {row.segment}"
+    unit = kind.unit.removesuffix("s") if measured == 1 else kind.unit
+    since = f" from {kind.since} to {reference_day}" if kind.since else ""
+    found = f"{measured:,} {unit}{since}, so segment {row.segment}"
     return f"{found}: {_why(row)}.{_drawn(choice)}{_outcome(effect, choice)}"
 
 

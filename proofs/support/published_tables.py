@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import psycopg2
-from psycopg2.extras import execute_values
+from psycopg2.extras import Json, execute_values
 
 from app.published.effects import Effect, Policy
 from app.published.lottery import Draw
@@ -29,6 +29,15 @@ RECENCY: list[Bounds] = [
     ("180+", 181, None, 2500),
 ]
 KINDS = {"frequent_segment": ("total_orders", FREQUENT), "recency_segment": ("days_since_last_order", RECENCY)}
+
+
+def described(measure: str) -> tuple[str, str, str]:
+    """Return the request field, the unit and a title of a measure."""
+    event = measure.removeprefix("days_since_")
+    if event == measure:
+        unit = measure.rpartition("_")[2]
+        return measure, unit, f"Number of {unit}"
+    return f"{event}_ts", "days", f"Days since the {event.replace('_', ' ')}"
 
 
 @dataclass(frozen=True)
@@ -52,16 +61,19 @@ class Tables:
         checked_at: datetime | None = None,
         data_to: datetime | None = DATA_TO,
         source: str = "s3://bucket/key",
+        titles: Mapping[str, Mapping[str, str]] = {},
+        status: str = "published",
         synthetic: Sequence[bool] = (),
         effects: Sequence[Effect] = (),
         policies: Sequence[Policy] = (),
         draws: Sequence[Draw] = (),
     ) -> None:
-        """Write a run and move the pointer to it.
+        """Write a run, and move the pointer to it if its status is `published`.
 
         `countries` has the number of rows in each segment of a country. Of these, `uses` have the segment's amount, by
         default all. `evidence` has sends, share_low, share_high and clear. `synthetic` has a value for each part:
-        whether it is the built-in sample. `effects`, `policies` and `draws` are rows of these tables.
+        whether it is the built-in sample. `titles` has names of segments, by kind and label. `effects`, `policies` and
+        `draws` are rows of these tables.
         """
         now = datetime.now(UTC)
         segments = [
@@ -89,9 +101,19 @@ class Tables:
         with closing(psycopg2.connect(self.database)) as connection, connection, connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO voucher.run"
-                " (run_id, source, rules_hash, segments_hash, today, data_to, started_at, planned_at, status)"
-                " VALUES (%s, %s, 'rules', 'segments', %s, %s, %s, %s, 'published')",
-                (run_id, source, today, data_to, now, now),
+                " (run_id, source, rules_hash, segments_hash, today, data_to, started_at, planned_at, finished_at,"
+                " status)"
+                " VALUES (%s, %s, 'rules', 'segments', %s, %s, %s, %s, %s, %s)",
+                (run_id, source, today, data_to, now, now, now, status),
+            )
+            execute_values(
+                cursor,
+                "INSERT INTO voucher.kind (run_id, position, segment_name, measure, field, unit, title, because,"
+                " choose, segment_titles) VALUES %s",
+                [
+                    (run_id, place, kind, measure, *described(measure), "", "most_used", Json(titles.get(kind, {})))
+                    for place, (kind, (measure, _)) in enumerate(kinds.items())
+                ],
             )
             execute_values(
                 cursor,
@@ -114,7 +136,8 @@ class Tables:
                         f"INSERT INTO voucher.{table} (run_id, {', '.join(columns)}) VALUES %s",
                         [(run_id, *columns.values())],
                     )
-            self._point(cursor, run_id, checked_at or now)
+            if status == "published":
+                self._point(cursor, run_id, checked_at or now)
 
     def point_to(self, run_id: str) -> None:
         with closing(psycopg2.connect(self.database)) as connection, connection, connection.cursor() as cursor:

@@ -172,12 +172,34 @@ def test_amounts_of_a_board_have_as_many_digits(publish: Publish, client: FlaskC
     assert "voucher 9.50" in board
 
 
-def test_a_kind_that_the_page_has_no_words_for(publish: Publish, client: FlaskClient) -> None:
-    """The page labels an unknown kind with its measure's name; trying it says that the answers do not cover it."""
+def test_a_kind_whose_field_the_api_does_not_read(publish: Publish, client: FlaskClient) -> None:
+    """The page names such a kind as its run does; trying it says that the answers do not cover it."""
     publish(kinds={"spend_segment": ("total_spend", [("0+", 0, None, 7)])})
     page = client.get("/?segment_name=spend_segment").text
-    assert "Total spend" in part(page, "segments")
+    assert "Number of spend spend_segment 0+ spend: voucher 7" in part(page, "segments")
     assert "do not cover this customer" in part(page, "try")
+
+
+def test_kinds_and_segments_have_the_names_of_their_run(
+    publish: Publish, client: FlaskClient, run: CleanedRows
+) -> None:
+    """Kinds are in the order of their run, with its titles and reasons; a segment's title is beside its label."""
+    run_kinds = {"tenure_segment": ("days_since_first_order", [("0-99", 0, 99, 7), ("100+", 100, None, 8)])} | KINDS
+    publish(OTHER)
+    publish(kinds=run_kinds, titles={"tenure_segment": {"0-99": "new"}, "recency_segment": {"0-29": "active"}})
+    run.execute(
+        "UPDATE voucher.kind SET because = 'New customers decide early.' WHERE position = 0 AND run_id = %(run)s"
+    )
+    run.execute("UPDATE voucher.current_run SET checked_at = checked_at + interval '1 second'")
+    client.application.extensions["published"].refresh()
+    board = part(client.get("/?country=Peru").text, "segments")
+    assert (
+        "Days since the first order tenure_segment New customers decide early. 0-99 · new days since the first order: voucher 7"
+        in board
+    )
+    assert "0-29 · active days since the last order: voucher 2000" in board
+    titles = ["Days since the first order", "Number of orders", "Days since the last order"]
+    assert sorted(titles, key=board.index) == titles
 
 
 def test_an_example_is_answered_before_anything_is_tried(still: FlaskClient) -> None:

@@ -37,7 +37,7 @@ def client_still(standing: Ask) -> FlaskClient:
 
 def test_segments_are_the_published_table(publish: Publish, client: FlaskClient) -> None:
     """/segments has every column under its name, ordered by country, kind and position, and the data of the run."""
-    publish(countries={"Peru": 30, "Latvia": 90})
+    publish(countries={"Peru": 30, "Latvia": 90}, titles={"recency_segment": {"180+": "lapsed"}})
     response = client.get("/segments")
     assert (response.status_code, response.headers["Voucher-Run"], response.json["run_id"]) == (200, RUN, RUN)
     assert (response.json["today"], response.json["data_to"]) == ("2018-07-15", "2018-07-14T21:00:00Z")
@@ -52,6 +52,7 @@ def test_segments_are_the_published_table(publish: Publish, client: FlaskClient)
         **{"measure": "days_since_last_order", "lower_bound": 181, "upper_bound": None, "voucher_amount": 2500},
         **{"uses": 30, "rows": 30, "runner_up_amount": None, "runner_up_uses": None, "basis": "segment", "tied": False},
         **{"share": 1.0, "sends": None, "share_low": None, "share_high": None, "clear": None},
+        **{"title": "lapsed", "kind_title": "Days since the last order"},
     }
 
 
@@ -87,7 +88,7 @@ def test_segments_say_how_sure_they_are(publish: Publish, client: FlaskClient) -
     publish(countries={"Peru": 30}, uses=20, runner_up=(3520, 7), evidence=(12, 0.601234, 0.732177, False))
     row = client.get("/segments").json["segments"][0]
     assert (row["sends"], row["share_low"], row["share_high"], row["clear"]) == (12, 0.6012, 0.7322, False)
-    assert client.get("/segments.csv").text.splitlines()[1].endswith(",0.6667,12,0.6012,0.7322,false")
+    assert client.get("/segments.csv").text.splitlines()[1].endswith(",0.6667,12,0.6012,0.7322,false,,Number of orders")
 
 
 @pytest.mark.parametrize("country", ["Latvia", "latvia", "%20LATVIA%09"])
@@ -231,7 +232,7 @@ def five(publish: Publish, tables: Tables) -> list[str]:
         publish(run_id)
         began = BEGAN + timedelta(minutes=min(number, 3))
         CleanedRows(tables.database, run_id).execute(
-            "UPDATE voucher.run SET started_at = %(began)s WHERE run_id = %(run)s", began=began
+            "UPDATE voucher.run SET started_at = %(began)s, finished_at = %(began)s WHERE run_id = %(run)s", began=began
         )
     return run_ids[::-1]
 
@@ -259,7 +260,8 @@ def test_runs_are_listed_newest_first(five: list[str], tables: Tables, client: F
             "today": "2018-07-15",
         },
         **{"rows_in": None, "rows_kept": None, "data_from": None, "data_to": "2018-07-14T21:00:00Z"},
-        **{"started_at": "2026-03-01T04:29:00Z", "finished_at": None, "published_at": "2026-03-01T04:31:00Z"},
+        **{"started_at": "2026-03-01T04:29:00Z", "finished_at": "2026-03-01T04:29:00Z"},
+        **{"published_at": "2026-03-01T04:31:00Z"},
     }
 
 

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from app.published.effects import Effect
 from app.published.lottery import Choice
-from app.published.segment import Segment
+from app.published.segment import Kind, Segment
 from app.voucher.sentence import because
 from tests.app.conftest import DATA_TO, DAY, RUN, Ask
 from tests.app.outcomes import EFFECTS, draws
@@ -36,6 +36,8 @@ SEGMENT = Segment(
     basis="segment",
     tied=False,
 )
+ORDERS = Kind("frequent_segment", 0, "total_orders", "total_orders", "orders", "Number of orders", "")
+RECENCY = Kind("recency_segment", 1, "days_since_last_order", "last_order_ts", "days", "Days since the last order", "")
 
 
 @pytest.mark.parametrize("path", ["/voucher", "/segmentation-voucher/"])
@@ -71,6 +73,8 @@ def test_an_explanation_tells_all_that_the_amount_rests_on(publish: Publish, ask
         "share_low": None,
         "share_high": None,
         "clear": None,
+        "title": None,
+        "kind_title": "Number of orders",
         "chosen_by": "table",
         "propensity": 1,
         "table_amount": 1200,
@@ -79,6 +83,7 @@ def test_an_explanation_tells_all_that_the_amount_rests_on(publish: Publish, ask
         "redeemed_low": None,
         "redeemed_high": None,
         "run_id": RUN,
+        "run_status": "current",
         "checked_at": checked_at.isoformat().replace("+00:00", "Z"),
         "data_to": "2018-07-14T21:00:00Z",
     }
@@ -144,7 +149,7 @@ def test_a_country_that_answers_for_its_segment_has_no_share(publish: Publish, a
             "smaller wins.",
         ),
         (
-            {"measure": "days_since_last_order", "segment": "0-29", "voucher_amount": Decimal("2640.50")},
+            {"segment_name": "recency_segment", "segment": "0-29", "voucher_amount": Decimal("2640.50")},
             1,
             "1 day from the last order to 2018-07-15, so segment 0-29: 2640.5 was used in 4,401 of 7,256 vouchers, "
             "61 %.",
@@ -185,7 +190,8 @@ def test_a_country_that_answers_for_its_segment_has_no_share(publish: Publish, a
 def test_the_sentence_is_one_that_a_person_would_say(change: dict[str, object], measured: int, sentence: str) -> None:
     """The sentence is grammatical for one order, many orders, days and ties, and says how sure the share is."""
     row = replace(SEGMENT, **change)
-    assert because(row, row.choice, None, measured, DAY) == sentence
+    kind = ORDERS if row.segment_name == ORDERS.segment_name else RECENCY
+    assert because(row, kind, row.choice, None, measured=measured, reference_day=DAY) == sentence
 
 
 @pytest.mark.parametrize(
@@ -209,7 +215,7 @@ def test_the_sentence_says_how_it_came_about_and_what_it_does(
 ) -> None:
     """More sentences say that the amount was drawn, and what it does, if outcomes are known."""
     given = Choice(Decimal(1500), **choice)
-    found = because(replace(SEGMENT, **change), given, outcome, 27, DAY)
+    found = because(replace(SEGMENT, **change), ORDERS, given, outcome, measured=27, reference_day=DAY)
     assert found == more if change else found.partition("vouchers, 61 %.")[2] == more
 
 
