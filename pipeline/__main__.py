@@ -1,22 +1,20 @@
-"""The command line, `python -m pipeline COMMAND`: run, plan, runs, rollback, migrate."""
+"""The command line, `python -m pipeline COMMAND`: run, plan, runs, dropped, rollback, migrate."""
 
 import argparse
 import gc
 import getpass
 import logging
 import os
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from pipeline import PipelineError
+from pipeline.commands.output import LogOutput
 from pipeline.publish import publication, runs
 from pipeline.publish.database import Database
 from pipeline.settings import Settings, address, database_url, owner_url, reject_default_secrets, warn
-from shared.addresses import redact
 from shared.environment import is_production
 
 log = logging.getLogger("pipeline")
@@ -25,13 +23,15 @@ log = logging.getLogger("pipeline")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0, or 1 after one line on stderr with what is wrong and what to do."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Output(sys.stdout)])
+    log_to = LogOutput(sys.stderr if getattr(options, "form", None) else sys.stdout)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[log_to])
     for talkative in ("alembic", "botocore"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     commands: Mapping[str, Callable[[Any], None]] = {
         "run": _run,
         "plan": _plan,
         "runs": _runs,
+        "dropped": _dropped,
         "rollback": _rollback,
         "migrate": _migrate,
     }
@@ -46,26 +46,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1
 
 
-class _Output(logging.StreamHandler[Any]):
-    """Standard output. If its reader exits, as `head` does, further output is discarded and the command continues."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        if isinstance(sys.exc_info()[1], BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        else:
-            super().handleError(record)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m pipeline", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="read the history, apply the rules, publish the answers")
     run.add_argument("--force", metavar="REASON", type=_reason, help="publish even if an audit fails, or withdrawn")
     plan = commands.add_parser("plan", help="the same without publishing; shows which answers would change")
+    forms = plan.add_mutually_exclusive_group()
+    forms.add_argument("--json", dest="form", action="store_const", const="json", help="as docs/plan.schema.json says")
+    forms.add_argument(
+        "--markdown", dest="form", action="store_const", const="markdown", help="for a comment on a pull request"
+    )
     for command in (run, plan):
         command.add_argument("--source", help="an object, folder or pattern, instead of VOUCHER_SOURCE")
     runs = commands.add_parser("runs", help="list the runs and the publications")
     runs.add_argument("--limit", type=int, default=20, help="of how many, newest first (20)")
+    dropped = commands.add_parser("dropped", help="list the rows that a rule dropped, read again from the source")
+    dropped.add_argument("rule", metavar="RULE", help="a rule or a built-in reason")
+    dropped.add_argument("--country", help="only its rows, in any spelling; '' for rows without a country")
+    dropped.add_argument(
+        "--matched", action="store_true", help="all rows that the rule matches, whichever dropped them"
+    )
+    dropped.add_argument("--run", metavar="RUN", help="instead of the published run")
+    dropped.add_argument("--limit", type=_positive, help="at most so many rows (20; all for --csv)")
+    dropped.add_argument("--csv", metavar="FILE", type=Path, help="write them to this file")
     rollback = commands.add_parser("rollback", help="publish an earlier run again, or go forward to one rolled back")
     rollback.add_argument("run", metavar="RUN", help="its id, as `runs` shows it, or the first 6 digits or more")
     rollback.add_argument("--reason", type=_reason, required=True, help="kept in the log of publications")
@@ -77,6 +81,12 @@ def _reason(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("is empty; give a reason, for those who read it later")
     return _printable(text.strip())
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not (number := int(text)):
+        raise argparse.ArgumentTypeError(f"is {text!r}, but must be a whole number of at least 1")
+    return number
 
 
 def _actor() -> str:
@@ -99,57 +109,21 @@ def _run(options: Any) -> None:
 
 
 def _plan(options: Any) -> None:
-    from pipeline import run  # noqa: PLC0415
+    from pipeline.commands.plan import plan  # noqa: PLC0415
 
-    settings = Settings.read(options.source)
-    run_id = run.plan(settings)
-    if blocked := run.blocked(settings, run_id):
-        log.info("nothing is published: run %s %s", run_id, blocked)
-        return
-    run.load(settings, run_id)
-    try:
-        run.audit(settings, run_id)
-    finally:
-        log.info("\n%s\n", run.preview(settings, run_id))
-    if publication.current(Database(settings.database_url)) != run_id:
-        named = options.source if options.source == redact(options.source or "") else "…"
-        again = f"run --source {shlex.quote(named)}" if options.source else "run"
-        log.info("nothing is published; publish it with `python -m pipeline %s`", again)
+    plan(options)
 
 
 def _runs(options: Any) -> None:
-    database = Database(database_url(os.environ))
-    listed = [
-        {
-            "": "*" if run["current"] else "",
-            "run": run["run_id"],
-            "status": "loaded" if run["status"] == "loading" and run["finished_at"] else run["status"],
-            "planned (UTC)": _time(run["started_at"]),
-            "published (UTC)": _time(run["published_at"]),
-            "rows in": _count(run["rows_in"]),
-            "kept": _count(run["rows_kept"]),
-            "newest row": _time(run["data_to"]),
-            "source": f"{run['source']} (synthetic sample)" if run["sample"] else run["source"],
-        }
-        for run in runs.latest(database, options.limit)
-    ]
-    publications = [
-        {
-            "at (UTC)": _time(entry["at"]),
-            "run": entry["run_id"],
-            "instead of": entry["previous_run_id"] or "-",
-            "by": entry["actor"],
-            "action": entry["action"],
-            "reason": entry["reason"] or "",
-        }
-        for entry in runs.latest_publications(database, options.limit)
-    ]
-    if not listed:
-        log.info("no run yet; `python -m pipeline run` creates one")
-        return
-    right = ("left", "left", "left", "left", "left", "right", "right", "left", "left")
-    log.info("%s", tabulate(listed, headers="keys", disable_numparse=True, colalign=right))
-    log.info("\npublications, the newest first\n\n%s", tabulate(publications, headers="keys", disable_numparse=True))
+    from pipeline.commands.runs import runs  # noqa: PLC0415
+
+    runs(options)
+
+
+def _dropped(options: Any) -> None:
+    from pipeline.commands.dropped import dropped  # noqa: PLC0415
+
+    dropped(options)
 
 
 def _rollback(options: Any) -> None:
@@ -171,14 +145,6 @@ def _migrate(_: Any) -> None:
     )
     if is_production(os.environ):
         default_logins.reject(owner)
-
-
-def _time(value: Any) -> str:
-    return f"{value:%Y-%m-%d %H:%M:%S}" if value else "-"
-
-
-def _count(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"
 
 
 if __name__ == "__main__":

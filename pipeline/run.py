@@ -16,7 +16,8 @@ from pipeline import PipelineError
 from pipeline.audits.runner import audit_run
 from pipeline.load import row_files, steps, tables
 from pipeline.publish import publication, runs
-from pipeline.publish.changes import changes
+from pipeline.publish.changes.compare import changes
+from pipeline.publish.changes.models import Changes
 from pipeline.publish.database import Database
 from pipeline.publish.runs import Run
 from pipeline.rules.rulebook import RULES_FILE, RuleBook
@@ -128,10 +129,10 @@ def prune(settings: Settings) -> None:
             log.info("prune: deleted the rows of run %s", run_id)
 
 
-def preview(settings: Settings, run_id: str) -> str:
-    """Return what publishing the loaded run would change, as tables of text."""
+def preview(settings: Settings, run_id: str, blocked: Outcome | None = None) -> Changes:
+    """Return what publishing the loaded run would change. blocked: why it must not be published without force."""
     database = Database(settings.database_url)
-    return str(changes(database, run_id, publication.current(database)))
+    return changes(database, run_id, publication.current(database), blocked)
 
 
 def run(settings: Settings, actor: str, force: str | None = None) -> str:

@@ -58,7 +58,7 @@ class Settings:
             return cls(
                 source=source,
                 database_url=database_url(environ),
-                anonymous=environment.yes_no(environ, "VOUCHER_S3_ANONYMOUS"),
+                anonymous=s3_anonymous(environ),
                 today=_day(environment.text(environ, "TODAY")),
                 keep_runs=environment.whole(environ, "VOUCHER_KEEP_RUNS", 5, least=1),
                 memory=memory(environ),
@@ -119,6 +119,12 @@ def memory(environ: Mapping[str, str] = os.environ) -> int:
     """Return the memory limit of a process, in MiB. Raises SettingsError."""
     with _our_errors():
         return environment.whole(environ, "VOUCHER_MEMORY_MIB", DEFAULT_MEMORY, least=LEAST_MEMORY)
+
+
+def s3_anonymous(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether S3 is read without credentials. Raises SettingsError."""
+    with _our_errors():
+        return environment.yes_no(environ, "VOUCHER_S3_ANONYMOUS")
 
 
 def retry_seconds(environ: Mapping[str, str] = os.environ) -> int:

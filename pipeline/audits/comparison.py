@@ -4,7 +4,7 @@ To add one, add it to `AUDITS`: `runner` runs it, and `make tables` writes it in
 """
 
 from pipeline.audits.audit import FORCE, Audit
-from pipeline.publish.changes import ANSWERS, COUNTRIES
+from pipeline.audits.side_by_side import ANSWERS, COUNTRIES
 
 CHANGED_LIMIT = 0.25  # share of the answers
 

@@ -7,8 +7,8 @@ from tabulate import tabulate
 from pipeline import PipelineError
 from pipeline.audits import comparison, consistency
 from pipeline.audits.audit import Audit, Outcome
+from pipeline.audits.side_by_side import HASH_JOINS, parameters
 from pipeline.publish import publication
-from pipeline.publish.changes import HASH_JOINS, parameters
 from pipeline.publish.database import Database
 
 log = logging.getLogger("pipeline")

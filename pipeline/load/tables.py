@@ -63,6 +63,17 @@ def unread_parts(database: Database, run_id: str) -> list[tuple[int, Part]]:
         return [(part_id, Part(*part)) for part_id, *part in cursor.fetchall()]
 
 
+def parts(database: Database, run_id: str) -> list[Part]:
+    """Return all parts of the run."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            """SELECT uri, etag, size, sha256, synthetic, rows FROM voucher.run_part JOIN voucher.part USING (part_id)
+                WHERE run_id = %s ORDER BY uri""",
+            (run_id,),
+        )
+        return [Part(*part) for part in cursor.fetchall()]
+
+
 def write_part(database: Database, run_id: str, part_id: int, part: EvaluatedPart, rows_uri: str = "") -> None:
     """Write the part's cleaned rows to the run's partition or under the prefix `rows_uri`, and record its tally.
 

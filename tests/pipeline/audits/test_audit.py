@@ -9,7 +9,8 @@ import pytest
 
 from pipeline import SAMPLE_MARK, run
 from pipeline.audits.runner import AUDITS, RunRejected
-from pipeline.publish.changes import HASH_JOINS, changes, parameters
+from pipeline.audits.side_by_side import HASH_JOINS, parameters
+from pipeline.publish.changes.compare import changes
 from pipeline.publish.database import Database
 from pipeline.publish.publication import current
 from pipeline.rules.rulebook import RuleBook

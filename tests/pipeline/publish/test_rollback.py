@@ -194,6 +194,7 @@ def test_plan_shows_what_would_change_and_changes_nothing(
         "Peru",
         "frequent_segment",
         FREQUENT[1],
+        "orders",
         "2640",
         "(9",
         "of",
@@ -204,7 +205,8 @@ def test_plan_shows_what_would_change_and_changes_nothing(
         "of",
         "9)",
     ]
-    assert "0-4        2640 (no votes, the country's)" in result.stdout
+    assert f"{FREQUENT[0]} orders " in result.stdout
+    assert "2640 (no votes, the country's)" in result.stdout
     assert query(CURRENT) == [(first,)]
     ((loaded,),) = query("SELECT finished_at FROM voucher.run WHERE run_id <> %s", first)
     assert command("run", "--source", str(new)).returncode == 0
@@ -217,7 +219,7 @@ def test_plan_of_what_is_refused_shows_both(settings: Make, written: Written, qu
     result = command("plan", "--source", str(written(history({}), "new.parquet")))
     assert result.returncode == 1
     assert re.search(
-        rf"Latvia +frequent_segment +{FREQUENT[0]} +2640 \(no votes, the country's\) +→ +no answer", result.stdout
+        rf"Latvia +frequent_segment +{FREQUENT[0]} orders +2640 \(no votes, the country's\) +→ +no answer", result.stdout
     )
     assert "countries_remain: Latvia has no answer any more" in result.stderr
     assert query(CURRENT) == [(first,)]

@@ -1,0 +1,57 @@
+"""`python -m pipeline runs`: list the runs and the publications."""
+
+import logging
+import os
+from typing import Any
+
+from tabulate import tabulate
+
+from pipeline.publish import runs as record
+from pipeline.publish.database import Database
+from pipeline.settings import database_url
+
+log = logging.getLogger("pipeline")
+
+
+def runs(options: Any) -> None:
+    """Log both tables, the newest first."""
+    database = Database(database_url(os.environ))
+    listed = [
+        {
+            "": "*" if run["current"] else "",
+            "run": run["run_id"],
+            "status": "loaded" if run["status"] == "loading" and run["finished_at"] else run["status"],
+            "planned (UTC)": _time(run["started_at"]),
+            "published (UTC)": _time(run["published_at"]),
+            "rows in": _count(run["rows_in"]),
+            "kept": _count(run["rows_kept"]),
+            "newest row": _time(run["data_to"]),
+            "source": f"{run['source']} (synthetic sample)" if run["sample"] else run["source"],
+        }
+        for run in record.latest(database, options.limit)
+    ]
+    publications = [
+        {
+            "at (UTC)": _time(entry["at"]),
+            "run": entry["run_id"],
+            "instead of": entry["previous_run_id"] or "-",
+            "by": entry["actor"],
+            "action": entry["action"],
+            "reason": entry["reason"] or "",
+        }
+        for entry in record.latest_publications(database, options.limit)
+    ]
+    if not listed:
+        log.info("no run yet; `python -m pipeline run` creates one")
+        return
+    right = ("left", "left", "left", "left", "left", "right", "right", "left", "left")
+    log.info("%s", tabulate(listed, headers="keys", disable_numparse=True, colalign=right))
+    log.info("\npublications, the newest first\n\n%s", tabulate(publications, headers="keys", disable_numparse=True))
+
+
+def _time(value: Any) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S}" if value else "-"
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
