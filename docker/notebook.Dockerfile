@@ -1,4 +1,4 @@
-# Jupyter with the pipeline's engine. docker-compose.yml mounts the checkout's notebooks/ and rules.toml.
+# Jupyter with the pipeline's engine. docker-compose.yml mounts the checkout's notebooks/, rules.toml and segments.toml.
 FROM python:3.12-slim
 COPY docker/notebook.lock /
 RUN python -m venv --without-pip /venv \

@@ -11,7 +11,7 @@ case $(printf %s "${VOUCHER_ENV:-}" | tr -d '[:space:]' | tr '[:upper:]' '[:lowe
             "this installation" >&2
         ;;
 esac
-for path in notebooks notebooks/*.ipynb pipeline/rules.toml; do
+for path in notebooks notebooks/*.ipynb pipeline/rules.toml pipeline/segments.toml; do
     if [ ! -w "$path" ]; then
         echo "error: $path cannot be written by user $(id -u), so Jupyter could not save it; add this line to .env and" \
             "start the notebook again: NOTEBOOK_USER=$(stat -c %u:%g "$path")" >&2

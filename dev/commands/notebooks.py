@@ -18,7 +18,8 @@ EXECUTE = (
     *("--log-level=WARN", "--to", "notebook", "--execute", "--inplace"),
     "--ExecutePreprocessor.record_timing=False",
     # At every start the kernel would warn that it listens on 127.0.0.1 without encryption.
-    *("--ExecutePreprocessor.extra_arguments=--log-level=40", "notebooks/02_cleaning_rules.ipynb"),
+    "--ExecutePreprocessor.extra_arguments=--log-level=40",
+    *("notebooks/02_cleaning_rules.ipynb", "notebooks/03_segments.ipynb"),  # in this order: segments see the rules
 )
 
 
@@ -43,6 +44,6 @@ def notebook(stack: Stack, arguments: Sequence[str] = ()) -> None:
 
 
 def rules(stack: Stack) -> None:
-    """Run the notebook that writes pipeline/rules.toml."""
+    """Run the notebooks that write pipeline/rules.toml and pipeline/segments.toml."""
     if subprocess.run(module("nbconvert", *EXECUTE), env=environment(stack), cwd=ROOT, check=False).returncode:
-        raise StackError("The notebook failed; its output is above.")
+        raise StackError("A notebook failed; its output is above.")

@@ -14,7 +14,7 @@ def rules() -> None:
 
 def segments() -> None:
     """Print the kinds with their segments."""
-    print("| kind | measure | segments, bounds included |\n|---|---|---|")
+    print("| kind | measure | segments, bounds included | because |\n|---|---|---|---|")
     for kind in SegmentBook.load().kinds:
         bounds = (f"{s.label} (from {s.lower})" if s.upper is None else s.label for s in kind.segments)
-        print(f"| `{kind.name}` | `{kind.measure}` | {', '.join(bounds)} |")
+        print(f"| `{kind.name}` | `{kind.measure}` | {', '.join(bounds)} | {kind.because} |")

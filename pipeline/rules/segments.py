@@ -4,7 +4,9 @@
 """
 
 import re
+import tomllib
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 
 import tomlkit
@@ -55,13 +57,19 @@ class SegmentBook:
             raise SegmentError(f"{path}: {error}") from None
 
     def save(self, path: Path = SEGMENTS_FILE) -> None:
-        """Replace the kinds of the file that the pipeline reads, atomically; keep its other tables as they are."""
+        """Replace the kinds of the file that the pipeline reads, atomically; keep its other tables as they are.
+
+        Raises SegmentError if something else of the file would be lost.
+        """
         document = tomlkit.document()
         document.add("kind", tomlkit.aot())
         for kind in self.kinds:
             document["kind"].append(_table(kind))
         before = path.read_text(encoding="utf-8") if path.exists() else ""
-        files.replace(path, f"{HEADER}\n{tomlkit.dumps(document)}{_without_kinds(before)}")
+        after = f"{HEADER}\n{tomlkit.dumps(document)}{_without_kinds(before)}"
+        if {**tomllib.loads(before), "kind": ...} != {**tomllib.loads(after), "kind": ...}:
+            raise SegmentError(f"{path}: write [lottery] and [holdout] as tables, each header in a line of its own")
+        files.replace(path, after)
 
     @property
     def hash(self) -> str:
@@ -122,10 +130,10 @@ def _table(kind: Kind) -> tomlkit.items.Table:
 def _without_kinds(file: str) -> str:
     """Return the text of the file's tables that are not kinds."""
     tables = [*TABLE.finditer(file)]
-    ends = [*(table.start() for table in tables[1:]), len(file)]
-    others = (
-        file[table.start() : end] for table, end in zip(tables, ends, strict=True) if table[1].split(".")[0] != "kind"
-    )
+    ends = pairwise([*(table.start() for table in tables), len(file)])
+    others = [
+        file[start:end] for table, (start, end) in zip(tables, ends, strict=True) if table[1].split(".")[0] != "kind"
+    ]
     return "".join(f"\n{other.strip()}\n" for other in others)
 
 

@@ -13,8 +13,8 @@ class Segments:
     """The kinds that were defined so far or, before the first one, those of the file."""
 
     def __init__(self, sizes: Callable[[str], pd.DataFrame]) -> None:
-        """Start with the saved kinds. `sizes` counts the rows of a kind's segments, by segment and country."""
-        self.book = self._saved = SegmentBook.load()
+        """Start with the saved kinds, if there are any. `sizes` counts the rows of a kind's segments, by segment and country."""
+        self.book = self._saved = SegmentBook.load() if SEGMENTS_FILE.exists() else SegmentBook(())
         self._sizes = sizes
         self._defined: dict[str, Kind] = {}
 

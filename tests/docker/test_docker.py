@@ -258,20 +258,27 @@ def test_the_stand_in_serves_the_default_source_alone() -> None:
 
 
 def test_no_code_is_mounted() -> None:
-    """The containers run the images' code. Airflow reads rules.toml in pipeline/; Jupyter writes only that file."""
+    """The containers run the images' code. Airflow reads rules and segments in pipeline/; Jupyter writes only these."""
     mounts = {name: [*map(str, service.get("volumes", []))] for name, service in SERVICES.items()}
     of_the_checkout = {mount for each in mounts.values() for mount in each if "./" in mount}
     assert of_the_checkout == {
         "./docker/initdb.sh:/docker-entrypoint-initdb.d/initdb.sh:ro", "./pipeline:/opt/rules:ro",
-        "./notebooks:/opt/voucher/notebooks", str(RULES),
+        "./notebooks:/opt/voucher/notebooks", *WRITTEN,
     }  # fmt: skip
-    assert [name for name, each in mounts.items() if str(RULES) in each] == ["notebook"]
+    assert [name for name, each in mounts.items() if {*WRITTEN} & {*each}] == ["notebook"]
 
 
-RULES = {
-    "type": "bind", "source": "./pipeline/rules.toml", "target": "/opt/voucher/pipeline/rules.toml",
-    "bind": {"create_host_path": False},
-}  # fmt: skip
+WRITTEN = [
+    str(
+        {
+            "type": "bind",
+            "source": f"./pipeline/{name}",
+            "target": f"/opt/voucher/pipeline/{name}",
+            "bind": {"create_host_path": False},
+        }
+    )
+    for name in ("rules.toml", "segments.toml")
+]
 
 
 def test_a_busy_machine_has_five_minutes() -> None:

@@ -1,4 +1,4 @@
-"""The notebooks: they write the committed rules, and a test notices every changed rule."""
+"""The notebooks: they write the committed rules and segments, and a test notices every changed one."""
 
 import os
 import re
@@ -6,15 +6,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 import pyarrow.parquet as pq
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from pipeline.rules.columns import COLUMNS
+from pipeline.rules.kinds import Kind, from_cuts
 from pipeline.rules.rulebook import RuleBook
+from pipeline.rules.segments import SegmentBook
 from sample.cells import SIZE
 from sample.outcomes import with_outcomes
 from tests.conftest import ROOT
@@ -22,8 +26,8 @@ from tests.pipeline.conftest import history
 from tests.pipeline.rules.test_shipped_rules import ROWS, dropped_by
 
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
-RULES = Path("pipeline", "rules.toml")
-DEFINING = Path("notebooks", "02_cleaning_rules.ipynb")
+RULES, SEGMENTS = Path("pipeline", "rules.toml"), Path("pipeline", "segments.toml")
+DEFINING = {"02_cleaning_rules.ipynb": RULES, "03_segments.ipynb": SEGMENTS}
 
 # For each rule, an edit of an operator, a literal and a column: the text in its cell, and the replacement.
 EDITS = [
@@ -39,6 +43,35 @@ EDITS = [
     ("one_order_with_two_dates", "<>", "<"),
     ("one_order_with_two_dates", "= 1 AND", "= 2 AND"),
     ("one_order_with_two_dates", "<> last_order_ts", "<> timestamp"),
+]
+
+NOTICED = ""  # the edited cell runs, and the file is another
+# Edits of the cells that define segments: the kind, the text in its cell, the replacement, and what the error says.
+SEGMENT_EDITS = [
+    ("frequent_segment", "[5, 14, 38]", "[5, 14, 30]", NOTICED),
+    ("frequent_segment", "[5, 14, 38]", "[5, 38, 14]", "kind frequent_segment: cut 14 comes after 38"),
+    (
+        "frequent_segment",
+        "[5, 14, 38]",
+        "[0, 5, 14]",
+        "kind frequent_segment: cut 0 is not a whole number of at least 1",
+    ),
+    ("frequent_segment", "[5, 14, 38]", "[5, 14.5, 38]", "kind frequent_segment: cut 14.5 is not a whole number"),
+    (
+        "frequent_segment",
+        '"total_orders"',
+        '"total_order"',
+        "'total_order' is not one of .*; did you mean total_orders?",
+    ),
+    ("frequent_segment", '"total_orders"', '"days_since_first_order"', NOTICED),
+    ("frequent_segment", '"frequent_segment"', '"frequency_segment"', NOTICED),
+    ("frequent_segment", '"Number of orders"', '" "', "kind frequent_segment: title is empty"),
+    ("recency_segment", "30, 61,", "30, 62,", "label '30-60' stands for 30-61; change the label, or the cuts"),
+    ("recency_segment", "121, 181]", "121]", "4 cuts make 5 segments, but there are 6 labels"),
+    ("recency_segment", '"61-90"', '"0-29"', "label '0-29' stands for 61-90"),
+    ("recency_segment", '"61-90", "91-120"', '"third", "third"', "two segments have the same label, 'third'"),
+    ("recency_segment", '"180+"', '"181+"', NOTICED),
+    ("recency_segment", "six months", "five months", NOTICED),
 ]
 
 
@@ -67,21 +100,26 @@ def execute(copy: Path, name: str) -> None:
     )
 
 
-def test_the_notebook_writes_the_committed_rules(copy: Path) -> None:
-    """The notebook, executed in a copy of the checkout, writes exactly the bytes of pipeline/rules.toml."""
-    (copy / RULES).unlink()
-    execute(copy, DEFINING.name)
-    assert (copy / RULES).read_bytes() == (ROOT / RULES).read_bytes(), (
-        f"{RULES} is not what {DEFINING} writes: run `make rules` and commit both"
+@pytest.mark.parametrize(("name", "file"), DEFINING.items())
+def test_a_notebook_writes_the_committed_file(copy: Path, name: str, file: Path) -> None:
+    """The notebook, executed in a copy of the checkout, writes exactly the bytes of the committed file."""
+    if file == SEGMENTS:  # the notebook keeps what else the file holds
+        SegmentBook((Kind("other", "total_orders", from_cuts([2])),)).save(copy / file)
+    else:
+        (copy / file).unlink()
+    execute(copy, name)
+    assert (copy / file).read_bytes() == (ROOT / file).read_bytes(), (
+        f"{file} is not what {name} writes: run `make rules` and commit both"
     )
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name != DEFINING.name])
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name not in DEFINING])
 def test_the_other_notebooks_run(copy: Path, name: str) -> None:
-    """The other notebooks run from top to bottom and do not change the rules."""
+    """The other notebooks run from top to bottom and change neither rules nor segments."""
     execute(copy, name)
-    assert (copy / RULES).read_bytes() == (ROOT / RULES).read_bytes()
+    for file in DEFINING.values():
+        assert (copy / file).read_bytes() == (ROOT / file).read_bytes()
 
 
 @pytest.mark.long
@@ -144,10 +182,10 @@ def said(cell: nbformat.NotebookNode) -> list[str]:
 
 
 class Kernel:
-    """A kernel for the notebook that defines the rules, to execute edited cells."""
+    """A kernel for a notebook that defines rules or segments, to execute edited cells."""
 
-    def __init__(self, copy: Path) -> None:
-        self.notebook = nbformat.read(ROOT / DEFINING, 4)
+    def __init__(self, copy: Path, name: str) -> None:
+        self.notebook = nbformat.read(ROOT / "notebooks" / name, 4)
         self.sources = [cell.source for cell in self.notebook.cells if cell.cell_type == "code"]
         self.client = NotebookClient(
             self.notebook, timeout=120, resources={"metadata": {"path": str(copy / "notebooks")}}
@@ -158,33 +196,85 @@ class Kernel:
         self.notebook.cells.append(cell)
         self.client.execute_cell(cell, len(self.notebook.cells) - 1)
 
-    def cell(self, rule: str) -> str:
-        (source,) = [source for source in self.sources if f'name="{rule}"' in source]
+    def cell(self, name: str) -> str:
+        """Return the cell that defines a rule or a kind."""
+        (source,) = [source for source in self.sources if f'name="{name}"' in source]
         return source
 
 
-@pytest.fixture(scope="module")
-def kernel(copy: Path) -> Iterator[Kernel]:
-    """Yield a kernel that has executed the cells that load a history of seven rows and define the rules."""
+@contextmanager
+def started(copy: Path, name: str, defines: str) -> Iterator[Kernel]:
+    """Start a kernel that has executed the first cell, on a history of seven rows, and the cells that define."""
     few = copy / "few.parquet"
     pq.write_table(history(*[{}] * 7), few)
-    kernel = Kernel(copy)
+    kernel = Kernel(copy, name)
     with kernel.client.setup_kernel(env=environ(copy) | {"VOUCHER_SOURCE": str(few)}):
-        for source in [kernel.sources[0], *(source for source in kernel.sources if "bench.add(" in source)]:
+        for source in [kernel.sources[0], *(source for source in kernel.sources if defines in source)]:
             kernel.run(source)
         yield kernel
 
 
+@pytest.fixture(scope="module")
+def rules_kernel(copy: Path) -> Iterator[Kernel]:
+    with started(copy, "02_cleaning_rules.ipynb", "bench.add(") as kernel:
+        yield kernel
+
+
+@pytest.fixture(scope="module")
+def segments_kernel(copy: Path) -> Iterator[Kernel]:
+    with started(copy, "03_segments.ipynb", "bench.segments.kind(") as kernel:
+        yield kernel
+
+
 @pytest.mark.parametrize(("rule", "found", "instead"), EDITS)
-def test_a_changed_rule_is_noticed(kernel: Kernel, tmp_path: Path, rule: str, found: str, instead: str) -> None:
+def test_a_changed_rule_is_noticed(rules_kernel: Kernel, tmp_path: Path, rule: str, found: str, instead: str) -> None:
     """An edited cell runs and its rules are accepted, but the table of rows no longer matches."""
-    source = kernel.cell(rule)
+    source = rules_kernel.cell(rule)
     assert source.count(found) == 1
-    kernel.run(source.replace(found, instead))
-    kernel.run(f"from pathlib import Path; bench.save(Path({str(tmp_path / 'rules.toml')!r}))")
-    kernel.run(source)
+    rules_kernel.run(source.replace(found, instead))
+    rules_kernel.run(f"from pathlib import Path; bench.save(Path({str(tmp_path / 'rules.toml')!r}))")
+    rules_kernel.run(source)
 
     mutant = RuleBook.load(tmp_path / "rules.toml")
 
     assert {each.name for each in mutant.rules} == {each.name for each in RuleBook.load().rules}
     assert dropped_by(mutant) != [expected for _, expected in ROWS], f"no row tells {instead!r} from {found!r}"
+
+
+@pytest.mark.parametrize(("kind", "found", "instead", "error"), SEGMENT_EDITS)
+def test_changed_segments_are_refused_or_noticed(
+    segments_kernel: Kernel, tmp_path: Path, kind: str, found: str, instead: str, error: str
+) -> None:
+    """An edited cell is refused with an error that names the mistake, or the file is no longer the committed one."""
+    source = segments_kernel.cell(kind)
+    assert source.count(found) == 1
+    edited = source.replace(found, instead)
+    if error:
+        with pytest.raises(CellExecutionError) as refusal:
+            segments_kernel.run(edited)
+        assert re.search(error, str(refusal.value))
+        return
+    start_anew(segments_kernel)
+    for each in ("frequent_segment", "recency_segment"):
+        segments_kernel.run(edited if each == kind else segments_kernel.cell(each))
+    assert saved(segments_kernel, tmp_path) != (ROOT / SEGMENTS).read_bytes()
+
+
+@pytest.mark.parametrize("kinds", [["frequent_segment"], ["recency_segment", "frequent_segment"]])
+def test_a_kind_that_is_left_out_or_moved_is_noticed(segments_kernel: Kernel, tmp_path: Path, kinds: list[str]) -> None:
+    """A kind without a cell is not in the file, and kinds stand there in the order of their cells."""
+    start_anew(segments_kernel)
+    for kind in kinds:
+        segments_kernel.run(segments_kernel.cell(kind))
+    assert saved(segments_kernel, tmp_path) != (ROOT / SEGMENTS).read_bytes()
+
+
+def start_anew(kernel: Kernel) -> None:
+    """Forget the kinds that were defined."""
+    kernel.run("bench = Workbench(bench.history)")
+
+
+def saved(kernel: Kernel, folder: Path) -> bytes:
+    """Return the file that the notebook's kinds make."""
+    kernel.run(f"from pathlib import Path; bench.segments.save(Path({str(folder / 'segments.toml')!r}))")
+    return (folder / "segments.toml").read_bytes()

@@ -49,3 +49,31 @@ def test_addresses_on_record_lose_their_secrets(database: str, query: Callable[.
     assert SECRET not in str([query(f"SELECT * FROM voucher.{table}") for table in ("run", "part")])
     assert query("SELECT decided_at = published_at FROM voucher.current_run") == [(True,)]
     assert superseding(Database(database), f"{1:016}").run_id == f"{0:016}"
+
+
+def test_runs_of_earlier_versions_get_their_kinds(database: str, query: Callable[..., list[tuple[Any, ...]]]) -> None:
+    """A migration derives the kinds of earlier runs from their segments, so that a rollback to one still answers."""
+    downgrade(database, "0006")
+    measures = {"recent": "days_since_last_order", "frequent": "total_orders"}
+    with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            """INSERT INTO voucher.run (run_id, source, rules_hash, segments_hash, planned_at, started_at, status)
+            VALUES (%s, 's3://bucket/key', '', '', now(), now(), 'published')""",
+            (f"{0:016}",),
+        )
+        for kind, measure in measures.items():
+            for position, bounds in enumerate([(0, 1), (2, None)]):
+                cursor.execute(
+                    """INSERT INTO voucher.segment (run_id, country_code, segment_name, segment, position, measure,
+                        lower_bound, upper_bound, voucher_amount, uses, rows, basis, tied)
+                    VALUES (%s, 'Peru', %s, %s, %s, %s, %s, %s, 2640, 1, 1, 'segment', false)""",
+                    (f"{0:016}", kind, str(position), position, measure, *bounds),
+                )
+
+    migrations.migrate(database)
+
+    found = query("SELECT position, segment_name, measure, field, unit, title FROM voucher.kind ORDER BY position")
+    assert found == [
+        (0, "frequent", "total_orders", "total_orders", "orders", "Number of orders"),
+        (1, "recent", "days_since_last_order", "last_order_ts", "days", "Days since the last order"),
+    ]

@@ -1,5 +1,6 @@
 """How values are read, how rules affect a row, and the rule file."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,29 @@ def test_a_broken_file_is_refused(tmp_path: Path, text: str, message: str) -> No
     assert message in str(refusal.value)
     assert str(path) in str(refusal.value)
     assert "make rules" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("condition", "matched"),
+    [
+        ("days_since_last_order < 0", 1),  # sent before the last order
+        ("days_since_last_order > 14 AND days_since_first_order < 100", 2),
+        ("days_since_first_order BETWEEN 5 AND 9 OR days_since_last_order IS NULL", 1),
+        ("total_orders = days_since_last_order", 0),
+    ],
+)
+def test_a_rule_may_compare_what_segments_measure(condition: str, matched: int) -> None:
+    """The days since an order are columns of a rule, and the same numbers that segments use."""
+    rows = [
+        {"timestamp": "2020-05-15", "last_order_ts": last, "first_order_ts": "2020-03-01"}
+        for last in ("2020-05-16", "2020-04-15 23:59", "2020-03-01", None)
+    ]
+    book = RuleBook((Rule("days", condition, "It is only tried.", (0, 1)),))
+    assert judged(book, *rows) == {"days": (matched, matched)}
+    pinned = engine.open_duckdb()
+    with (
+        pinned as within,
+        engine.evaluate(history(*rows), book, SEGMENTS, within=within, today=date(2031, 1, 1)) as part,
+    ):
+        of_today = aggregate([part.tally()], book, SEGMENTS).by_rule()
+    assert ("days", 0, 0) in of_today or "NULL" in condition

@@ -1,5 +1,6 @@
 """Which segments rows fall in, what they vote for, and which amount wins."""
 
+import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from pipeline.evaluate import engine
 from pipeline.evaluate.totals import Results, aggregate
-from pipeline.rules.kinds import Kind, Segment, SegmentError
+from pipeline.rules.kinds import Kind, Segment, SegmentError, from_cuts
 from pipeline.rules.rulebook import Rule, RuleBook
 from pipeline.rules.segments import SegmentBook
 from tests.pipeline.conftest import history
@@ -237,3 +238,117 @@ def test_a_part_with_many_outcomes_gives_the_tally_of_its_rows(monkeypatch: pyte
     monkeypatch.setattr(engine, "FEW_OUTCOMES", 10)
     assert tally().equals(at_once)
     assert sum(at_once["rows"].to_pylist()) == 5_000
+
+
+def test_saved_kinds_are_read_again(tmp_path: Path) -> None:
+    """What is saved is what is loaded, titles, reasons and choices included, and saving it again changes no byte."""
+    titles = {"3+": 'the "regulars", über\\alles'}
+    kinds = (
+        Kind("tenure", "days_since_first_order", from_cuts([7, 8]), "best_effect", "Tenure", "It's 'new' or \"old\"."),
+        Kind("orders", "total_orders", from_cuts([3], titles=titles), title="Orders", because="So."),
+    )
+    path = tmp_path / "segments.toml"
+    SegmentBook(kinds).save(path)
+    assert SegmentBook.load(path) == SegmentBook(kinds)
+    assert [segment.label for segment in kinds[0].segments] == ["0-6", "7", "8+"]
+    before = path.read_bytes()
+    SegmentBook.load(path).save(path)
+    assert path.read_bytes() == before
+
+
+OTHERS = """# why there is a lottery
+
+[lottery]  # drawn
+share = 0.1
+salt = "spring [2027]"
+amounts = { Peru = [
+    1, 2] }
+
+# nobody knows
+[holdout]
+share = 0.05
+"""
+
+
+@pytest.mark.parametrize(
+    "kinds", ["", '[[kind]]\nname = "old"\nmeasure = "total_orders"\n[[kind.segments]]\nlabel = "x"\n']
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_saving_kinds_keeps_the_rest_of_the_file(tmp_path: Path, kinds: str, first: bool) -> None:
+    """Lottery and holdout stay as they are written, with their comments, wherever they stand."""
+    path = tmp_path / "segments.toml"
+    path.write_text(f"{kinds}\n{OTHERS}" if first else f"{OTHERS}\n{kinds}")
+    SegmentBook(BOOK.kinds).save(path)
+    assert path.read_text().endswith(f"]\n\n{OTHERS}")
+    book = SegmentBook.load(path)
+    assert (book.kinds, book.lottery.share, book.holdout.share) == (BOOK.kinds, Decimal("0.1"), Decimal("0.05"))
+
+
+def test_what_could_not_be_kept_is_not_lost(tmp_path: Path) -> None:
+    """A lottery that is not a table of its own is an error, and the file stays."""
+    path = tmp_path / "segments.toml"
+    path.write_text('lottery = { share = 0.1, salt = "a" }\n')
+    with pytest.raises(SegmentError, match=r"segments.toml: write \[lottery\] and \[holdout\] as tables"):
+        SegmentBook(BOOK.kinds).save(path)
+    assert path.read_text() == 'lottery = { share = 0.1, salt = "a" }\n'
+
+
+@pytest.mark.parametrize(
+    ("cuts", "labels", "message"),
+    [
+        ([3, 2], None, "cut 2 comes after 3"),
+        ([3, 3], None, "cut 3 comes after 3"),
+        ([0], None, "cut 0 is not a whole number of at least 1"),
+        ([True], None, "cut True is not a whole number"),
+        (["3"], None, "cut '3' is not a whole number"),
+        ([3], ["few"], "1 cuts make 2 segments, but there are 1 labels"),
+        ([3], ["few", 3], "label 3 is not a text"),
+        ([3], ["0-3", "more"], "label '0-3' stands for 0-2; change the label, or the cuts"),
+        ([3], ["0-2", "4+"], "label '4+' stands for 3+"),
+        ([3], ["0+", "3+"], "label '0+' stands for 0-2"),
+    ],
+)
+def test_a_mistake_in_cuts_or_labels_is_named(cuts: list[Any], labels: list[Any] | None, message: str) -> None:
+    """The error of a cut or a label names it, and what to do."""
+    with pytest.raises(SegmentError, match=re.escape(message)):
+        from_cuts(cuts, labels)
+
+
+def test_labels_may_say_more_than_a_number_or_nothing_of_it() -> None:
+    """The label 3+ is right from 3 and from 4 on, and a label without bounds always is."""
+    assert [segment.lower for segment in from_cuts([4], ["few", "3+"])] == [0, 4]
+    assert from_cuts([], ["everybody"]) == (Segment("everybody", 0),)
+
+
+@pytest.mark.parametrize(
+    ("name", "measure", "message"),
+    [
+        ("sent", "total_orders", "kind sent: the name is that of a column; e.g. sent_segment"),
+        ("age", "total_order", "measure 'total_order' is not one of .*; did you mean total_orders?"),
+        (
+            "age",
+            "voucher_amount",
+            "measure 'voucher_amount' is not one of total_orders, days_since_last_order, days_sinc",
+        ),
+    ],
+)
+def test_a_wrong_name_or_measure_of_a_kind_is_named(name: str, measure: str, message: str) -> None:
+    """A kind named like a column is refused, and so is one with a measure that doesn't exist."""
+    with pytest.raises(SegmentError, match=message):
+        Kind(name, measure, from_cuts([3]))
+
+
+def test_two_kinds_of_one_name_are_refused() -> None:
+    """Each kind needs its own name."""
+    with pytest.raises(SegmentError, match="there are two kinds named orders"):
+        SegmentBook((Kind("orders", "total_orders", from_cuts([3])),) * 2)
+
+
+@pytest.mark.parametrize(("first", "label"), [("2020-05-15", "0-6"), ("2020-05-08 23:59", "7"), ("2019-01-01", "8+")])
+def test_a_kind_may_measure_the_days_since_the_first_order(first: str, label: str) -> None:
+    """A kind over the days since the first order counts calendar days from it to the day of sending."""
+    book = SegmentBook((Kind("tenure", "days_since_first_order", from_cuts([7, 8])),))
+    rows = history({"timestamp": "2020-05-15 12:00", "first_order_ts": first})
+    with engine.open_duckdb() as within, engine.evaluate(rows, NONE, book, within=within) as part:
+        results = aggregate([part.tally()], NONE, book)
+    assert votes(results, "tenure") == [label]
