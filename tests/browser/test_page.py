@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
+from tests.app.conftest import KINDS as USUAL
 from tests.app.outcomes import EFFECTS, POLICIES, draws
 from tests.browser.conftest import Visit
 from tests.browser.stage import AIRFLOW, EVIL, TODAY, Stage
@@ -48,7 +50,7 @@ def test_a_tried_customer_of_each_kind(visit: Visit, stage: Stage, kind: str, op
         page.locator(f"#{name}").fill(str(value))
     page.locator("#try button[type=submit]").click()
     expect(page.locator(".because")).to_contain_text(said)
-    expect(page).to_have_url(re.compile(r"\?country=Peru&segment_name=.*#try$"))
+    expect(page).to_have_url(re.compile(rf"\?country=Peru&.*segment_name={kind}.*#try$"))
     customer = {"country_code": "Peru", "segment_name": kind} | fields
     answer = requests.post(f"{stage.service.url}/voucher?explain=true", json=customer, timeout=10).json()
     expect(page.locator(".because")).to_have_text(answer["because"])
@@ -275,6 +277,29 @@ def test_outcomes_and_a_lottery_are_in_nobodys_way(
         plain.locator("#effects summary").first.click()
         expect(plain.locator("#effects details li").first).to_be_visible()
         visit.end()  # before the service ends, which the pages poll
+
+
+@pytest.mark.parametrize("options", [{}, DARK, PHONE, {"viewport": {"width": 320, "height": 600}}])
+def test_a_kind_and_names_that_a_run_brings_are_in_nobodys_way(
+    visit: Visit, stage: Stage, tmp_path: Path, violations: Violations, options: dict[str, Any]
+) -> None:
+    """A third kind, and names of segments, have no violation and do not scroll horizontally; the kind can be tried."""
+    tenure = {"tenure_segment": ("days_since_first_order", [("0-99", 0, 99, 700), ("100+", 100, None, 800)])}
+    named = {"0-29": "active", "30-60": "cooling down", "180+": "lapsed regulars who once ordered every week"}
+    with stage.beside(tmp_path) as beside:
+        beside.publish_rows("a" * 16, kinds=USUAL | tenure, titles={"recency_segment": named}, uses=3)
+        page = visit("/?country=Peru", at=beside, **options)
+        expect(page.locator("#segments")).to_contain_text("30-60 · cooling down", timeout=SECONDS)
+        assert not violations(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        page.get_by_role("radio", name="Days since the first order").check()
+        expect(page.locator("#total_orders")).to_be_hidden()
+        page.get_by_label("Day of the first order").fill(str(TODAY - timedelta(days=100)))
+        page.get_by_role("button", name="Show the voucher").click()
+        expect(page.locator(".because")).to_contain_text("100 days from the first order")
+        expect(page.locator(".voucher")).to_contain_text("800")
+        assert not violations(page)
+        visit.end()  # before the service ends, which the page polls
 
 
 @pytest.mark.parametrize("options", [{}, DARK], ids=["light", "dark"])
