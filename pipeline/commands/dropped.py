@@ -148,8 +148,9 @@ def _conclude(
     where = f" are in {options.csv}" if options.csv else ""
     counts = f"{listed:,} of the {counted:,} rows{of} that run {run_id} counted as {what}{where}"
     if errors:
+        parts = "1 part" if len(errors) == 1 else f"{len(errors):,} parts"
         lines = "\n  ".join(sorted(map(str, errors)))
-        raise PipelineError(f"only {counts}; {len(errors):,} parts can't be read again:\n  {lines}")
+        raise PipelineError(f"only {counts}; {parts} can't be read again:\n  {lines}")
     if is_whole and listed != counted:
         log.warning("%s: this software reads the parts differently from the one that made the run", counts)
     elif is_whole:

@@ -38,7 +38,7 @@ def facts(changes: Changes) -> Iterator[list[str]]:
     old, new = changes.published, changes.planned
     more = (fact for fact in MORE_FACTS if any(getattr(run, fact) for run in (old, new) if run))
     for fact in (*FACTS, *more):
-        yield [fact, *(shown(_fact(run, fact)) for run in (old, new))]
+        yield [fact.replace("_", " "), *(shown(_fact(run, fact)) for run in (old, new))]
     if old and {*old.countries} != {*new.countries}:
         yield ["countries of one", *(_names(one.countries, other.countries) for one, other in ((old, new), (new, old)))]
 
