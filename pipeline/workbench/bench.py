@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.evaluate import engine
-from pipeline.evaluate.totals import Results, aggregate
+from pipeline.evaluate.totals import Results
 from pipeline.rules.rulebook import RULES_FILE, Rule, RuleBook
 from pipeline.rules.segments import SegmentBook
-from pipeline.workbench import counts, history
+from pipeline.workbench import backtest as backtests
+from pipeline.workbench import counts, evidence, history, suggestions
 from pipeline.workbench.counts import AMOUNT, ANSWER
 from pipeline.workbench.segments import Segments
 from shared import environment
@@ -61,23 +61,15 @@ class Workbench:
 
         Times are UTC; orders and amounts are numbers or missing.
         """
-        return self._kept_by(RuleBook(()), placed=False)
+        return counts.typed(self.history, self.book)
 
     @property
     def placed(self) -> pd.DataFrame:
         """The rows of `typed` that the rules in use keep, with a column for each segment kind: the row's segment."""
         rules, in_use = self.rules_in_use, self.book
         if (key := (rules.hash, in_use.hash)) not in self._placed:
-            self._placed = {key: self._kept_by(rules, placed=True)}
+            self._placed = {key: counts.placed(self.history, rules, in_use)}
         return self._placed[key]
-
-    def _kept_by(self, rules: RuleBook, placed: bool) -> pd.DataFrame:
-        with (
-            engine.open_duckdb(in_order=True) as within,
-            engine.evaluate(self.history, rules, self.book, within=within) as part,
-        ):
-            frame: pd.DataFrame = part.kept(placed).read_all().to_pandas()
-        return frame.astype({"total_orders": "Int32", "voucher_amount": "float64"})
 
     def add(self, name: str, drop_when: str, because: str, share: tuple[float, float]) -> pd.DataFrame:
         """Add a rule after the others, or replace the one of this name; return its lines of `explain()`.
@@ -110,9 +102,7 @@ class Workbench:
         Columns: the amount, votes for it, rows that voted, basis, tied; the number of sends, the 95 % interval of the
         share by send, and whether the lead is clear (missing below 10 sends).
         """
-        frame: pd.DataFrame = self._results(rules).tables["segment"].to_pandas().astype({"voucher_amount": float})
-        frame = frame.sort_values(["country_code", "segment_name", "position"]).set_index(ANSWER)
-        return frame[["voucher_amount", "uses", "rows", "basis", "tied", "sends", "share_low", "share_high", "clear"]]
+        return counts.answers(self._results(rules))
 
     def effects(self, rules: RuleBook) -> pd.DataFrame:
         """Return what each amount did, with the columns of `voucher.effect`; no line if no outcome is known."""
@@ -142,9 +132,31 @@ class Workbench:
         rows = self.answers(self.rules_in_use).xs(kind, level="segment_name")["rows"]
         return pd.DataFrame(rows.unstack("country_code", sort=False))
 
+    def intervals(self) -> pd.DataFrame:
+        """Return how sure each answer is, under the rules in use: see `evidence.intervals`."""
+        return evidence.intervals(evidence.votes(self.placed, self.book), self.answers(self.rules_in_use))
+
+    def weekly_winners(self) -> evidence.WeeklyWinners:
+        """Compare each answer under the rules in use with the most used amount of each week."""
+        votes = evidence.votes(self.placed, self.book)
+        return evidence.weekly_winners(votes, self.answers(self.rules_in_use), self.book)
+
+    def backtest(self, other: backtests.Books | None = None) -> backtests.Backtest:
+        """Test on the later vouchers what the segments in use, and others, learn from the earlier ones.
+
+        other: segments to compare with, or one SegmentBook for each country. Raises BacktestError.
+        """
+        return backtests.backtest(self.placed, self.book, other)
+
+    def suggest(self, name: str, most: int = 6, by_country: bool = False) -> suggestions.Suggestion:
+        """Suggest cuts for the kind of this name, up to `most` segments, for all countries or for each.
+
+        Raises SegmentError or BacktestError.
+        """
+        return suggestions.suggest(self.placed, self.book, name, most, by_country)
+
     def _tally(self, rules: RuleBook) -> pa.Table:
-        with engine.open_duckdb() as within, engine.evaluate(self.history, rules, self.book, within=within) as part:
-            return part.tally()
+        return counts.tally(self.history, rules, self.book)
 
     def _results(self, rules: RuleBook) -> Results:
-        return aggregate([self._tally(rules)], rules, self.book)
+        return counts.results(self.history, rules, self.book)

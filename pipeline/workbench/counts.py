@@ -1,20 +1,77 @@
-"""Frames of what the engine counted: the effect of each rule, its band, and the answers that differ."""
+"""What the engine counts in a table of the history, as frames. `Workbench` and its parts call it."""
 
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.evaluate.totals import Results
+from pipeline.evaluate import engine
+from pipeline.evaluate.totals import Results, aggregate
+from pipeline.rules.measures import Measure
 from pipeline.rules.rulebook import RuleBook
+from pipeline.rules.segments import SegmentBook
+from shared.countries import country_key
 
 ALL = "all countries"
 ANSWER, AMOUNT = ["country_code", "segment_name", "segment"], "voucher_amount"
+TYPES = {"total_orders": "Int32", AMOUNT: "float64"}
+
+
+def tally(history: pa.Table, rules: RuleBook, book: SegmentBook) -> pa.Table:
+    """Return how many rows had each distinct outcome: see `SegmentBook.tally`."""
+    with engine.open_duckdb() as within, engine.evaluate(history, rules, book, within=within) as part:
+        return part.tally()
+
+
+def results(history: pa.Table, rules: RuleBook, book: SegmentBook) -> Results:
+    """Return what a run would publish of this history."""
+    return aggregate([tally(history, rules, book)], rules, book)
+
+
+def typed(history: pa.Table, book: SegmentBook) -> pd.DataFrame:
+    """Return the readable rows with typed columns, in the order of the table."""
+    return _kept(history, RuleBook(()), book, placed=False)[0]
+
+
+def placed(history: pa.Table, rules: RuleBook, book: SegmentBook) -> pd.DataFrame:
+    """Return the kept rows with typed columns and each kind's segment, in the order of the table.
+
+    A country is spelled as in the answers, so the two can be joined.
+    """
+    frame, counted = _kept(history, rules, book, placed=True)
+    countries = answers(aggregate([counted], rules, book)).index.unique("country_code")
+    names = {country_key(country): country for country in countries}
+    return frame.assign(country_code=frame["country_code"].map(lambda country: names.get(country_key(country))))
+
+
+def _kept(history: pa.Table, rules: RuleBook, book: SegmentBook, placed: bool) -> tuple[pd.DataFrame, pa.Table]:
+    with (
+        engine.open_duckdb(in_order=True) as within,
+        engine.evaluate(history, rules, book, within=within) as part,
+    ):
+        return part.kept(placed).read_all().to_pandas().astype(TYPES), part.tally()
+
+
+def measured(rows: pd.DataFrame, measure: Measure) -> pd.Series:
+    """Return the measure of typed rows, a whole number or missing, with the rows' index."""
+    with engine.open_duckdb(in_order=True) as within, engine.session(within) as session:
+        session.register("typed", pa.Table.from_pandas(rows, preserve_index=False))
+        values = session.table("typed").project(f"CAST({measure.sql} AS BIGINT) AS value").to_arrow_table()["value"]
+    return pd.Series(values.to_pandas(integer_object_nulls=True).to_numpy(), rows.index, name=measure.name).astype(
+        "Int64"
+    )
+
+
+def answers(results: Results) -> pd.DataFrame:
+    """Return each segment's answer: the columns of `Workbench.answers`."""
+    frame: pd.DataFrame = results.tables["segment"].to_pandas().astype({AMOUNT: float})
+    frame = frame.sort_values(["country_code", "segment_name", "position"]).set_index(ANSWER)
+    return frame[[AMOUNT, "uses", "rows", "basis", "tied", "sends", "share_low", "share_high", "clear"]]
 
 
 def explained(results: Results, rules: RuleBook) -> pd.DataFrame:
     """Return the effect of each rule, by rule and country: the columns of `Workbench.explain`."""
     counted: pd.DataFrame = results.tables["rule_outcome"].to_pandas()[["country_code", "rule", "matched", "dropped"]]
     total = counted.groupby("rule", as_index=False)[["matched", "dropped"]].sum().assign(country_code=ALL)
-    rows = kept(results).add(counted.groupby("country_code")["dropped"].sum(), fill_value=0).astype(int)
+    rows = kept_rows(results).add(counted.groupby("country_code")["dropped"].sum(), fill_value=0).astype(int)
     counted = pd.concat([counted.sort_values("country_code"), total])
     rows[ALL] = results.rows_in
     order = {rule.name: position for position, rule in enumerate(rules.all_rules)}
@@ -51,7 +108,7 @@ def changed(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     return both.loc[differ, names]
 
 
-def kept(results: Results) -> pd.Series:
+def kept_rows(results: Results) -> pd.Series:
     """Return the kept rows by country: those that voted and those that couldn't, in any one kind."""
     votes, unplaced = results.tables["segment_vote"].to_pandas(), results.tables["unplaced"].to_pandas()
     kind = unplaced["segment_name"].iloc[0] if len(unplaced) else ""

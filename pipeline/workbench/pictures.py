@@ -1,0 +1,141 @@
+"""What the workbench's pictures share. matplotlib is imported only here and only to draw: the pipeline has none.
+
+A picture is a matplotlib figure. It is not kept by pyplot, so a notebook shows it once: as the last value of a cell, or
+by `display`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.rules.segments import SegmentBook
+
+GREY, ROW, PANEL = "#8a8a8a", 0.28, 2.1  # row and panel in inches
+TICKS = [0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
+BARS = 40  # over a measure
+COLORS = ["#2f6f8f", "#d1843c", "#5a8f4e", "#a2564f", "#7a6aa8", "#c9b037", "#58b0b8"]  # of the most used amounts
+
+
+def figure(width: float = 9, height: float = 3.6) -> Any:
+    """Return an empty figure, in inches."""
+    from matplotlib import pyplot  # noqa: PLC0415 - not in the pipeline's image
+
+    drawn = pyplot.figure(figsize=(width, height), layout="constrained")
+    pyplot.close(drawn)
+    return drawn
+
+
+def title(drawn: Any, text: str) -> None:
+    """Write the figure's title, which says in words what the picture shows."""
+    drawn.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
+
+
+@dataclass(frozen=True)
+class Panels:
+    """A panel for each country, with a line for each segment.
+
+    figure: matplotlib's. axes: by country. segments: kind and label, from top to bottom, at the places 0, 1, ….
+    """
+
+    figure: Any
+    axes: dict[str, Any]
+    segments: list[tuple[str, str]]
+
+    @staticmethod
+    def colors(name: str) -> Any:
+        """Return matplotlib's color map of this name, with grey for a missing value."""
+        from matplotlib import colormaps  # noqa: PLC0415
+
+        return colormaps[name].with_extremes(bad="#dddddd")
+
+
+def panels(countries: Sequence[str], book: SegmentBook, heading: str, xlabel: str) -> Panels:
+    """Draw the empty panels for segment kinds and countries (one or more of each)."""
+    segments = [(kind.name, segment.label) for kind in book.kinds for segment in kind.segments]
+    drawn = figure(max(9, 1.6 + PANEL * len(countries)), max(2.8, 0.9 + ROW * len(segments)))
+    title(drawn, heading)
+    drawn.supxlabel(xlabel, fontsize=9)
+    axes = drawn.subplots(1, max(1, len(countries)), sharex=True, sharey=True, squeeze=False)[0]
+    axes[0].set_yticks(range(len(segments)), [label for _, label in segments])
+    axes[0].set_ylim(len(segments) - 0.4, -0.6)
+    starts = [segments.index((kind.name, kind.segments[0].label)) for kind in book.kinds]
+    for country, axis in zip(countries, axes, strict=False):
+        axis.set_title(country, fontsize=10, fontweight="normal", loc="left")
+        for start in starts[1:]:
+            axis.axhline(start - 0.5, color=GREY, linewidth=0.8)
+    for kind, start in zip(book.kinds, starts, strict=True):
+        axes[0].annotate(
+            kind.measure.replace("_", " ").replace("since ", "since\n"),
+            (0, start + (len(kind.segments) - 1) / 2),
+            (-62, 0),
+            xycoords=axes[0].get_yaxis_transform(),
+            textcoords="offset points",
+            rotation=90,
+            fontsize=9,
+            ha="center",
+            va="center",
+        )
+    return Panels(drawn, dict(zip(countries, axes, strict=False)), segments)
+
+
+class Shown:
+    """Something that a notebook shows as sentences and frames. Subclasses have `__str__` and `frames`."""
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """Return the frames to show, by their headings."""
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        sentences = escape(str(self)).replace("\n", "<br>")
+        tables = (f"<h4>{escape(name)}</h4>{frame.to_html()}" for name, frame in self.frames().items())
+        return f"<p>{sentences}</p>{''.join(tables)}"
+
+
+def over_measure(
+    rows: pd.DataFrame, measure: str, suggested: Mapping[str, Sequence[int]], today: Sequence[int], heading: str
+) -> Any:
+    """Return a figure with the mix of amounts over a measure, a panel for each country, and two sets of cuts.
+
+    Columns of rows: country_code, voucher_amount, measure (0 or more). A bar holds about an equal part of the country's
+    rows, and spans their values.
+    """
+    of_country = rows.groupby("country_code")["voucher_amount"].value_counts().groupby("country_code").head(2)
+    amounts = of_country.groupby("voucher_amount").max().sort_values(ascending=False).index
+    shown = sorted(amounts[: len(COLORS)])
+    drawn = figure(9, 1.2 + 1.35 * max(1, len(suggested)))
+    title(drawn, heading)
+    axes = drawn.subplots(max(1, len(suggested)), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axis, (country, cuts) in zip(axes, suggested.items(), strict=False):
+        own = rows[rows["country_code"] == country]
+        place = own["measure"].rank(method="first", pct=True).mul(BARS).clip(upper=BARS - 1).astype(int)
+        begins = own["measure"].groupby(place).min().unique()  # a value is in one bar only
+        bar = pd.Series(begins.searchsorted(own["measure"], side="right") - 1, own.index)
+        ends = own["measure"].groupby(bar).max() + 1
+        amount = own["voucher_amount"].where(own["voucher_amount"].isin(shown), -1)
+        share = pd.crosstab(bar, amount, normalize="index").mul(100).reindex(columns=[*shown, -1], fill_value=0)
+        bottom = share.cumsum(axis=1) - share
+        for number, column in enumerate(share):
+            color = "#c8c8c8" if column == -1 else COLORS[number]
+            axis.bar(begins - 0.5, share[column], ends - begins, bottom[column], align="edge", color=color, alpha=0.75)
+        axis.vlines(np.array(today) - 0.5, 0, 100, color="black", linestyle=":", linewidth=1.6)
+        axis.vlines(np.array(cuts) - 0.5, 0, 118, color="black", linewidth=1.8, clip_on=False)
+        for cut in cuts:
+            axis.text(cut - 0.5, 121, cut, fontsize=8, ha="center", va="bottom")
+        axis.set_title(country, fontsize=10, fontweight="normal", loc="left", pad=14)
+        axis.set_xscale("symlog", linthresh=10)
+        axis.set_yticks([0, 50, 100])
+    axes[0].set_ylim(0, 100)
+    ticks = [tick for tick in TICKS if tick <= rows["measure"].max()]
+    axes[-1].set_xticks(ticks, [str(tick) for tick in ticks])
+    axes[-1].set_xlabel(measure)
+    drawn.supylabel("% of the vouchers with this amount", fontsize=9)
+    bars = [(f"{amount:.10g}", COLORS[number]) for number, amount in enumerate(shown)] + [("others", "#c8c8c8")]
+    handles = [axes[0].bar(0, 0, color=color, alpha=0.75, label=label) for label, color in bars]
+    handles += axes[0].plot([], [], color="black", linewidth=1.8, label="suggested")
+    handles += axes[0].plot([], [], color="black", linestyle=":", linewidth=1.6, label="in use")
+    drawn.legend(handles=handles, loc="outside right center", fontsize=8)
+    return drawn
