@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pyarrow.parquet as pq
 import pytest
 import requests
@@ -201,6 +202,41 @@ def test_a_changed_rule_is_run(newcomer: Newcomer) -> None:
     assert "one_order_of_two_dates" in (newcomer.folder / "pipeline" / "rules.toml").read_text()
     assert "one_order_of_two_dates" in (newcomer.folder / "README.md").read_text()
     assert newcomer.published() != before
+
+
+KIND = next(text for _, _, _, text in FENCES if text.startswith("bench.segments.kind("))
+
+
+@pytest.mark.long
+def test_a_new_kind_is_one_cell(newcomer: Newcomer) -> None:
+    """A cell in notebook 03 is all that a kind needs: requests, page, /segments and OpenAPI have it after `make up`."""
+    path = newcomer.folder / "notebooks" / "03_segments.ipynb"
+    notebook = nbformat.read(path, 4)
+    last = max(number for number, cell in enumerate(notebook.cells) if "bench.segments.kind(" in cell.source)
+    notebook.cells.insert(last + 1, nbformat.v4.new_code_cell(KIND))
+    nbformat.write(notebook, path)
+    newcomer.execute(block("make rules"))
+
+    url = f"http://127.0.0.1:{PORTS['API_PORT']}"
+    kind = {"country_code": "Peru", "segment_name": "tenure_segment"}
+    answer = requests.post(f"{url}/voucher?explain=1", json=kind | {"first_order_ts": "2020-01-01"}, timeout=10)
+    missing = requests.post(f"{url}/voucher", json=kind | {"total_orders": 3}, timeout=10)
+    spec = requests.get(f"{url}/openapi.json", timeout=10).json()
+    page = requests.get(url, params={"country": "Peru"}, timeout=10).text
+
+    assert answer.json()["segment"] == "365+"
+    assert (
+        answer.json()["because"]
+        .split(", so segment")[0]
+        .endswith(f" days from the first order to {answer.json()['reference_day']}")
+    )
+    assert (missing.status_code, missing.json()["errors"][0]["field"]) == (422, "first_order_ts")
+    assert '<h3 id="kind-3">Days since the first order <code>tenure_segment' in page
+    assert '365+ <span class="title">· customers of more than a year' in page
+    assert spec["components"]["schemas"]["TenureCustomer"]["required"][-1] == "first_order_ts"
+    segments = requests.get(f"{url}/segments?country=Peru", timeout=10).text
+    assert "tenure_segment" in segments
+    assert "`tenure_segment`" in (newcomer.folder / "README.md").read_text()
 
 
 # Executes the first cell of notebook 01 in the environment that `make notebook` gives to Jupyter.
