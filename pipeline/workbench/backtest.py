@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from pipeline import PipelineError
 from pipeline.evaluate.by_send import mean_by_send
@@ -18,7 +17,7 @@ from pipeline.rules.rulebook import RuleBook
 from pipeline.rules.segments import SegmentBook
 from pipeline.workbench import counts
 from pipeline.workbench.counts import AMOUNT, ANSWER
-from pipeline.workbench.evidence import ranked, votes
+from pipeline.workbench.evidence import backdated, ranked, votes
 from pipeline.workbench.pictures import GREY, Shown, panels
 
 Books = SegmentBook | Mapping[str, SegmentBook]
@@ -133,8 +132,7 @@ class Backtest(Shown):
 
 def sent_when_written(placed: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with a timestamp that is not before the day of the last order."""
-    backdated = placed["timestamp"].dt.floor("D") < placed["last_order_ts"].dt.floor("D")
-    return placed.loc[list(placed["timestamp"].notna() & ~backdated)]
+    return placed.loc[list(placed["timestamp"].notna() & ~backdated(placed))]
 
 
 def split(placed: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -186,10 +184,10 @@ def _named(learn: pd.DataFrame, test: pd.DataFrame, books: Books, default: Segme
     for used in {each.hash: each for each in of_country.values()}.values():
         countries = [country for country, each in of_country.items() if each.hash == used.hash]
         known, asked = (rows[rows["country_code"].isin(countries)] for rows in (learn, test))
-        lines = votes(counts.placed(table(asked), RuleBook(()), used), used)
+        lines = votes(counts.placed(counts.table(asked), RuleBook(()), used), used)
         lines["row"] = asked.index.to_numpy()[lines["row"]]
         if len(known):
-            answers = counts.answers(counts.results(table(known), RuleBook(()), used))
+            answers = counts.answers(counts.results(counts.table(known), RuleBook(()), used))
             lines = lines.join(answers[AMOUNT].rename("named"), on=ANSWER)
         else:
             lines["named"] = np.nan
@@ -199,8 +197,3 @@ def _named(learn: pd.DataFrame, test: pd.DataFrame, books: Books, default: Segme
 
 def _of(books: Books, country: str, default: SegmentBook) -> SegmentBook:
     return books if isinstance(books, SegmentBook) else books.get(country, default)
-
-
-def table(rows: pd.DataFrame) -> pa.Table:
-    """Return typed rows as a table that the engine reads."""
-    return pa.Table.from_pandas(rows, preserve_index=False)

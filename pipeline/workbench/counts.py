@@ -50,10 +50,15 @@ def _kept(history: pa.Table, rules: RuleBook, book: SegmentBook, placed: bool) -
         return part.kept(placed).read_all().to_pandas().astype(TYPES), part.tally()
 
 
+def table(rows: pd.DataFrame) -> pa.Table:
+    """Return typed rows as a table that the engine reads."""
+    return pa.Table.from_pandas(rows, preserve_index=False)
+
+
 def measured(rows: pd.DataFrame, measure: Measure) -> pd.Series:
     """Return the measure of typed rows, a whole number or missing, with the rows' index."""
     with engine.open_duckdb(in_order=True) as within, engine.session(within) as session:
-        session.register("typed", pa.Table.from_pandas(rows, preserve_index=False))
+        session.register("typed", table(rows))
         values = session.table("typed").project(f"CAST({measure.sql} AS BIGINT) AS value").to_arrow_table()["value"]
     return pd.Series(values.to_pandas(integer_object_nulls=True).to_numpy(), rows.index, name=measure.name).astype(
         "Int64"

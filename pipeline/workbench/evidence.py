@@ -14,14 +14,18 @@ from pipeline.workbench.pictures import panels
 FEW = 30  # votes of a week: below, no winner
 
 
+def backdated(placed: pd.DataFrame) -> "pd.Series[bool]":
+    """Return whether each row was sent on a UTC day before its last order, so that its day is wrong."""
+    earlier: pd.Series[bool] = placed["timestamp"].dt.floor("D") < placed["last_order_ts"].dt.floor("D")
+    return earlier
+
+
 def votes(placed: pd.DataFrame, book: SegmentBook) -> pd.DataFrame:
     """Return a line for each kept row and each kind in which it votes, from the rows of `Workbench.placed`.
 
-    Columns: country_code, voucher_amount, timestamp, segment_name, segment; row, its place in `placed`; backdated,
-    whether it was sent on a UTC day before the last order, so that its day is wrong.
+    Columns: country_code, voucher_amount, timestamp, segment_name, segment; row, its place in `placed`; backdated.
     """
-    backdated = placed["timestamp"].dt.floor("D") < placed["last_order_ts"].dt.floor("D")
-    lines = placed.assign(backdated=backdated, row=range(len(placed))).melt(
+    lines = placed.assign(backdated=backdated(placed), row=range(len(placed))).melt(
         id_vars=["country_code", AMOUNT, "timestamp", "backdated", "row"],
         value_vars=[kind.name for kind in book.kinds],
         var_name="segment_name",

@@ -19,7 +19,7 @@ from pipeline.rules.kinds import Kind, SegmentError, from_cuts
 from pipeline.rules.rulebook import RuleBook
 from pipeline.rules.segments import SegmentBook
 from pipeline.workbench import counts
-from pipeline.workbench.backtest import Backtest, backtest, sent_when_written, split, table
+from pipeline.workbench.backtest import Backtest, backtest, sent_when_written, split
 from pipeline.workbench.counts import ALL, AMOUNT
 from pipeline.workbench.evidence import intervals, votes
 from pipeline.workbench.pictures import Shown, over_measure
@@ -177,7 +177,7 @@ def _book(kind: Kind, cuts: Sequence[int]) -> SegmentBook:
 
 
 def _answers(placed: pd.DataFrame, book: SegmentBook) -> pd.DataFrame:
-    history = table(placed)
+    history = counts.table(placed)
     answers = counts.answers(counts.results(history, RuleBook(()), book))
     lines = intervals(votes(counts.placed(history, RuleBook(()), book), book), answers)
     return lines.droplevel("segment_name")
