@@ -26,7 +26,7 @@ class Workbench:
         self.source = source
         self.history = history if isinstance(history, pa.Table) else pa.Table.from_pandas(history, preserve_index=False)
         self.rules = RuleBook(())
-        self.segments = Segments(self._sizes)
+        self.segments = Segments(self._sizes, self._suggest)
         self._placed: dict[tuple[str, str], pd.DataFrame] = {}
 
     @classmethod
@@ -148,11 +148,7 @@ class Workbench:
         """
         return backtests.backtest(self.placed, self.book, other)
 
-    def suggest(self, name: str, most: int = 6, by_country: bool = False) -> suggestions.Suggestion:
-        """Suggest cuts for the kind of this name, up to `most` segments, for all countries or for each.
-
-        Raises SegmentError or BacktestError.
-        """
+    def _suggest(self, name: str, most: int, by_country: bool) -> suggestions.Suggestion:
         return suggestions.suggest(self.placed, self.book, name, most, by_country)
 
     def _tally(self, rules: RuleBook) -> pa.Table:

@@ -7,15 +7,21 @@ import pandas as pd
 
 from pipeline.rules.kinds import Kind, SegmentError, from_cuts
 from pipeline.rules.segments import SEGMENTS_FILE, SegmentBook
+from pipeline.workbench.suggestions import Suggestion
 
 
 class Segments:
     """The kinds that were defined so far or, before the first one, those of the file."""
 
-    def __init__(self, sizes: Callable[[str], pd.DataFrame]) -> None:
-        """Start with the saved kinds, if there are any. `sizes` counts the rows of a kind's segments, by segment and country."""
+    def __init__(
+        self, sizes: Callable[[str], pd.DataFrame], suggest: Callable[[str, int, bool], Suggestion]
+    ) -> None:
+        """Start with the saved kinds, if there are any.
+
+        sizes: counts the rows of a kind's segments, by segment and country. suggest: finds cuts, as `suggestions` does.
+        """
         self.book = self._saved = SegmentBook.load() if SEGMENTS_FILE.exists() else SegmentBook(())
-        self._sizes = sizes
+        self._sizes, self._suggest = sizes, suggest
         self._defined: dict[str, Kind] = {}
 
     @property
@@ -54,12 +60,12 @@ class Segments:
         self.book = SegmentBook(tuple(self._defined.values()), self._saved.lottery, self._saved.holdout)
         return self._sizes(name)
 
-    def cuts(self, name: str) -> list[int]:
-        """Return where the segments of a kind in use start, except the first. Raises SegmentError."""
-        for kind in self.kinds:
-            if kind.name == name:
-                return [segment.lower for segment in kind.segments[1:]]
-        raise SegmentError(f"there is no kind {name!r}; the kinds are {', '.join(kind.name for kind in self.kinds)}")
+    def suggest(self, name: str, most: int = 6, by_country: bool = False) -> Suggestion:
+        """Suggest cuts for the kind of this name, up to `most` segments, for all countries or for each.
+
+        Raises SegmentError or BacktestError.
+        """
+        return self._suggest(name, most, by_country)
 
     def save(self, path: Path = SEGMENTS_FILE) -> Path:
         """Write the kinds that were defined to the file that the pipeline reads, and return its path.

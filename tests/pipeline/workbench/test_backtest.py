@@ -62,7 +62,7 @@ def test_suggested_cuts_are_where_the_practice_changes(by_country: bool) -> None
     """`suggest` finds the cut after which another amount is sent, tests it on later vouchers and changes nothing."""
     bench = mixed()
     before = bench.book
-    found = bench.suggest("frequent_segment", by_country=by_country)
+    found = bench.segments.suggest("frequent_segment", by_country=by_country)
     assert found.cuts == ({"Peru": [8]} if by_country else [8])
     assert found.answers["amount"].tolist() == [100, 200]
     assert found.gain["points"].tolist() == pytest.approx([30, 30])
@@ -74,8 +74,8 @@ def test_a_suggested_segment_has_enough_rows_and_sends() -> None:
     usual = [row(day, orders, 100) for day in DAYS for orders in range(2, 12) for _ in range(3)]
     few = [row(day, 90, 200) for day in DAYS]
     one_day = [row(3, 80, 200) for _ in range(400)]
-    assert Workbench(history(*usual, *few)).suggest("frequent_segment").cuts == []
-    assert Workbench(history(*usual, *one_day)).suggest("frequent_segment").cuts == []
+    assert Workbench(history(*usual, *few)).segments.suggest("frequent_segment").cuts == []
+    assert Workbench(history(*usual, *one_day)).segments.suggest("frequent_segment").cuts == []
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ def test_a_history_that_cannot_be_split_is_refused(bench: Workbench) -> None:
 def test_a_kind_that_is_not_there_is_refused() -> None:
     """`suggest` names the kinds that there are, and refuses fewer than one segment."""
     with pytest.raises(SegmentError, match="no kind 'frequency'; the kinds are frequent_segment"):
-        mixed().suggest("frequency")
+        mixed().segments.suggest("frequency")
     with pytest.raises(SegmentError, match="most is 0"):
-        mixed().suggest("frequent_segment", most=0)
+        mixed().segments.suggest("frequent_segment", most=0)
 
 
 def test_a_mean_has_the_interval_of_a_share() -> None:
@@ -120,7 +120,7 @@ def test_weekly_winners_leave_out_small_weeks() -> None:
 def test_pictures_are_drawn(tmp_path: Path) -> None:
     """Each result draws a figure whose title is its sentence, also with one country and segments without a vote."""
     bench = mixed()
-    for found in (bench.backtest(), bench.suggest("frequent_segment"), bench.weekly_winners()):
+    for found in (bench.backtest(), bench.segments.suggest("frequent_segment"), bench.weekly_winners()):
         drawn = found.plot()
         drawn.savefig(tmp_path / "picture.png")
         assert drawn.get_suptitle() in str(found)
@@ -132,5 +132,5 @@ def test_the_real_backtest(real_data: Path) -> None:
     hits = bench.backtest().hits()
     assert hits["table %"].round(1).to_dict() == {"frequent_segment": 42.2, "recency_segment": 40.7}
     assert hits["country %"].round(1).tolist() == [39.9, 39.9]
-    gain = bench.suggest("frequent_segment", by_country=True).gain.loc["all countries"]
+    gain = bench.segments.suggest("frequent_segment", by_country=True).gain.loc["all countries"]
     assert gain[["points", "low", "high"]].round(2).tolist() == [0.73, 0.51, 0.95]
