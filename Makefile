@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 unexport $(filter PYTHON%,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs notebook rules test test-compose prove bench check lock audit clean distclean
+.PHONY: help up down status logs notebook rules plan tables test test-compose prove bench check lock audit clean distclean
 
 help:  ## List the commands
 	@echo "Usage: make TARGET. Targets:"
@@ -28,12 +28,16 @@ logs: | $(BIN)/python  ## Follow the logs of all services; PART=api selects one
 notebook: $(READY)  ## Open the notebooks in Jupyter, with the history of `make up`
 	@$(BIN)/python -m dev notebook $(ARGS)
 
-rules: $(READY)  ## Run the notebook that writes pipeline/rules.toml, with the same history, and update the tables in README and docs/
+rules: $(READY)  ## Run the notebooks that write pipeline/rules.toml and segments.toml, with the same history, and update the tables in README and docs/
 	@$(BIN)/python -m dev rules
 	@$(MAKE) --silent tables
 
+plan: $(READY)  ## Show what the rules and segments here would change of what `make up` published, as Markdown; BASE=commit compares with those of a commit instead, on the sample or VOUCHER_SOURCE
+	@$(BIN)/python -m dev plan $(BASE)
+
 tables: $(READY)  ## Update the generated tables and pictures in README and docs/
 	@$(BIN)/python -m cogapp -r -P --verbosity=1 README.md docs/*.md
+	@$(BIN)/python -c 'from pipeline.publish.changes.models import schema; print(schema(), end="")' > docs/plan.schema.json
 
 # The npm packages of the browser tests. Without npm or its registry, these tests are skipped.
 AXE := tests/browser/node_modules/.package-lock.json

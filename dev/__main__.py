@@ -1,4 +1,4 @@
-"""The commands behind `make up`, `down`, `status`, `logs`, `notebook`, `rules` and `clean`: `python -m dev COMMAND`."""
+"""The commands behind `make up`, `down`, `status`, `logs`, `notebook`, `rules`, `plan`, `clean`: `python -m dev …`."""
 
 import argparse
 import fcntl
@@ -15,6 +15,7 @@ if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
 
 try:
     from dev.commands.notebooks import notebook, rules
+    from dev.commands.plan import compare, plan
     from dev.commands.status import status
     from dev.commands.up import say, step, up
     from dev.modules import ROOT
@@ -31,14 +32,15 @@ STATE = ROOT / ".local"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dev", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "status", "logs", "notebook", "rules", "clean"])
+    parser.add_argument("command", choices=["up", "down", "status", "logs", "notebook", "rules", "plan", "clean"])
     options, more = parser.parse_known_args()
-    if more and options.command not in {"notebook", "logs"}:
+    if more and options.command not in {"notebook", "logs", "plan"}:
         parser.error(f"{options.command} takes no arguments: {' '.join(more)}")
     commands: dict[str, Callable[[Stack], None]] = {
         **{"up": _up, "down": _down, "status": _status, "clean": _clean, "rules": rules},
         "notebook": lambda stack: notebook(stack, more),
         "logs": lambda _: _logs(more),
+        "plan": lambda stack: compare(stack, more[0]) if more else plan(stack),
     }
     stack = Stack(STATE, dict(os.environ))
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = LOCAL  # this process has no other connections

@@ -1,6 +1,6 @@
 """What the page shows from Postgres: dropped rows, publications, and the comparison of two runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from app.published.segment import Segment
 from app.published.snapshot import Snapshot
 from app.reports import rules
 from app.voucher.parameters import RUN_ID
+from shared import definitions, differences
+from shared.addresses import redact
 from shared.countries import country_key
 
 LATEST = 20  # publications; /runs lists all runs
@@ -22,6 +24,14 @@ PUBLICATIONS = (
     .join(models.Run, models.Run.run_id == models.Publication.run_id)
     .order_by(models.Publication.at.desc())
     .limit(LATEST)
+)
+
+# What `compare` reads of a run, and the column that names the run.
+OF_RUN = (
+    (SEGMENTS, models.Segment.run_id),
+    (select(models.Kind.__table__).order_by(models.Kind.position), models.Kind.run_id),
+    (select(models.Rule.__table__).order_by(models.Rule.position), models.Rule.run_id),
+    (select(models.Run.source, models.Run.rows_in, models.Run.rows_kept), models.Run.run_id),
 )
 
 
@@ -55,14 +65,25 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Change:
-    """An answer that differs between two runs.
+    """An answer that differs between two runs, for customers in one segment of both.
 
-    `row` is the newer one. `old` or `new` is None if that run does not have the segment.
+    `row` is the newer one. customers: the label of the segment, or the bounds of a part of it, which begins at `lower`.
+    `old` or `new` is None if that run does not have the country or the kind.
     """
 
     row: Segment
+    customers: str
+    lower: int
     old: Segment | None
     new: Segment | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How two runs differ: source, row counts, rules and segments in words, and the answers."""
+
+    words: Sequence[str]
+    answers: Sequence[Change]
 
 
 def publications() -> Sequence[Row[Any]]:
@@ -94,21 +115,74 @@ def _funnel(kept: int, outcomes: Sequence[Sequence[rules.Outcome]]) -> Funnel:
     return Funnel(rows_in, steps, kept)
 
 
-def compare(old: str, new: str) -> list[Change] | None:
-    """Return the changed answers; None if a run has no answers in the database. Raises DatabaseUnavailableError."""
+def compare(old: str, new: str) -> Comparison | None:
+    """Return how two runs differ; None if one has no answers in the database. Raises DatabaseUnavailableError."""
     if not (RUN_ID.fullmatch(old) and RUN_ID.fullmatch(new)):
         return None
-    found = reader("tables").read(*(SEGMENTS.where(models.Segment.run_id == run_id) for run_id in (old, new)))
-    before, after = ({_key(row): row for row in (Segment(**each._asdict()) for each in rows)} for rows in found)
+    found = reader("tables").read(*(statement.where(of == run) for run in (old, new) for statement, of in OF_RUN))
+    before, after = ([Segment(**row._asdict()) for row in rows] for rows in (found[0], found[len(OF_RUN)]))
     if not (before and after):
         return None
-    changes = [Change(row, before.get(key), after.get(key)) for key, row in (before | after).items()]
-    return sorted(
-        (one for one in changes if not (one.old and one.new and one.old.voucher_amount == one.new.voucher_amount)),
-        key=lambda one: (one.row.segment_name, one.row.position),
+    was, is_now = (_definitions(*found[start : start + len(OF_RUN)]) for start in (0, len(OF_RUN)))
+    facts = _facts(*found[len(OF_RUN) - 1], *found[-1])
+    answers = sorted(_answers(before, after), key=lambda one: (one.row.segment_name, one.lower))
+    return Comparison([*facts, *differences.changes(was, is_now)], answers)
+
+
+def _definitions(
+    segments: Sequence[Row[Any]], kinds: Sequence[Row[Any]], found: Sequence[Row[Any]], _: Sequence[Row[Any]]
+) -> tuple[list[definitions.Rule], list[definitions.Kind]]:
+    bounds: dict[str, dict[tuple[int, str], definitions.Segment]] = {}
+    for row in segments:
+        segment = definitions.Segment(row.segment, row.lower_bound, row.upper_bound, row.title or "")
+        bounds.setdefault(row.segment_name, {})[row.position, row.segment] = segment
+    return (
+        [definitions.Rule(row.name, row.drop_when, row.because, (row.share_low, row.share_high)) for row in found],
+        [
+            definitions.Kind(
+                *(
+                    kind.segment_name,
+                    kind.measure,
+                    tuple(each for _, each in sorted(bounds[kind.segment_name].items())),
+                ),
+                *(kind.choose, kind.title, kind.because),
+            )
+            for kind in kinds
+            if kind.segment_name in bounds
+        ],
     )
 
 
-def _key(row: Segment) -> tuple[str, str, str]:
-    """Return the key of an answer, which is the same in both runs even if they spell the country differently."""
-    return country_key(row.country_code), row.segment_name, row.segment
+def _facts(old: Row[Any], new: Row[Any]) -> Iterator[str]:
+    if old.source != new.source:
+        yield f"the source is {redact(new.source)}; before, {redact(old.source)}"
+    for name, was, is_now in (("read", old.rows_in, new.rows_in), ("kept", old.rows_kept, new.rows_kept)):
+        if was != is_now:
+            yield f"{_count(is_now)} rows were {name}; before, {_count(was)}"
+
+
+def _count(rows: int | None) -> str:
+    return "an unknown number of" if rows is None else f"{rows:,}"
+
+
+def _answers(old: Sequence[Segment], new: Sequence[Segment]) -> Iterator[Change]:
+    """Yield the answers that differ, by the intervals that are within one segment of both runs."""
+    before, after = _by_kind(old), _by_kind(new)
+    for key in dict.fromkeys([*after, *before]):
+        rows = before.get(key, {}), after.get(key, {})
+        for each in definitions.intervals(*([_bounds(row) for row in side.values()] for side in rows)):
+            one, other = rows[0][each.old.label] if each.old else None, rows[1][each.new.label] if each.new else None
+            if not (one and other and one.voucher_amount == other.voucher_amount) and (row := other or one):
+                yield Change(row, each.label, each.lower, one, other)
+
+
+def _by_kind(answers: Sequence[Segment]) -> dict[tuple[str, str, str], dict[str, Segment]]:
+    """Return the answers by their labels, for each country, however it is spelled, and each measure of a kind."""
+    found: dict[tuple[str, str, str], dict[str, Segment]] = {}
+    for row in sorted(answers, key=lambda row: row.position):
+        found.setdefault((country_key(row.country_code), row.segment_name, row.measure), {})[row.segment] = row
+    return found
+
+
+def _bounds(row: Segment) -> definitions.Segment:
+    return definitions.Segment(row.segment, row.lower_bound, row.upper_bound)

@@ -102,6 +102,7 @@ class Kind(Model):
     unit: Mapped[str]
     title: Mapped[str]
     because: Mapped[str]
+    choose: Mapped[str]
     segment_titles: Mapped[dict[str, str]] = mapped_column(JSONB)
 
 

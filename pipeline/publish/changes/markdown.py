@@ -15,7 +15,7 @@ HEADING = "### What this changes in the answers"
 BLOCKERS = {"fail": "**Would not be published**: ", "warn": "Warning: "}
 # The ASCII punctuation that means something within a line. "@" and "#" link to users and issues even if escaped, unless
 # an invisible character follows.
-SPECIAL = re.compile(r"[\\`*_{}\[\]<>()#+!|~&$:^@\"]")
+SPECIAL = re.compile(r"[\\`*_{}\[\]<>#!|~&$:^@\"]")
 LINKING = ("@", "#")
 INVISIBLE = "&#8203;"
 

@@ -330,15 +330,34 @@ def test_the_runs_are_a_timeline(publish: Publish, client: FlaskClient, run: Cle
     assert "data up to 14 Jul 2018, 21:00 UTC" in found
 
 
+def test_changed_definitions_stand_above_the_answers(publish: Publish, client: FlaskClient, run: CleanedRows) -> None:
+    """The comparison says in words how source, row counts, rules and kinds differ; a run with itself has no words."""
+    publish(OTHER)
+    publish(RUN)
+    run.execute("UPDATE voucher.run SET source = 's3://b/' || left(run_id, 1), rows_in = 5000, rows_kept = 4000")
+    run.execute(f"UPDATE voucher.run SET rows_in = 6000 WHERE run_id = '{RUN}'")
+    run.execute(f"UPDATE voucher.kind SET title = '<b>Loyal' WHERE (run_id, position) = ('{RUN}', 0)")
+    run.execute(f"INSERT INTO voucher.rule VALUES ('{RUN}', 90, 'late', 'total_orders > 900', 'Odd.', 0, 0.2)")
+    page = client.get(f"/?old={OTHER}&new={RUN}").text
+    found = part(page, "runs")
+    assert "the source is s3://b/a; before, s3://b/b 6,000 rows were read; before, 5,000" in found
+    assert "rule late is new: drops rows where total_orders > 900 (Odd.); expects 0 % to 20 %" in found
+    assert "&lt;b&gt;Loyal" in page
+    assert found.index("rule late is new") < found.index("Both runs have the same answers.")
+    assert "rows were read" not in part(client.get(f"/?old={RUN}&new={RUN}").text, "runs")
+
+
 def test_what_changed_between_two_runs(publish: Publish, client: FlaskClient, run: CleanedRows) -> None:
     """The comparison lists changed answers by country, old to new; a segment that one run lacks is named as missing."""
     few = ("total_orders", [("0-9", 0, 9, 100), ("10+", 10, None, 200)])
     publish(OTHER, kinds={"frequent_segment": few}, countries={"PERU": 30, "Chile": 4})
-    more = ("total_orders", [("0-9", 0, 9, 150), ("10-19", 10, 19, 300), ("10+", 10, None, 200)])
+    more = ("total_orders", [("0-9", 0, 9, 150), ("10-19", 10, 19, 300), ("20+", 20, None, 200)])
     publish(RUN, kinds={"frequent_segment": more}, countries={"Peru": 40}, uses=10)
     found = part(client.get(f"/?old={OTHER}&new={RUN}").text, "runs")
     assert "Peru 2 changed Segment Old New 0-9 orders 100 100 % → 150 25 %" in found
-    assert "10-19 orders no such segment → 300 25 %" in found
+    assert "10-19 orders 200 100 % → 300 25 %" in found
+    assert "frequent_segment: 10+ becomes 10-19 and 20+" in found
+    assert found.index("becomes") < found.index("Peru 2 changed")
     assert "Chile 2 changed Segment Old New 0-9 orders 100 100 % → no such segment" in found
     assert found.index("Chile 2") < found.index("Peru 2")
     back = part(client.get(f"/?old={RUN}&new={OTHER}").text, "runs")

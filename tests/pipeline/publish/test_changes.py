@@ -236,8 +236,8 @@ def test_a_long_table_ends_with_how_many_more() -> None:
     many = changes(*(compared("Peru", number, differs=number % 2 == 0) for number in range(MAX_ROWS + 10)))
     found = markdown(many)
     assert len(re.findall(r"^\| Peru \|", found, re.MULTILINE)) == MAX_ROWS
-    assert "| 68+ orders |".replace("+", r"\+") in found
-    assert "| 69+ orders |".replace("+", r"\+") not in found
+    assert "| 68+ orders |" in found
+    assert "| 69+ orders |" not in found
     assert "and 10 more: `python -m pipeline plan` lists them" in found
     assert len(re.findall(r"^Peru ", text(many), re.MULTILINE)) == MAX_ROWS + 10
 
