@@ -129,8 +129,9 @@ class Workbench:
         return path
 
     def _sizes(self, kind: str) -> pd.DataFrame:
-        rows = self.answers(self.rules_in_use).xs(kind, level="segment_name")["rows"]
-        return pd.DataFrame(rows.unstack("country_code", sort=False))
+        rows = self.answers(self.rules_in_use)["rows"]
+        own = rows[rows.index.get_level_values("segment_name") == kind].droplevel("segment_name")
+        return pd.DataFrame(own.unstack("country_code", sort=False))
 
     def intervals(self) -> pd.DataFrame:
         """Return how sure each answer is, under the rules in use: see `evidence.intervals`."""
