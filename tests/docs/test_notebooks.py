@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pyarrow.parquet as pq
@@ -278,3 +279,31 @@ def saved(kernel: Kernel, folder: Path) -> bytes:
     """Return the file that the notebook's kinds make."""
     kernel.run(f"from pathlib import Path; bench.segments.save(Path({str(folder / 'segments.toml')!r}))")
     return (folder / "segments.toml").read_bytes()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{}] * 7,
+        [{"timestamp": None}] * 7,
+        [
+            {"timestamp": f"2020-05-{day:02}", "country_code": land}
+            for day in range(1, 29)
+            for land in ("Peru", "Chile")
+        ],
+        [{"voucher_amount": None}] * 7,
+    ],
+    ids=["one day", "no day", "two countries", "none kept"],
+)
+def test_notebook_03_writes_the_segments_on_any_history(copy: Path, rows: list[dict[str, Any]]) -> None:
+    """However little a history tells, notebook 03 runs from top to bottom and writes the same segments."""
+    few = copy / "odd.parquet"
+    pq.write_table(history(*rows), few)
+    notebook = nbformat.read(ROOT / "notebooks" / "03_segments.ipynb", 4)
+    folder = {"metadata": {"path": str(copy / "notebooks")}}
+    (copy / SEGMENTS).unlink()
+
+    NotebookClient(notebook, timeout=120, resources=folder).execute(env=environ(copy) | {"VOUCHER_SOURCE": str(few)})
+
+    assert (copy / SEGMENTS).read_bytes() == (ROOT / SEGMENTS).read_bytes()
