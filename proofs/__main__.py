@@ -21,7 +21,7 @@ from proofs import interrupts
 from proofs.document import fuzz, generated
 from proofs.evidence import coverage, effects, lottery
 from proofs.parts import dask, parts
-from proofs.publishing import crash, readers, rollback
+from proofs.publishing import crash, readers, rollback, runs
 from proofs.secrets import secrets
 from proofs.service import container, requests, service, soak
 from proofs.support.environment import ROOT
@@ -40,6 +40,7 @@ PROOFS = {
     "readers": readers,
     "requests": requests,
     "rollback": rollback,
+    "runs": runs,
     "secrets": secrets,
     "service": service,
     "soak": soak,

@@ -5,6 +5,7 @@ All have the same `data_to`.
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -74,10 +75,10 @@ TYPES = {
 }
 
 
-def write(folder: Path, number: int) -> Path:
-    """Write the history as Parquet."""
+def write(folder: Path, number: int, customers: Sequence[Customer] = CUSTOMERS) -> Path:
+    """Write the history of these customers as Parquet."""
     path = folder / f"history-{number}.parquet"
-    rows = [row for customer in CUSTOMERS for row in customer.rows(number)]
+    rows = [row for customer in customers for row in customer.rows(number)]
     pq.write_table(pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in TYPES.items()}), path)
     return path
 

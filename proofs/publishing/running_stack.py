@@ -7,7 +7,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -111,9 +111,9 @@ class RunningStack:
     def readers(self, processes: int = 1, pause: float = 0) -> Readers:
         return Readers(self._service.port, self._server("api"), processes, pause)
 
-    def new_history(self) -> Path:
+    def new_history(self, customers: Sequence[histories.Customer] = histories.CUSTOMERS) -> Path:
         self._number += 1
-        return histories.write(self._folder, self._number)
+        return histories.write(self._folder, self._number, customers)
 
     def history(self, number: int) -> Path:
         return self._folder / f"history-{number}.parquet"

@@ -11,7 +11,7 @@ from dev.services.s3 import S3
 from proofs.parts import dask, parts
 from proofs.parts.servers import Servers
 from proofs.parts.trial import Fixtures
-from proofs.publishing import crash, readers, rollback
+from proofs.publishing import crash, readers, rollback, runs
 from sample.parts import write_parts
 
 pytestmark = pytest.mark.long
@@ -54,6 +54,18 @@ def test_a_rollback_under_load_fails_no_request(tmp_path: Path) -> None:
     print(rollback.table([result]))
     assert not result.faults
     assert result.requests > 0
+
+
+def test_any_run_on_record_answers_as_it_did_while_it_was_live(tmp_path: Path) -> None:
+    """Published, withdrawn, rejected and planned runs answer byte for byte as they do while live, and say what they
+    are.
+    """
+    with runs.fixtures(tmp_path / "world") as fixtures:
+        results = [runs.published(fixtures, 3)]
+        results += [runs.trial(fixtures, *key) for key in runs.keys(fixtures) if key != results[0].key]
+    print(runs.table(results))
+    assert not [(each.key, each.faults) for each in results if each.faults]
+    assert not runs.short(results)
 
 
 def test_a_dask_cluster_gives_what_one_process_gives(servers: Servers, days: list[Path]) -> None:
