@@ -17,6 +17,7 @@ BLOCKERS = {"fail": "**Would not be published**: ", "warn": "Warning: "}
 # an invisible character follows.
 SPECIAL = re.compile(r"[\\`*_{}\[\]<>#!|~&$:^@\"]")
 LINKING = ("@", "#")
+EXAMPLE = ", e.g. {"  # begins the rows of the history in what an audit saw: a comment may be public, so it has none
 INVISIBLE = "&#8203;"
 
 
@@ -26,7 +27,9 @@ def markdown(changes: Changes) -> str:
     if changes.blocked:
         lines += [f"**Would not be published**: it {escape(changes.blocked)}.", ""]
     for audit in changes.audits:
-        told = f"`{audit.audit}` expects {escape(audit.expected)}; seen: {escape(audit.seen)}"
+        seen, has_rows, _ = audit.seen.partition(EXAMPLE)
+        seen = f"{escape(seen)} (`python -m pipeline plan` shows example rows)" if has_rows else escape(seen)
+        told = f"`{audit.audit}` expects {escape(audit.expected)}; seen: {seen}"
         lines += [f"{BLOCKERS[audit.severity]}{told}", ""]
     if changes.is_published:
         return "\n".join(lines)

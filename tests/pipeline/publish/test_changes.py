@@ -147,6 +147,8 @@ def test_a_failed_audit_is_in_the_output(planned: Callable[..., CompletedProcess
         ]
     else:
         assert "**Would not be published**: `rule_shares` expects " in result.stdout
+        assert "(`python -m pipeline plan` shows example rows)" in result.stdout
+        assert "2020-05-01" not in result.stdout.partition("Warning")[0]  # no row of the history in a comment
         assert "Warning: `answers_changed` expects " in result.stdout
 
 
