@@ -14,9 +14,14 @@ PAGES = "".join((ROOT / page).read_text() for page in ("README.md", "docs/api.md
 CURLS = re.findall(r"```sh\n(curl .*?)```", PAGES, re.DOTALL)
 
 
-ADD_A_RULE = """
+CHANGE = """
+from dataclasses import replace
+from pipeline.rules.kinds import from_cuts
 from pipeline.rules.rulebook import Rule, RuleBook
+from pipeline.rules.segments import SegmentBook
 RuleBook((*RuleBook.load().rules, Rule("one_amount", "voucher_amount = 123456", "A test.", (0.0, 1.0)))).save()
+first, *others = SegmentBook.load().kinds
+SegmentBook((replace(first, segments=from_cuts([7])), *others)).save()
 """
 
 
@@ -65,23 +70,25 @@ def test_a_process_knows_no_other_ones_password(project: Project) -> None:
     }  # fmt: skip
 
 
-def test_notebook_rules_run_next_time(project: Project) -> None:
-    """A rule that the notebook saves takes effect in the next run, without a rebuild or restart."""
+def test_what_notebooks_save_runs_next_time(project: Project) -> None:
+    """Rules and segments that a notebook saves take effect in the next run, without a rebuild or restart."""
     project.compose("--profile", "notebook", "up", "-d", "--wait", "--build", "notebook")
     url = f"http://127.0.0.1:{project.environment['NOTEBOOK_PORT']}"
     assert requests.get(f"{url}/api/contents", timeout=10).status_code == 403
     listed = requests.get(f"{url}/api/contents", headers={"Authorization": "token first-look"}, timeout=10).json()
     assert "02_cleaning_rules.ipynb" in {each["name"] for each in listed["content"]}
     before = project.api.run_id()
-    rules = project.folder / "pipeline" / "rules.toml"
-    saved = rules.read_text()
-    project.compose("exec", "-T", "notebook", "python", "-c", ADD_A_RULE)
+    rules, segments = (project.folder / "pipeline" / name for name in ("rules.toml", "segments.toml"))
+    saved, of_segments = rules.read_text(), segments.read_text()
+    project.compose("exec", "-T", "notebook", "python", "-c", CHANGE)
     assert "one_amount" in rules.read_text()
     project.ended(project.airflow.trigger())
     assert until(lambda: project.api.run_id() != before, 5)
     assert "one_amount" in requests.get(f"{project.api.url}/rules", timeout=10).text
+    assert '"7+"' in requests.get(f"{project.api.url}/segments", timeout=10).text
 
     files.replace(rules, saved)  # as git does
+    files.replace(segments, of_segments)
     project.ended(project.airflow.trigger({"force": "the rule was only tried"}))
     assert until(lambda: project.api.run_id() == before, 5), "the same data and rules are the same run"
     said = project.compose("exec", "-T", "notebook", "python", "-c", SAVE_AGAIN, check=False)
