@@ -24,6 +24,7 @@ MAY = {
         "loaded_part": {"INSERT"},
         "assignment": {"INSERT"},
         "rule": {"INSERT", "UPDATE"},
+        "kind": {"INSERT", "UPDATE"},
         "rule_outcome": {"INSERT", "DELETE"},
         "unplaced": {"INSERT", "DELETE"},
         "segment_vote": {"INSERT", "DELETE"},
