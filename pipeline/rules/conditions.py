@@ -66,12 +66,21 @@ def sql(condition: str, dialect: str) -> str:
     return parse(condition).transform(_key).sql(dialect, comments=False)
 
 
+def countries(condition: str) -> list[str]:
+    """Return the countries that a condition names, as it spells them. Raises ConditionError."""
+    return list(dict.fromkeys(node.this for node in parse(condition).find_all(exp.Literal) if _is_country(node)))
+
+
+def _is_country(node: exp.Expr) -> bool:
+    """Return whether the node is the name of a country: a text that is neither a date nor an interval."""
+    is_text = isinstance(node, exp.Literal) and node.is_string
+    return is_text and not isinstance(node.parent, (exp.Cast, exp.Interval))
+
+
 def _key(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Column) and node.name == "country_code":
         return exp.column("country_key")
-    if isinstance(node, exp.Literal) and node.is_string and not isinstance(node.parent, (exp.Cast, exp.Interval)):
-        return exp.Literal.string(country_key(node.this))
-    return node
+    return exp.Literal.string(country_key(node.this)) if _is_country(node) else node
 
 
 def _refused(node: exp.Expr, why: str) -> ConditionError:

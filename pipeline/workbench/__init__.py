@@ -6,5 +6,6 @@ Used by the notebooks. They run on the pipeline's engine, so they count as a run
 from pipeline.workbench.bench import Workbench
 from pipeline.workbench.counts import ALL, AMOUNT, ANSWER, changed
 from pipeline.workbench.history import SAMPLE
+from pipeline.workbench.trials import RuleWarning
 
-__all__ = ["ALL", "AMOUNT", "ANSWER", "SAMPLE", "Workbench", "changed"]
+__all__ = ["ALL", "AMOUNT", "ANSWER", "SAMPLE", "RuleWarning", "Workbench", "changed"]

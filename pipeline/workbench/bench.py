@@ -1,7 +1,8 @@
 """The workbench: a history, the rules that were added so far, and the segments."""
 
 import os
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.evaluate.totals import Results
-from pipeline.rules.rulebook import RULES_FILE, Rule, RuleBook
+from pipeline.rules import conditions
+from pipeline.rules.rulebook import RULES_FILE, Rule, RuleBook, RuleError
 from pipeline.rules.segments import SegmentBook
 from pipeline.workbench import backtest as backtests
-from pipeline.workbench import counts, evidence, history, suggestions
+from pipeline.workbench import counts, evidence, history, suggestions, trials
 from pipeline.workbench.counts import AMOUNT, ANSWER
 from pipeline.workbench.segments import Segments
 from shared import environment
@@ -74,11 +76,17 @@ class Workbench:
     def add(self, name: str, drop_when: str, because: str, share: tuple[float, float]) -> pd.DataFrame:
         """Add a rule after the others, or replace the one of this name; return its lines of `explain()`.
 
-        Raises RuleError with the column, the position and the remedy.
+        Raises RuleError with the column, the position and the remedy. Warns, with a RuleWarning, if its share of the
+        history's rows is outside `share`, or if it names a country that the history doesn't have.
         """
         others = tuple(rule for rule in self.rules.rules if rule.name != name)
         self.rules = RuleBook((*others, Rule(name, drop_when, because, share)))
-        return pd.DataFrame(self.explain().xs(name, level="rule"))
+        results = self._results(self.rules)
+        unknown = trials.unknown_countries(conditions.countries(drop_when), counts.countries(results))
+        broken = trials.broken_bands(counts.in_bands(results, self.rules).loc[[name]])
+        for fault in (*(f"rule {name}: {each}" for each in unknown), *broken):
+            warnings.warn(fault, trials.RuleWarning, stacklevel=2)
+        return pd.DataFrame(counts.explained(results, self.rules).xs(name, level="rule"))
 
     def explain(self) -> pd.DataFrame:
         """Return the effect of each rule, by rule and country.
@@ -91,6 +99,13 @@ class Workbench:
     def bands(self) -> pd.DataFrame:
         """Return each reason's matches as a share of all rows, its band, and whether the share is inside."""
         return counts.in_bands(self._results(self.rules), self.rules)
+
+    def check_bands(self) -> pd.DataFrame:
+        """Return `bands()`. Raises RuleError, with share, band and remedy, if a share is outside its band."""
+        bands = self.bands()
+        if broken := trials.broken_bands(bands):
+            raise RuleError("\n".join(broken))
+        return bands
 
     def overlap(self) -> pd.DataFrame:
         """Return how many rows match both the line's and the column's rule; on the diagonal, that one rule."""
@@ -114,14 +129,28 @@ class Workbench:
         frame: pd.DataFrame = self._results(rules).tables["policy"].to_pandas()
         return frame.set_index(["country_code", "segment_name", "policy"]).sort_index()
 
-    def try_rule(self, drop_when: str, against: RuleBook | None = None) -> pd.DataFrame:
-        """Return which answers one more rule would change, compared with the saved rules or others, on this history.
+    def try_rule(self, drop_when: str, against: RuleBook | None = None) -> trials.TriedRule:
+        """Return the rows that one more rule would drop, and the answers it would change, on this history.
 
-        One line per changed answer: amount, votes and rows, before and after. Raises RuleError.
+        against: the other rules; without it, the saved ones. Raises RuleError, also for a country that the history
+        doesn't have.
         """
         against = against or RuleBook.load()
         more = RuleBook((*against.rules, Rule("tried", drop_when, "It is only tried.", (0, 1))))
-        return counts.changed(self.answers(against), self.answers(more))
+        after = self._results(more)
+        self._check_countries(conditions.countries(drop_when), after)
+        return trials.tried(drop_when, self._results(against), after, more, self.book)
+
+    def dropped(self, rule: str, country: str | None = None) -> pd.DataFrame:
+        """Return the rows that one of the rules in use drops, as they stand in the history: its columns as text.
+
+        rule: a rule, or a built-in reason such as unreadable_timestamp. A row that matches several rules counts for the
+        first. country: any spelling. Raises RuleError.
+        """
+        found = counts.dropped(self.history, self.rules_in_use, rule, country)
+        if country and found.empty:
+            self._check_countries([country], self._results(self.rules_in_use))
+        return found
 
     def save(self, path: Path = RULES_FILE) -> Path:
         """Write the rules to the file that the pipeline reads; return its path."""
@@ -151,6 +180,11 @@ class Workbench:
 
     def _suggest(self, name: str, most: int, by_country: bool) -> suggestions.Suggestion:
         return suggestions.suggest(self.placed, self.book, name, most, by_country)
+
+    @staticmethod
+    def _check_countries(countries: Sequence[str], results: Results) -> None:
+        if unknown := trials.unknown_countries(countries, counts.countries(results)):
+            raise RuleError("; ".join(unknown))
 
     def _tally(self, rules: RuleBook) -> pa.Table:
         return counts.tally(self.history, rules, self.book)

@@ -1,10 +1,16 @@
 """What the engine counts in a table of the history, as frames. `Workbench` and its parts call it."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from pipeline.evaluate import engine
+from pipeline.evaluate.dropped import dropped_rows
 from pipeline.evaluate.totals import Results, aggregate
+from pipeline.rules import columns
+from pipeline.rules.columns import COLUMNS, OPTIONAL
 from pipeline.rules.measures import Measure
 from pipeline.rules.rulebook import RuleBook
 from pipeline.rules.segments import SegmentBook
@@ -75,10 +81,11 @@ def answers(results: Results) -> pd.DataFrame:
 def explained(results: Results, rules: RuleBook) -> pd.DataFrame:
     """Return the effect of each rule, by rule and country: the columns of `Workbench.explain`."""
     counted: pd.DataFrame = results.tables["rule_outcome"].to_pandas()[["country_code", "rule", "matched", "dropped"]]
-    total = counted.groupby("rule", as_index=False)[["matched", "dropped"]].sum().assign(country_code=ALL)
+    total = counted.groupby("rule")[["matched", "dropped"]].sum().reindex(list(rules.bits), fill_value=0)
+    total = total.reset_index(names="rule").assign(country_code=ALL)
     rows = kept_rows(results).add(counted.groupby("country_code")["dropped"].sum(), fill_value=0).astype(int)
     counted = pd.concat([counted.sort_values("country_code"), total])
-    rows[ALL] = results.rows_in
+    rows[ALL] = results.rows_in or 0
     order = {rule.name: position for position, rule in enumerate(rules.all_rules)}
     counted = counted.sort_values("rule", key=lambda names: names.map(order), kind="stable")
     counted["left"] = counted["country_code"].map(rows) - counted.groupby("country_code")["dropped"].cumsum()
@@ -89,9 +96,10 @@ def explained(results: Results, rules: RuleBook) -> pd.DataFrame:
 def in_bands(results: Results, rules: RuleBook) -> pd.DataFrame:
     """Return each reason's matches as a share of all rows, its band, and whether the share is inside."""
     matched = results.tables["rule_outcome"].to_pandas().groupby("rule")["matched"].sum()
+    matched = matched.reindex(list(rules.bits), fill_value=0)
     lines = [(rule.name, int(matched[rule.name]), *rule.share) for rule in rules.all_rules]
     table = pd.DataFrame(lines, columns=["rule", "matched", "lowest", "highest"]).set_index("rule")
-    table.insert(1, "share", table["matched"] / results.rows_in)
+    table.insert(1, "share", table["matched"] / (results.rows_in or np.nan))  # an empty history has no shares
     return table.assign(inside=table["share"].between(table["lowest"], table["highest"]))
 
 
@@ -111,6 +119,29 @@ def changed(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     differ = both["voucher_amount_before"].ne(both["voucher_amount_after"])
     names = [f"{column}_{when}" for column in ("voucher_amount", "uses", "rows") for when in ("before", "after")]
     return both.loc[differ, names]
+
+
+def in_country(frame: pd.DataFrame, country: str, segments: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Return the lines of a country for these kinds and labels, in their order; missing values where it has none."""
+    own = frame[frame.index.get_level_values("country_code") == country].droplevel("country_code")
+    return own.reindex(pd.MultiIndex.from_tuples(segments, names=own.index.names))
+
+
+def countries(results: Results) -> list[str]:
+    """Return the countries of all rows, also of those that no rule keeps, as the answers spell them."""
+    return sorted({*results.tables["rule_outcome"]["country_code"].to_pylist()} - {""})
+
+
+def dropped(history: pa.Table, rules: RuleBook, rule: str, country: str | None) -> pd.DataFrame:
+    """Return the rows that a rule dropped, as texts: see `evaluate.dropped`. Optional columns only if they are there.
+
+    Raises RuleError.
+    """
+    with engine.open_duckdb(in_order=True) as within:
+        batches = [*dropped_rows(history, rules, rule, within=within, country=country)]
+    rows = pa.Table.from_batches(batches, pa.schema([(name, pa.string()) for name in columns.ALL]))
+    frame: pd.DataFrame = rows.select([*COLUMNS, *(n for n in OPTIONAL if n in history.column_names)]).to_pandas()
+    return frame
 
 
 def kept_rows(results: Results) -> pd.Series:

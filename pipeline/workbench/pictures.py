@@ -82,6 +82,20 @@ def panels(countries: Sequence[str], book: SegmentBook, heading: str, xlabel: st
     return Panels(drawn, dict(zip(countries, axes, strict=False)), segments)
 
 
+def write_answer(axis: Any, place: int, before: float, after: float) -> None:
+    """Write an answer at the right of a line of a panel whose scale is %: in bold, both amounts, if it changes.
+
+    Amounts may be missing. Call it for each line of a panel.
+    """
+    names = [f"{amount:.10g}" if pd.notna(amount) else "none" for amount in (before, after)]
+    changes = names[0] != names[1]
+    style = {"fontweight": "bold"} if changes else {"color": GREY}
+    text = " → ".join(names) if changes else names[0]
+    axis.text(198, place, text, ha="right", va="center", fontsize=8, **style)
+    axis.set_xlim(0, 200)
+    axis.set_xticks([0, 50, 100])
+
+
 class Shown:
     """Something that a notebook shows as sentences and frames. Subclasses have `__str__` and `frames`."""
 

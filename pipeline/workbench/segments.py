@@ -13,9 +13,7 @@ from pipeline.workbench.suggestions import Suggestion
 class Segments:
     """The kinds that were defined so far or, before the first one, those of the file."""
 
-    def __init__(
-        self, sizes: Callable[[str], pd.DataFrame], suggest: Callable[[str, int, bool], Suggestion]
-    ) -> None:
+    def __init__(self, sizes: Callable[[str], pd.DataFrame], suggest: Callable[[str, int, bool], Suggestion]) -> None:
         """Start with the saved kinds, if there are any.
 
         sizes: counts the rows of a kind's segments, by segment and country. suggest: finds cuts, as `suggestions` does.

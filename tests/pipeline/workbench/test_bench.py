@@ -1,5 +1,6 @@
 """The workbench, the analyst's tool: it counts as the pipeline does and shows what a rule would change."""
 
+import warnings
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
@@ -11,10 +12,10 @@ import pytest
 
 from pipeline import SAMPLE_MARK, run
 from pipeline.evaluate.totals import aggregate
-from pipeline.rules.rulebook import RuleBook, RuleError
+from pipeline.rules.rulebook import RuleBook
 from pipeline.rules.segments import SegmentBook
 from pipeline.settings import Settings
-from pipeline.workbench import ALL, ANSWER, Workbench, changed
+from pipeline.workbench import ALL, ANSWER, RuleWarning, Workbench, changed
 from sample.parts import EDITIONS, edition
 from tests.conftest import Bucket
 from tests.pipeline.conftest import FREQUENT, history
@@ -31,7 +32,8 @@ ROWS = history(
 def shipped(bench: Workbench) -> pd.DataFrame:
     """Add all shipped rules in order, and return the table of `explain`."""
     for rule in RuleBook.load().rules:
-        bench.add(rule.name, str(rule.drop_when), rule.because, rule.share)
+        with warnings.catch_warnings(action="ignore", category=RuleWarning):  # few rows, so shares are odd
+            bench.add(rule.name, str(rule.drop_when), rule.because, rule.share)
     return bench.explain()
 
 
@@ -153,36 +155,6 @@ def test_overlap_counts_rows_that_break_two_rules() -> None:
     assert overlap.loc["missing_total_orders", "missing_total_orders"] == 2
     assert overlap.loc["missing_total_orders", "missing_voucher_amount"] == 1
     assert overlap.loc["one_order_with_two_dates", "missing_voucher_amount"] == 0
-
-
-def test_a_candidate_shows_the_answers_it_would_change() -> None:
-    """`try_rule` compares a rule with the saved rules on the same history, and does not add it."""
-    bench = Workbench(history(*[{}] * 3, *[{"voucher_amount": 3520.0, "total_orders": "5"}] * 2))
-    flips = bench.try_rule("total_orders > 5").xs(FREQUENT[1], level="segment")
-    assert flips[
-        ["voucher_amount_before", "voucher_amount_after", "uses_before", "uses_after"]
-    ].to_numpy().tolist() == [[2640, 3520, 3, 2]]
-    assert bench.try_rule("total_orders > 500").empty
-    assert bench.rules == RuleBook(())
-
-
-def test_a_mistake_fails_in_the_cell() -> None:
-    """`add` refuses an invalid condition, names rule, column and position with a hint, and does not keep the rule."""
-    bench = Workbench(ROWS)
-    with pytest.raises(
-        RuleError, match="rule few: 'total_order' at character 1 is not a column; did you mean total_orders"
-    ):
-        bench.add("few", "total_order < 5", "test", (0, 1))
-    assert bench.rules == RuleBook(())
-
-
-def test_bands_say_what_would_not_be_published() -> None:
-    """`bands` marks a rule within its band as inside, and a rule above its band and unreadable values as outside."""
-    bench = Workbench(history({}, {}, {"total_orders": "many"}))
-    bench.add("missing_total_orders", "total_orders IS NULL", "test", (0, 0.1))
-    bench.add("many_orders", "total_orders > 5", "test", (0, 0.1))
-    reasons = ["missing_total_orders", "many_orders", "unreadable_total_orders"]
-    assert bench.bands()["inside"].loc[reasons].tolist() == [True, False, False]
 
 
 def test_frame_file_and_s3_are_the_same_history(bucket: Bucket, written: Callable[[pa.Table], Path]) -> None:
