@@ -11,7 +11,7 @@ from tests.compose.project import ALWAYS, Project
 from tests.conftest import ROOT
 
 PAGES = "".join((ROOT / page).read_text() for page in ("README.md", "docs/api.md"))
-CURLS = re.findall(r"```sh\n(curl .*?)```", PAGES, re.DOTALL)
+CURLS = [curl for curl in re.findall(r"```sh\n(curl .*?)```", PAGES, re.DOTALL) if "run=RUN" not in curl]
 
 
 CHANGE = """
