@@ -161,10 +161,11 @@ def test_the_table_has_every_setting() -> None:
 
 @pytest.mark.long
 def test_the_customers_are_answered(newcomer: Newcomer) -> None:
-    """The API answers both curl commands, and each of many customers with its reason or its problem."""
-    first, second = (text for text in BLOCKS if text.startswith("curl "))
+    """The API answers the curl commands, and each of many customers with its reason or its problem."""
+    first, second, of_a_run = (text for text in BLOCKS if text.startswith("curl "))
     assert json.loads(newcomer.execute(first)) == ANSWER
     assert json.loads(newcomer.execute(second)) == ANSWER
+    assert json.loads(newcomer.execute(of_a_run.replace("RUN", newcomer.published())))["run_status"] == "current"
     told, problem = map(json.loads, newcomer.execute(block("printf ")).splitlines())
     assert told["voucher_amount"] == ANSWER["voucher_amount"]
     assert problem["status"] == 422
