@@ -14,7 +14,7 @@ from proofs.publishing.histories import CUSTOMERS
 
 def given(public: str, run: str, key: str) -> dict[str, Any]:
     """Return the input of the calling programs: address, key and customers."""
-    frequent, recency = (
+    frequent, recency, *_ = (
         next(json.loads(each.request) for each in CUSTOMERS if each.kind == kind.name)
         for kind in SegmentBook.load().kinds
     )
@@ -52,10 +52,12 @@ def expected(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "getVoucher": ask("/voucher", given["frequent"]),
         "getVoucher explained": ask("/voucher", given["recency"], explain="true"),
+        "getVoucher of a run": ask("/voucher", given["frequent"], run=run),
         "getVoucher refused": ask("/voucher", given["unknown"]),
         "getSegmentationVoucher explained": ask("/segmentation-voucher/", given["recency"], explain="true"),
         "getVouchers": ask("/vouchers", customers),
         "getVouchers explained": ask("/vouchers", customers, explain="true"),
+        "getVouchers of a run": ask("/vouchers", customers, run=run),
         "getVouchersNdjson explained": ask("/vouchers.ndjson", customers, explain="true"),
         "getSegments": ask("/segments", country=country),
         "getSegmentsCsv": ask("/segments.csv"),

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.rules.measures import MEASURES
 from pipeline.rules.segments import SegmentBook
 
 COUNTRIES = ("Peru", "Latvia", "Estonia")
@@ -34,18 +35,19 @@ class Customer:
 
     @property
     def fields(self) -> dict[str, Any]:
-        if self.measure == "total_orders":
-            return {"total_orders": self.measured, "last_order_ts": None}
-        return {"total_orders": 20, "last_order_ts": (TODAY - timedelta(days=self.measured)).isoformat()}
+        unknown = {"total_orders": 20, "last_order_ts": None, "first_order_ts": None}
+        measure = MEASURES[self.measure]
+        days = measure.unit == "days"
+        return unknown | {measure.field: (TODAY - timedelta(self.measured)).isoformat() if days else self.measured}
 
     @property
     def request(self) -> bytes:
         return json.dumps({"country_code": self.country, "segment_name": self.kind} | self.fields).encode()
 
     def rows(self, number: int) -> list[dict[str, Any]]:
-        """Return the rows that make its answer. Without a last order there is one row more, to outvote the others."""
-        fields = self.fields | {"timestamp": TODAY.isoformat(), "country_code": self.country}
-        row = fields | {"first_order_ts": fields["last_order_ts"], "voucher_amount": float(number * 100 + self.place)}
+        """Return the rows that make its answer. If it measures orders there is one more, to outvote the others."""
+        answer = {"country_code": self.country, "voucher_amount": float(number * 100 + self.place)}
+        row = self.fields | answer | {"timestamp": TODAY.isoformat()}
         return [row] * (ROWS + (self.measure == "total_orders"))
 
     def number(self, body: bytes) -> int:

@@ -26,10 +26,12 @@ console.log(
   JSON.stringify({
     getVoucher: (await api.POST("/voucher", { body: frequent })).data,
     "getVoucher explained": explanation,
+    "getVoucher of a run": (await api.POST("/voucher", { body: frequent, params: { query: { run } } })).data,
     "getVoucher refused": (await api.POST("/voucher", { body: unknown })).error,
     "getSegmentationVoucher explained": (await api.POST("/segmentation-voucher/", { body: recency, params: explain })).data,
     getVouchers: (await api.POST("/vouchers", { body: customers })).data,
     "getVouchers explained": (await api.POST("/vouchers", { body: customers, params: explain })).data,
+    "getVouchers of a run": (await api.POST("/vouchers", { body: customers, params: { query: { run } } })).data,
     "getVouchersNdjson explained": (
       await api.POST("/vouchers.ndjson", {
         body: lines,

@@ -41,16 +41,19 @@ bare = vouchers.get_vouchers([frequent, recency, unknown])
 assert [type(each.actual_instance) for each in bare] == [Answer, Answer, Problem]
 explained = vouchers.get_vouchers([frequent, recency, unknown], explain=True)
 assert [type(each.actual_instance) for each in explained] == [Explanation, Explanation, Problem]
+of_a_run = vouchers.get_vouchers([frequent, recency, unknown], run=given["run"])
 
 print(
     json.dumps(
         {
             "getVoucher": plain(answer),
             "getVoucher explained": plain(explanation),
+            "getVoucher of a run": plain(vouchers.get_voucher(frequent, run=given["run"])),
             "getVoucher refused": plain(refused),
             "getSegmentationVoucher explained": plain(old),
             "getVouchers": [plain(each) for each in bare],
             "getVouchers explained": [plain(each) for each in explained],
+            "getVouchers of a run": [plain(each) for each in of_a_run],
             "getVouchersNdjson explained": vouchers.get_vouchers_ndjson(lines, explain=True).decode(),
             "getSegments": plain(tables.get_segments(country=given["country"])),
             "getSegmentsCsv": tables.get_segments_csv(),

@@ -42,6 +42,7 @@ bare = get_vouchers.sync(client=client, body=[frequent, recency, unknown])
 assert [type(each) for each in bare] == [Answer, Answer, Problem]
 explained = get_vouchers.sync(client=client, body=[frequent, recency, unknown], explain=True)
 assert [type(each) for each in explained] == [Explanation, Explanation, Problem]
+of_a_run = get_vouchers.sync(client=client, body=[frequent, recency, unknown], run=given["run"])
 ndjson = get_vouchers_ndjson.sync(client=client, body=File(BytesIO(lines)), explain=True)
 assert isinstance(ndjson, File)
 
@@ -50,10 +51,12 @@ print(
         {
             "getVoucher": answer.to_dict(),
             "getVoucher explained": explanation.to_dict(),
+            "getVoucher of a run": get_voucher.sync(client=client, body=frequent, run=given["run"]).to_dict(),
             "getVoucher refused": refused.to_dict(),
             "getSegmentationVoucher explained": old.to_dict(),
             "getVouchers": [each.to_dict() for each in bare],
             "getVouchers explained": [each.to_dict() for each in explained],
+            "getVouchers of a run": [each.to_dict() for each in of_a_run],
             "getVouchersNdjson explained": ndjson.payload.read().decode(),
             "getSegments": get_segments.sync(client=client, country=given["country"]).to_dict(),
             "getSegmentsCsv": get_segments_csv.sync(client=client),

@@ -32,10 +32,12 @@ console.log(
   JSON.stringify({
     getVoucher: (await api.getVoucher(frequent)).data,
     "getVoucher explained": explanation,
+    "getVoucher of a run": (await api.getVoucher(frequent, { run })).data,
     "getVoucher refused": refused,
     "getSegmentationVoucher explained": (await api.getSegmentationVoucher(recency, { explain: true })).data,
     getVouchers: (await api.getVouchers(customers)).data,
     "getVouchers explained": (await api.getVouchers(customers, { explain: true })).data,
+    "getVouchers of a run": (await api.getVouchers(customers, { run })).data,
     "getVouchersNdjson explained": typeof answers === "string" ? answers : await answers.text(),
     getSegments: (await api.getSegments({ country })).data,
     getSegmentsCsv: (await api.getSegmentsCsv()).data,
