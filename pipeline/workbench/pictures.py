@@ -103,6 +103,9 @@ class Shown:
         """Return the frames to show, by their headings."""
         raise NotImplementedError
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - as IPython calls it
+        printer.text(str(self))
+
     def _repr_html_(self) -> str:
         sentences = escape(str(self)).replace("\n", "<br>")
         tables = (f"<h4>{escape(name)}</h4>{frame.to_html()}" for name, frame in self.frames().items())
