@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from pipeline.evaluate.totals import Results
 from pipeline.rules import conditions
-from pipeline.rules.rulebook import RULES_FILE, Rule, RuleBook, RuleError
+from pipeline.rules.rulebook import RULES_FILE, Rule, RuleBook
 from pipeline.rules.segments import SegmentBook
 from pipeline.workbench import backtest as backtests
-from pipeline.workbench import counts, evidence, history, suggestions, trials
+from pipeline.workbench import comparison, counts, evidence, history, suggestions, trials
 from pipeline.workbench.counts import AMOUNT, ANSWER
 from pipeline.workbench.segments import Segments
 from shared import environment
@@ -82,7 +82,7 @@ class Workbench:
         others = tuple(rule for rule in self.rules.rules if rule.name != name)
         self.rules = RuleBook((*others, Rule(name, drop_when, because, share)))
         results = self._results(self.rules)
-        unknown = trials.unknown_countries(conditions.countries(drop_when), counts.countries(results))
+        unknown = trials.unknown_countries(conditions.countries(drop_when), results)
         broken = trials.broken_bands(counts.in_bands(results, self.rules).loc[[name]])
         for fault in (*(f"rule {name}: {each}" for each in unknown), *broken):
             warnings.warn(fault, trials.RuleWarning, stacklevel=2)
@@ -102,10 +102,7 @@ class Workbench:
 
     def check_bands(self) -> pd.DataFrame:
         """Return `bands()`. Raises RuleError, with share, band and remedy, if a share is outside its band."""
-        bands = self.bands()
-        if broken := trials.broken_bands(bands):
-            raise RuleError("\n".join(broken))
-        return bands
+        return trials.check_bands(self.bands())
 
     def overlap(self) -> pd.DataFrame:
         """Return how many rows match both the line's and the column's rule; on the diagonal, that one rule."""
@@ -138,7 +135,7 @@ class Workbench:
         against = against or RuleBook.load()
         more = RuleBook((*against.rules, Rule("tried", drop_when, "It is only tried.", (0, 1))))
         after = self._results(more)
-        self._check_countries(conditions.countries(drop_when), after)
+        trials.check_countries(conditions.countries(drop_when), after)
         return trials.tried(drop_when, self._results(against), after, more, self.book)
 
     def dropped(self, rule: str, country: str | None = None) -> pd.DataFrame:
@@ -149,7 +146,7 @@ class Workbench:
         """
         found = counts.dropped(self.history, self.rules_in_use, rule, country)
         if country and found.empty:
-            self._check_countries([country], self._results(self.rules_in_use))
+            trials.check_countries([country], self._results(self.rules_in_use))
         return found
 
     def save(self, path: Path = RULES_FILE) -> Path:
@@ -181,10 +178,18 @@ class Workbench:
     def _suggest(self, name: str, most: int, by_country: bool) -> suggestions.Suggestion:
         return suggestions.suggest(self.placed, self.book, name, most, by_country)
 
-    @staticmethod
-    def _check_countries(countries: Sequence[str], results: Results) -> None:
-        if unknown := trials.unknown_countries(countries, counts.countries(results)):
-            raise RuleError("; ".join(unknown))
+    @property
+    def edition(self) -> comparison.Edition:
+        """What the rules and segments in use count in this history."""
+        return comparison.Edition(self.source, self._results(self.rules_in_use))
+
+    def compare(self, other: "Workbench | comparison.Edition") -> comparison.Comparison:
+        """Compare another history, or the `published()` run, with this one: rules, countries, amounts, answers, drift.
+
+        The other one is `before`, this one `after`; each has the rules and segments in use there.
+        """
+        before = other.edition if isinstance(other, Workbench) else other
+        return comparison.compare(before, self.edition, self.book)
 
     def _tally(self, rules: RuleBook) -> pa.Table:
         return counts.tally(self.history, rules, self.book)

@@ -1,6 +1,6 @@
 """Try a rule: the rows that it matches, and the answers that change. Also what is wrong with a rule on this history."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from textwrap import shorten
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.evaluate.totals import Results
-from pipeline.rules.rulebook import UNREADABLE, RuleBook
+from pipeline.rules.rulebook import UNREADABLE, RuleBook, RuleError
 from pipeline.rules.segments import SegmentBook
 from pipeline.workbench import counts
 from pipeline.workbench.counts import ALL, AMOUNT
@@ -92,24 +92,37 @@ def tried(drop_when: str, before: Results, after: Results, rules: RuleBook, book
     return TriedRule(drop_when, rows, counts.answers(before), counts.answers(after), book)
 
 
-def unknown_countries(countries: Iterable[str], known: Collection[str]) -> list[str]:
-    """Return a sentence, with the nearest name, for each of the countries that is not among those `known`.
+def unknown_countries(countries: Iterable[str], results: Results) -> list[str]:
+    """Return a sentence, with the nearest name, for each of the countries that the history doesn't have.
 
     All spellings of a country are the same.
     """
-    names = {country_key(country): country for country in known}
+    names = {country_key(country): country for country in counts.countries(results)}
     found = []
     for country in countries:
         if (key := country_key(country)) not in names:
             near = get_close_matches(key, names, n=1)
-            hint = f"did you mean {names[near[0]]}?" if near else f"it has {', '.join(sorted(known)) or 'none'}"
+            hint = f"did you mean {names[near[0]]}?" if near else f"it has {', '.join(names.values()) or 'none'}"
             found.append(f"the history has no country {country!r}; {hint}")
     return found
+
+
+def check_countries(countries: Iterable[str], results: Results) -> None:
+    """Raise RuleError, with the nearest name, for those of the countries that the history doesn't have."""
+    if unknown := unknown_countries(countries, results):
+        raise RuleError("; ".join(unknown))
 
 
 def broken_bands(bands: pd.DataFrame) -> list[str]:
     """Return a sentence, with share, band and remedy, for each line of `Workbench.bands` outside its band."""
     return [_broken(str(name), line) for name, line in bands[~bands["inside"]].iterrows()]
+
+
+def check_bands(bands: pd.DataFrame) -> pd.DataFrame:
+    """Return the lines of `Workbench.bands`. Raises RuleError if one is outside its band."""
+    if broken := broken_bands(bands):
+        raise RuleError("\n".join(broken))
+    return bands
 
 
 def _broken(name: str, band: "pd.Series[Any]") -> str:
