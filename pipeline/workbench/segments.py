@@ -18,7 +18,8 @@ class Segments:
 
         sizes: counts the rows of a kind's segments, by segment and country. suggest: finds cuts, as `suggestions` does.
         """
-        self.book = self._saved = SegmentBook.load() if SEGMENTS_FILE.exists() else SegmentBook(())
+        self.saved = SegmentBook.load() if SEGMENTS_FILE.exists() else SegmentBook(())
+        self.book = self.saved
         self._sizes, self._suggest = sizes, suggest
         self._defined: dict[str, Kind] = {}
 
@@ -52,10 +53,10 @@ class Segments:
             segments = from_cuts(cuts, labels, titles)
         except SegmentError as error:
             raise SegmentError(f"kind {name}: {error}") from None
-        saved = {kind.name: kind.choose for kind in self._saved.kinds}
+        saved = {kind.name: kind.choose for kind in self.saved.kinds}
         kind = Kind(name, measure, segments, choose or saved.get(name, "most_used"), title, because)
         self._defined[name] = kind
-        self.book = SegmentBook(tuple(self._defined.values()), self._saved.lottery, self._saved.holdout)
+        self.book = SegmentBook(tuple(self._defined.values()), self.saved.lottery, self.saved.holdout)
         return self._sizes(name)
 
     def suggest(self, name: str, most: int = 6, by_country: bool = False) -> Suggestion:
