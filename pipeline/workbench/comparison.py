@@ -64,8 +64,8 @@ class Comparison(Shown):
 
     rules: the rows that each rule matches, in % of all. countries: kept rows, and the % of all kept. amounts: the % of
     the country's votes. answers: those that differ. drift: the % of the country's votes in each segment. psi: how far
-    the segments of a country and kind have drifted (see `stability`). amounts, answers, drift and psi have the countries
-    of both editions; drift and psi only the kinds that have the same segments in both.
+    the segments of a country and kind have drifted (see `stability`). amounts, answers, drift and psi have the
+    countries of both editions; drift and psi only the kinds that have the same segments in both.
     """
 
     before: Edition

@@ -15,8 +15,8 @@ import pandas as pd
 from pipeline.rules.segments import SegmentBook
 
 GREY, ROW, PANEL = "#8a8a8a", 0.28, 2.1  # row and panel in inches
-TICKS = [0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
-BARS = 40  # over a measure
+BARS = 40  # over a measure, about
+FEW = 30  # vouchers: a bar of fewer is left out
 COLORS = ["#2f6f8f", "#d1843c", "#5a8f4e", "#a2564f", "#7a6aa8", "#c9b037", "#58b0b8"]  # of the most used amounts
 
 
@@ -117,38 +117,38 @@ def over_measure(
 ) -> Any:
     """Return a figure with the mix of amounts over a measure, a panel for each country, and two sets of cuts.
 
-    Columns of rows: country_code, voucher_amount, measure (0 or more). A bar holds about an equal part of the country's
-    rows, and spans their values.
+    Columns of rows: country_code, voucher_amount, measure (0 or more). The bars are equally wide, so that cuts close to
+    each other can be told apart. Bars of fewer than FEW vouchers are left out.
     """
     of_country = rows.groupby("country_code")["voucher_amount"].value_counts().groupby("country_code").head(2)
     amounts = of_country.groupby("voucher_amount").max().sort_values(ascending=False).index
     shown = sorted(amounts[: len(COLORS)])
-    drawn = figure(9, 1.2 + 1.35 * max(1, len(suggested)))
+    starts = _starts(rows["measure"], {*today, *(cut for cuts in suggested.values() for cut in cuts)})
+    drawn = figure(9, 1.3 + 1.35 * max(1, len(suggested)))
     title(drawn, heading)
     axes = drawn.subplots(max(1, len(suggested)), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axis, (country, cuts) in zip(axes, suggested.items(), strict=False):
         own = rows[rows["country_code"] == country]
-        place = own["measure"].rank(method="first", pct=True).mul(BARS).clip(upper=BARS - 1).astype(int)
-        begins = own["measure"].groupby(place).min().unique()  # a value is in one bar only
-        bar = pd.Series(begins.searchsorted(own["measure"], side="right") - 1, own.index)
-        ends = own["measure"].groupby(bar).max() + 1
-        amount = own["voucher_amount"].where(own["voucher_amount"].isin(shown), -1)
+        bar = pd.Series(starts.searchsorted(own["measure"], side="right") - 1, own.index)
+        bar = bar[bar.groupby(bar).transform("size") >= FEW]
+        amount = own["voucher_amount"].where(own["voucher_amount"].isin(shown), -1)[bar.index]
         share = pd.crosstab(bar, amount, normalize="index").mul(100).reindex(columns=[*shown, -1], fill_value=0)
         bottom = share.cumsum(axis=1) - share
         for number, column in enumerate(share):
             color = "#c8c8c8" if column == -1 else COLORS[number]
-            axis.bar(begins - 0.5, share[column], ends - begins, bottom[column], align="edge", color=color, alpha=0.75)
-        axis.vlines(np.array(today) - 0.5, 0, 100, color="black", linestyle=":", linewidth=1.6)
-        axis.vlines(np.array(cuts) - 0.5, 0, 118, color="black", linewidth=1.8, clip_on=False)
-        for cut in cuts:
-            axis.text(cut - 0.5, 121, cut, fontsize=8, ha="center", va="bottom")
-        axis.set_title(country, fontsize=10, fontweight="normal", loc="left", pad=14)
-        axis.set_xscale("symlog", linthresh=10)
+            axis.bar(share.index, share[column], 1, bottom[column], align="edge", color=color, alpha=0.75)
+        axis.vlines(starts.searchsorted(today), 0, 100, color="black", linestyle=":", linewidth=1.6)
+        places = starts.searchsorted(cuts)
+        axis.vlines(places, 0, 118, color="black", linewidth=1.8, clip_on=False)
+        for number, (cut, place) in enumerate(zip(cuts, places, strict=True)):
+            axis.text(place, 121, cut, fontsize=8, ha=_side(places.tolist(), number, len(starts) / 30), va="bottom")
+        axis.set_ylabel(country, fontsize=10)
         axis.set_yticks([0, 50, 100])
     axes[0].set_ylim(0, 100)
-    ticks = [tick for tick in TICKS if tick <= rows["measure"].max()]
-    axes[-1].set_xticks(ticks, [str(tick) for tick in ticks])
-    axes[-1].set_xlabel(measure)
+    axes[0].set_xlim(0, len(starts))
+    ticks = range(0, len(starts), max(1, -(-len(starts) // 25)))
+    axes[-1].set_xticks(ticks, [str(starts[tick]) for tick in ticks])
+    axes[-1].set_xlabel(f"{measure}: where each bar starts; bars of fewer than {FEW} vouchers are left out")
     drawn.supylabel("% of the vouchers with this amount", fontsize=9)
     bars = [(f"{amount:.10g}", COLORS[number]) for number, amount in enumerate(shown)] + [("others", "#c8c8c8")]
     handles = [axes[0].bar(0, 0, color=color, alpha=0.75, label=label) for label, color in bars]
@@ -156,3 +156,19 @@ def over_measure(
     handles += axes[0].plot([], [], color="black", linestyle=":", linewidth=1.6, label="in use")
     drawn.legend(handles=handles, loc="outside right center", fontsize=8)
     return drawn
+
+
+def _side(places: Sequence[int], number: int, width: float) -> str:
+    """Return how a label at one of the places is aligned, so that it does not touch one that is within `width`."""
+    before = number > 0 and places[number] - places[number - 1] <= width
+    after = number + 1 < len(places) and places[number + 1] - places[number] <= width
+    return "center" if before == after else "left" if before else "right"
+
+
+def _starts(measure: "pd.Series[int]", cuts: set[int]) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Return where the bars start: at 0, at each cut, and between them so that they hold about as many rows each."""
+    equal = measure.groupby(measure.rank(method="first", pct=True).mul(BARS).clip(upper=BARS - 1).astype(int)).min()
+    starts = np.array(sorted({0, *cuts, *equal}), dtype=np.int64)
+    filled = np.isin(np.arange(len(starts)), starts.searchsorted(measure, side="right") - 1)
+    needed = np.isin(starts, [0, *cuts]) | np.roll(filled, 1)  # a bar after an empty one that no cut ends is part of it
+    return starts[needed]

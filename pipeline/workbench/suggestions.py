@@ -84,7 +84,8 @@ class Suggestion(Shown):
 def suggest(placed: pd.DataFrame, book: SegmentBook, name: str, most: int, by_country: bool) -> Suggestion:
     """Suggest cuts for the kind of this name from the rows of `Workbench.placed`.
 
-    Raises SegmentError if there is no such kind or `most` is below 1, BacktestError if nothing can be tested.
+    Raises SegmentError if there is no such kind or `most` is below 1, BacktestError if nothing can be tested, as for a
+    kind without votes.
     """
     kind = next((kind for kind in book.kinds if kind.name == name), None)
     if kind is None:
@@ -94,13 +95,14 @@ def suggest(placed: pd.DataFrame, book: SegmentBook, name: str, most: int, by_co
     rows = _measured(sent_when_written(placed), kind)
     learn = _measured(split(placed)[0], kind)
     cuts: Cuts
+    countries = sorted(map(str, placed["country_code"].unique()))
     if by_country:
-        cuts = {str(country): tree_cuts(own, most) for country, own in learn.groupby("country_code")}
+        cuts = {country: tree_cuts(learn[learn["country_code"] == country], most) for country in countries}
         books = {country: _book(kind, own) for country, own in cuts.items()}
     else:
         cuts = tree_cuts(learn, most)
-        books = dict.fromkeys(map(str, placed["country_code"].unique()), _book(kind, cuts))
-    found = [_answers(own, books[str(country)]) for country, own in placed.groupby("country_code") if country in books]
+        books = dict.fromkeys(countries, _book(kind, cuts))
+    found = [_answers(own, books[str(country)]) for country, own in placed.groupby("country_code")]
     return Suggestion(kind, cuts, pd.concat(found), backtest(placed, SegmentBook((kind,)), books), rows)
 
 

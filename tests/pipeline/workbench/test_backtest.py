@@ -9,6 +9,7 @@ from pipeline.evaluate.by_send import mean_by_send, share_by_send
 from pipeline.rules.kinds import SegmentError
 from pipeline.workbench import Workbench
 from pipeline.workbench.backtest import BacktestError
+from pipeline.workbench.pictures import over_measure
 from tests.pipeline.conftest import history
 
 DAYS = range(1, 31)
@@ -24,10 +25,10 @@ def row(day: int, orders: int, amount: float, country: str = "Peru") -> dict[str
     }
 
 
-def mixed() -> Workbench:
+def mixed(**changed: object) -> Workbench:
     """Return thirty days of vouchers: few orders get 100, from the 8th order on they get 200."""
     rows = [row(day, orders, 200 if orders > 7 else 100) for day in DAYS for orders in range(2, 12) for _ in range(3)]
-    return Workbench(history(*rows))
+    return Workbench(history(*(each | changed for each in rows)))
 
 
 def test_hits_are_counted_against_country_chance_and_hindsight() -> None:
@@ -87,6 +88,25 @@ def test_a_history_that_cannot_be_split_is_refused(bench: Workbench) -> None:
         bench.backtest()
 
 
+@pytest.mark.parametrize("by_country", [True, False])
+def test_a_kind_without_votes_has_no_cuts_to_suggest(by_country: bool) -> None:
+    """Without days since the last order, the backtest tests the other kind, and `suggest` says that there is nothing."""
+    bench = mixed(last_order_ts=None)
+    assert bench.backtest().hits()["table %"].to_dict() == {KINDS[0]: pytest.approx(70)}
+    with pytest.raises(BacktestError, match="none of the 270 later vouchers is in a segment"):
+        bench.segments.suggest(KINDS[1], by_country=by_country)
+
+
+def test_a_history_of_which_no_row_is_kept_is_refused() -> None:
+    """If the rules drop all rows there is nothing to test or suggest from; the other tables and pictures are empty."""
+    bench = mixed(voucher_amount=None)
+    for asked in (bench.backtest, lambda: bench.segments.suggest(KINDS[0])):
+        with pytest.raises(BacktestError, match="0 vouchers can be split by time"):
+            asked()
+    assert bench.intervals().empty
+    assert "won 0 of 0 times" in bench.weekly_winners().plot().get_suptitle()
+
+
 def test_a_kind_that_is_not_there_is_refused() -> None:
     """`suggest` names the kinds that there are, and refuses fewer than one segment."""
     with pytest.raises(SegmentError, match="no kind 'frequency'; the kinds are frequent_segment"):
@@ -120,10 +140,28 @@ def test_weekly_winners_leave_out_small_weeks() -> None:
 def test_pictures_are_drawn(tmp_path: Path) -> None:
     """Each result draws a figure whose title is its sentence, also with one country and segments without a vote."""
     bench = mixed()
-    for found in (bench.backtest(), bench.segments.suggest("frequent_segment"), bench.weekly_winners()):
+    no_days = mixed(last_order_ts=None)
+    for found in (
+        *(bench.backtest(), bench.segments.suggest("frequent_segment"), bench.weekly_winners()),
+        *(no_days.backtest(), no_days.weekly_winners()),
+    ):
         drawn = found.plot()
         drawn.savefig(tmp_path / "picture.png")
         assert drawn.get_suptitle() in str(found)
+
+
+def test_cuts_next_to_each_other_are_drawn_apart(tmp_path: Path) -> None:
+    """Bars are equally wide and begin at each cut, whatever the distances; labels that would touch are set aside."""
+    rows = pd.DataFrame({"country_code": "Peru", "voucher_amount": 100.0, "measure": [*range(60)] * 40 + [900] * 40})
+    drawn = over_measure(rows, "orders", {"Peru": [14, 15]}, [500], "Title")
+    drawn.savefig(tmp_path / "picture.png")
+    (axis,) = drawn.axes
+    assert [(label.get_text(), label.get_horizontalalignment()) for label in axis.texts] == [
+        *(("14", "right"), ("15", "left")),
+    ]
+    one, other = (label.get_position()[0] for label in axis.texts)
+    assert other - one == 1
+    assert {round(bar.get_width(), 6) for bar in axis.patches if bar.get_height()} == {1}
 
 
 def test_the_real_backtest(real_data: Path) -> None:
