@@ -103,13 +103,11 @@ class Shown:
         """Return the frames to show, by their headings."""
         raise NotImplementedError
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - as IPython calls it
-        printer.text(str(self))
-
-    def _repr_html_(self) -> str:
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """Return what IPython shows."""
         sentences = escape(str(self)).replace("\n", "<br>")
         tables = (f"<h4>{escape(name)}</h4>{frame.to_html()}" for name, frame in self.frames().items())
-        return f"<p>{sentences}</p>{''.join(tables)}"
+        return {"text/plain": str(self), "text/html": f"<p>{sentences}</p>{''.join(tables)}"}
 
 
 def over_measure(

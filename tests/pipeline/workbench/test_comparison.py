@@ -81,7 +81,7 @@ def test_a_comparison_is_shown_and_drawn(tmp_path: Path, old: pa.Table, new: pa.
         drawn = found.plot()
         drawn.savefig(tmp_path / "picture.png")
         assert str(found).startswith(drawn.get_suptitle())
-        assert found._repr_html_().count("<h4>") == 6
+        assert found._repr_mimebundle_()["text/html"].count("<h4>") == 6
 
 
 def test_the_published_run_is_compared_with_new_data(

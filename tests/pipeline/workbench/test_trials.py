@@ -42,7 +42,7 @@ def test_a_candidate_shows_the_rows_and_answers_it_would_change() -> None:
     assert len(found) == len(found.changes)
     assert {"Peru", "CHILE"} == {*found.changes.index.get_level_values("country_code")}
     assert "matches 5 rows (62.5 %)" in str(found)
-    assert "keep 4 of them (66.7 % of all kept)" in found._repr_html_()
+    assert "keep 4 of them (66.7 % of all kept)" in found._repr_mimebundle_()["text/html"]
     assert tried.rules == RuleBook(())
 
 
