@@ -219,7 +219,8 @@ def test_plan_of_what_is_refused_shows_both(settings: Make, written: Written, qu
     result = command("plan", "--source", str(written(history({}), "new.parquet")))
     assert result.returncode == 1
     assert re.search(
-        rf"Latvia +frequent_segment +{FREQUENT[0]} orders +2640 \(no votes, the country's\) +→ +no answer", result.stdout
+        rf"Latvia +frequent_segment +{FREQUENT[0]} orders +2640 \(no votes, the country's\) +→ +no answer",
+        result.stdout,
     )
     assert "countries_remain: Latvia has no answer any more" in result.stderr
     assert query(CURRENT) == [(first,)]
