@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dev.modules import ROOT, module
 from dev.processes import StackError
 from dev.services import s3
+from dev.stack.memory import API
 from dev.stack.stack import Stack
 
 LAB = (
@@ -37,8 +38,8 @@ def environment(stack: Stack) -> dict[str, str]:
 
 
 def notebook(stack: Stack, arguments: Sequence[str] = ()) -> None:
-    """Replace this process by Jupyter."""
-    env = environment(stack)
+    """Replace this process by Jupyter, whose notebooks may also read what is published, as the API does."""
+    env = {**environment(stack), API: stack.settings[API]}
     os.chdir(ROOT)
     os.execve(sys.executable, module("jupyter", "lab", *LAB, *arguments), env)  # noqa: S606
 

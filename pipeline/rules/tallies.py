@@ -63,7 +63,7 @@ PLACED = f"""SELECT country_code, segment_name, segment, voucher_amount, sent, r
   FROM (SELECT * FROM tally WHERE dropped_by IS NULL)
   UNPIVOT INCLUDE NULLS (segment FOR segment_name IN ({{kinds}}))"""
 
-TOTALS = """SELECT CAST(sum(rows) AS BIGINT) AS rows_in,
+TOTALS = """SELECT CAST(coalesce(sum(rows), 0) AS BIGINT) AS rows_in,
     CAST(coalesce(sum(rows) FILTER (WHERE dropped_by IS NULL), 0) AS BIGINT) AS rows_kept,
     min(data_from) FILTER (WHERE dropped_by IS NULL) AS data_from,
     max(data_to) FILTER (WHERE dropped_by IS NULL) AS data_to

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class Workbench:
         """Take a raw history, with the columns as the file has them. `source` says where it comes from."""
         self.source = source
         self.history = history if isinstance(history, pa.Table) else pa.Table.from_pandas(history, preserve_index=False)
-        self.rules = RuleBook(())
+        self.rules = RuleBook((), RuleBook.load(RULES_FILE).unreadable_share if RULES_FILE.exists() else (0.0, 0.0))
         self.segments = Segments(self._sizes, self._suggest)
         self._placed: dict[tuple[str, str], pd.DataFrame] = {}
 
@@ -80,7 +81,7 @@ class Workbench:
         history's rows is outside `share`, or if it names a country that the history doesn't have.
         """
         others = tuple(rule for rule in self.rules.rules if rule.name != name)
-        self.rules = RuleBook((*others, Rule(name, drop_when, because, share)))
+        self.rules = replace(self.rules, rules=(*others, Rule(name, drop_when, because, share)))
         results = self._results(self.rules)
         unknown = trials.unknown_countries(conditions.countries(drop_when), results)
         broken = trials.broken_bands(counts.in_bands(results, self.rules).loc[[name]])

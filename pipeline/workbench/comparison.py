@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipeline.evaluate.totals import Results
 from pipeline.publish.database import Database, DatabaseError
 from pipeline.rules.segments import SegmentBook
-from pipeline.settings import database_url
+from pipeline.settings import address, database_url
 from pipeline.workbench import counts
 from pipeline.workbench.counts import AMOUNT, ANSWER
 from pipeline.workbench.pictures import Shown, panels, write_answer
@@ -54,7 +54,7 @@ class Edition:
 
     def __str__(self) -> str:
         """Return the name and the numbers of rows."""
-        rows, kept = self.results.rows_in or 0, self.results.rows_kept
+        rows, kept = self.results.rows_in, self.results.rows_kept
         return f"{self.name}, {rows:,} rows, {kept:,} kept"
 
 
@@ -124,11 +124,12 @@ class Comparison(Shown):
 
 
 def published(environ: Mapping[str, str] = os.environ) -> Edition:
-    """Return what the published run counted, from the database of PIPELINE_DATABASE_URL or DATABASE_URL.
+    """Return what the published run counted, from the database of API_DATABASE_URL, whose role only reads.
 
-    Raises SettingsError if neither is set, DatabaseError if nothing is published.
+    If that is unset, the pipeline's database is read. Raises SettingsError if none is set, DatabaseError if nothing is
+    published.
     """
-    with Database(database_url(environ)).transaction() as cursor:
+    with Database(address(environ, "API_DATABASE_URL") or database_url(environ)).transaction() as cursor:
         cursor.execute("SELECT run.* FROM voucher.run JOIN voucher.current_run USING (run_id)")
         if not (run := cursor.fetchone()):
             raise DatabaseError("nothing is published; `python -m pipeline run` publishes a run")

@@ -85,7 +85,7 @@ def explained(results: Results, rules: RuleBook) -> pd.DataFrame:
     total = total.reset_index(names="rule").assign(country_code=ALL)
     rows = kept_rows(results).add(counted.groupby("country_code")["dropped"].sum(), fill_value=0).astype(int)
     counted = pd.concat([counted.sort_values("country_code"), total])
-    rows[ALL] = results.rows_in or 0
+    rows[ALL] = results.rows_in
     order = {rule.name: position for position, rule in enumerate(rules.all_rules)}
     counted = counted.sort_values("rule", key=lambda names: names.map(order), kind="stable")
     counted["left"] = counted["country_code"].map(rows) - counted.groupby("country_code")["dropped"].cumsum()

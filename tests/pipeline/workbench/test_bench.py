@@ -193,3 +193,15 @@ def test_without_a_source_it_is_the_sample() -> None:
     assert str(Workbench.from_environment(lambda: ROWS, {})) == "synthetic sample, 7 rows"
     assert str(Workbench.from_environment(lambda: ROWS, {"VOUCHER_SOURCE": ""})) == "synthetic sample, 7 rows"
     assert str(Workbench(ROWS)) == "a table in memory, 7 rows"
+
+
+def test_the_share_of_unreadable_rows_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share of unreadable rows that may be published stands in the file alone, and saving rules keeps it."""
+    path = tmp_path / "rules.toml"
+    RuleBook((), unreadable_share=(0.0, 0.05)).save(path)
+    monkeypatch.setattr("pipeline.workbench.bench.RULES_FILE", path)
+    bench = Workbench(ROWS)
+    bench.add("few", "total_orders < 5", "It is only tried.", (0, 1))
+    bench.save(path)
+    assert RuleBook.load(path) == bench.rules
+    assert bench.rules.unreadable_share == (0.0, 0.05)
