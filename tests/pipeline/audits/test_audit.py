@@ -134,7 +134,7 @@ WARNED = {
     "rows_not_halved": (history(*[{}] * 4, *[LATVIA] * 4), "8 rows kept, 20 in the published run"),
     "answers_changed": (
         history(*[{"voucher_amount": 3520.0}] * 10, *[LATVIA] * 10),
-        "10 of 20 published answers change; `python -m pipeline plan` shows them",
+        "10 of 20 published answers change or lose their label; `python -m pipeline plan` shows them",
     ),
 }
 
