@@ -88,8 +88,9 @@ AUDITS = (
         "answers_changed",
         f"at most {CHANGED_LIMIT:.0%} of the published answers change or lose their label",
         FORCE,
-        f"""SELECT format('%%s of %%s published answers change or lose their label; `python -m pipeline plan` shows them',
-            changed, published)
+        f"""SELECT format(
+            '%%s of %%s published answers change or lose their label; `python -m pipeline plan` shows them', changed,
+            published)
         FROM (SELECT count(old_amount) AS changed FROM ({ANSWERS}) AS answers) AS counted,
             (SELECT count(*) AS published FROM voucher.segment WHERE run_id = %(published)s) AS before
         WHERE changed > {CHANGED_LIMIT} * published""",  # noqa: S608
