@@ -31,7 +31,8 @@ SLOW |= {"sample_file"}
 FIRST = (
     *("browser/test_page", "docs/test_readme", "small_proofs/test_proofs", "small_proofs/test_service"),
     *("end_to_end/test_switch_on", "dev/test_bench", "pipeline/test_dag", "docs/test_notebooks", "dev/test_stack"),
-    *("pipeline/audits/test_audit", "pipeline/publish/test_rollback", "end_to_end/test_secrets"),
+    *("pipeline/workbench/test_bench", "pipeline/audits/test_audit", "pipeline/publish/test_rollback"),
+    *("pipeline/workbench/test_backtest", "end_to_end/test_secrets"),
 )
 
 

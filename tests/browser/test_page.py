@@ -239,6 +239,7 @@ def test_nothing_is_in_anybodys_way(visit: Visit, violations: Violations, state:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+@pytest.mark.long
 def test_outcomes_and_a_lottery_are_in_nobodys_way(
     visit: Visit, stage: Stage, tmp_path: Path, violations: Violations
 ) -> None:
@@ -279,6 +280,7 @@ def test_outcomes_and_a_lottery_are_in_nobodys_way(
         visit.end()  # before the service ends, which the pages poll
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{}, DARK, PHONE, {"viewport": {"width": 320, "height": 600}}])
 def test_a_kind_and_names_that_a_run_brings_are_in_nobodys_way(
     visit: Visit, stage: Stage, tmp_path: Path, violations: Violations, options: dict[str, Any]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from tests.conftest import ROOT
 from tests.pipeline.conftest import FREQUENT, history
@@ -38,6 +39,7 @@ def test_without_a_stack_the_way_out_is_named(tmp_path: Path) -> None:
     assert "BASE is 'no-commit', but fatal: invalid object name 'no-commit'." in plan(tmp_path, "no-commit").stderr
 
 
+@pytest.mark.long
 def test_a_commit_is_compared_without_a_stack(tmp_path: Path, sample_file: Path) -> None:
     """With a commit, its definitions are published in a database of its own, and what this checkout changes is told."""
     checkout(tmp_path)

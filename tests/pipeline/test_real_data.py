@@ -6,6 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeline import run
 from pipeline.evaluate.dropped import dropped_rows
 from pipeline.evaluate.engine import DuckDB
@@ -42,6 +44,7 @@ def test_the_real_history(
     assert latvia[RECENCY[-1]] == (4400, "country", False, None)
 
 
+@pytest.mark.long
 def test_the_rows_behind_each_rule(
     real_data: Path, settings: Callable[..., Settings], query: Callable[..., list[tuple[Any, ...]]], duckdb: DuckDB
 ) -> None:

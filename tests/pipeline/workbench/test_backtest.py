@@ -164,6 +164,7 @@ def test_cuts_next_to_each_other_are_drawn_apart(tmp_path: Path) -> None:
     assert {round(bar.get_width(), 6) for bar in axis.patches if bar.get_height()} == {1}
 
 
+@pytest.mark.long
 def test_the_real_backtest(real_data: Path) -> None:
     """On the real history the backtest and the suggested cuts have the known figures."""
     bench = Workbench.open(str(real_data))
