@@ -17,6 +17,7 @@ def public(stage: Stage) -> Iterator[str]:
         yield address
 
 
+@pytest.mark.long
 def test_swagger_tries_an_operation_where_the_document_came_from(visit: Visit, public: str) -> None:
     """Swagger sends the example of the document to the prefix; it asks for no key if none is set."""
     page = visit()

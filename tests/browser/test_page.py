@@ -136,6 +136,7 @@ def test_a_publish_appears_by_itself(visit: Visit, stage: Stage) -> None:
     expect(page.locator(".timeline li").first).to_contain_text(f"It was a test {EVIL}")
 
 
+@pytest.mark.long
 def test_from_the_first_publish_of_the_sample_to_that_of_a_history(
     visit: Visit, stage: Stage, tmp_path: Path, violations: Violations
 ) -> None:
@@ -202,6 +203,7 @@ def test_a_banner_tells_that_the_answers_are_stale(visit: Visit, stage: Stage, v
     expect(page.locator(".banner")).to_have_count(0, timeout=SECONDS)
 
 
+@pytest.mark.long
 def test_a_service_that_is_gone_is_told(visit: Visit, stage: Stage) -> None:
     """While the service is down, the page stays readable and shows a message, which disappears when it is back."""
     page = visit()

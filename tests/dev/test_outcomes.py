@@ -90,6 +90,7 @@ def test_the_same_seed_gives_the_same_table(planned: pa.Table, drawn: pa.Table) 
     assert pc.unique(certain["propensity"].drop_null()).to_pylist() == [1]
 
 
+@pytest.mark.long
 def test_the_command_writes_a_sample(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,10 +102,8 @@ def execute(copy: Path, name: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [pytest.param(name, file, marks=pytest.mark.long if file == SEGMENTS else ()) for name, file in DEFINING.items()],
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "file"), DEFINING.items())
 def test_a_notebook_writes_the_committed_file(copy: Path, name: str, file: Path) -> None:
     """The notebook, executed in a copy of the checkout, writes exactly the bytes of the committed file."""
     if file == SEGMENTS:  # the notebook keeps what else the file holds
@@ -231,6 +229,15 @@ def segments_kernel(copy: Path) -> Iterator[Kernel]:
         yield kernel
 
 
+def test_the_defining_cells_write_the_committed_files(
+    rules_kernel: Kernel, segments_kernel: Kernel, tmp_path: Path
+) -> None:
+    """The cells that define rules and kinds, executed in their order, write exactly the bytes of the committed files."""
+    rules_kernel.run(f"from pathlib import Path; bench.save(Path({str(tmp_path / 'rules.toml')!r}))")
+    assert (tmp_path / "rules.toml").read_bytes() == (ROOT / RULES).read_bytes()
+    assert saved(segments_kernel, tmp_path) == (ROOT / SEGMENTS).read_bytes()
+
+
 @pytest.mark.parametrize(("rule", "found", "instead"), EDITS)
 def test_a_changed_rule_is_noticed(rules_kernel: Kernel, tmp_path: Path, rule: str, found: str, instead: str) -> None:
     """An edited cell runs and its rules are accepted, but the table of rows no longer matches."""
@@ -285,13 +292,14 @@ def saved(kernel: Kernel, folder: Path) -> bytes:
     return (folder / "segments.toml").read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "rows",
     [
         [{"timestamp": f"2020-05-{number // 2 + 1:02}", "country_code": LANDS[number % 2]} for number in range(56)],
-        pytest.param([{}] * 7, marks=pytest.mark.long),
-        pytest.param([{"timestamp": None}] * 7, marks=pytest.mark.long),
-        pytest.param([{"voucher_amount": None}] * 7, marks=pytest.mark.long),
+        [{}] * 7,
+        [{"timestamp": None}] * 7,
+        [{"voucher_amount": None}] * 7,
     ],
     ids=["two countries", "one day", "no day", "none kept"],
 )

@@ -137,6 +137,7 @@ def test_weekly_winners_leave_out_small_weeks() -> None:
     assert found.changing.loc["Peru", "frequent_segment"]["won (weeks)"].tolist() == ["100 (2), 200 (1)"]
 
 
+@pytest.mark.long
 def test_pictures_are_drawn(tmp_path: Path) -> None:
     """Each result draws a figure whose title is its sentence, also with one country and segments without a vote."""
     bench = mixed()
