@@ -50,6 +50,6 @@ def test_no_rule_and_no_bound_stands_in_code(path: Path) -> None:
         segment.label for segment in SEGMENTS if re.search(rf"(?<![\w-]){re.escape(segment.label)}(?![\w-])", text)
     ]
     for segment in SEGMENTS:
-        bounds = {segment.lower} if segment.upper is None else {segment.lower, segment.upper}
+        bounds = {segment.lower, segment.upper}
         typed += [f"bounds of {segment.label}: {line.strip()}" for line in text.splitlines() if bounds <= numbers(line)]
     assert not typed, f"{path.relative_to(ROOT)} repeats what rules.toml or segments.toml say: {typed}"

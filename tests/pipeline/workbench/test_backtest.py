@@ -55,7 +55,7 @@ def test_other_cuts_are_compared_voucher_by_voucher() -> None:
     assert found.hits()["other %"].tolist() == [100]
     assert found.differences().loc[(KINDS[0], "other - table"), "points"] == pytest.approx(30)
     one_country = bench.backtest({"Chile": other.book}).differences().xs("other - table", level="difference")
-    assert one_country["points"].tolist() == [0, 0], "a country without cuts of its own has those in use"
+    assert {*one_country["points"]} == {0}, "a country without cuts of its own has those in use"
 
 
 @pytest.mark.parametrize("by_country", [True, False])
@@ -92,7 +92,9 @@ def test_a_history_that_cannot_be_split_is_refused(bench: Workbench) -> None:
 def test_a_kind_without_votes_has_no_cuts_to_suggest(by_country: bool) -> None:
     """Without days since the last order, the backtest tests the other kind, and `suggest` says that there is nothing."""
     bench = mixed(last_order_ts=None)
-    assert bench.backtest().hits()["table %"].to_dict() == {KINDS[0]: pytest.approx(70)}
+    hits = bench.backtest().hits()["table %"]
+    assert hits[KINDS[0]] == pytest.approx(70)
+    assert KINDS[1] not in hits
     with pytest.raises(BacktestError, match="none of the 270 later vouchers is in a segment"):
         bench.segments.suggest(KINDS[1], by_country=by_country)
 

@@ -121,7 +121,7 @@ def test_parts_keep_their_outcomes(tmp_path: Path, one: str, other: str) -> None
     expected = run_counts.astype({"voucher_amount": float, "compared_with": float}).set_index(keys).sort_index()
     pd.testing.assert_frame_equal(effects, expected)
     outcomes = [name for name in (one, other) if "redeemed" in PARTS[name].column_names and name != "unknown"]
-    assert effects["known"].tolist() == [120 * len(outcomes)] * (4 if outcomes else 0)
+    assert effects["known"].tolist() == [120 * len(outcomes)] * (2 * len(SegmentBook.load().kinds) if outcomes else 0)
     assert set(effects["evidence"]) <= {"effect" if {*outcomes} <= {"typed", "texts"} else "association"}
 
 
