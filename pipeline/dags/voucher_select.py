@@ -32,6 +32,7 @@ from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from pipeline import PipelineError, run
+from pipeline.publish.changes.text import text
 from pipeline.settings import Settings, retry_seconds, warn
 
 log = logging.getLogger("pipeline")
@@ -95,7 +96,7 @@ def voucher_select() -> None:
     def publish(planned: str) -> None:
         context = get_current_context()
         if context["params"]["plan_only"]:
-            for line in attempt(run.preview, planned).splitlines():
+            for line in text(attempt(run.preview, planned)).splitlines():
                 log.info(line)
             raise AirflowSkipException("plan only: nothing is published")
         attempt(run.publish, planned, context["dag_run"].triggering_user_name or "airflow", forced(planned))

@@ -97,7 +97,7 @@ def test_planned_forced_and_rolled_back(
 
     planned = dag_run(uri, plan_only=True, force="to see it")
     assert "'publish': 'skipped'" in planned.stdout
-    assert re.search(rf"Peru +frequent_segment +{FREQUENT[1]} +2640 \(1 of 1\)", planned.stdout + planned.stderr)
+    assert re.search(rf"Peru +frequent_segment +{FREQUENT[1]} orders +2640 \(1 of 1\)", planned.stdout + planned.stderr)
     assert query("SELECT run_id FROM voucher.current_run") == [(first,)]
 
     assert dag_run(uri, force="Latvia is closed").returncode == 0
