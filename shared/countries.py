@@ -9,6 +9,8 @@ them.
 
 import re
 import unicodedata
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 # Classes of characters for a regular expression of Python or RE2.
 # White space: what str.strip() removes, and the blank of Braille.
@@ -48,6 +50,14 @@ def country_key(text: str) -> str:
     while (folded := _folded(text)) != text:
         text = folded
     return text
+
+
+def hint(country: str, known: Iterable[str]) -> str:
+    """Return what an error says of a country that is not `known`: the nearest one, or the first twenty."""
+    names = {country_key(name): name for name in sorted(known)}
+    if near := get_close_matches(country_key(country), names, n=1):
+        return f"did you mean {names[near[0]]}?"
+    return f"it has {', '.join([*names.values()][:20]) or 'none'}"
 
 
 def is_blank(text: str) -> bool:

@@ -5,7 +5,6 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from pipeline.settings import database_url, memory, s3_anonymous
 from pipeline.source import copies
 from pipeline.source.parts import Part
 from shared.addresses import redact
-from shared.countries import country_key
+from shared.countries import country_key, hint
 
 log = logging.getLogger("pipeline")
 
@@ -94,14 +93,10 @@ def _counted(database: Database, options: Any, run_id: str) -> int:
         counts = cursor.fetchall()
     if not counts:
         raise DatabaseError(f"run {run_id} was not loaded; `python -m pipeline runs` lists the others")
-    names = {country_key(row.country_code): row.country_code for row in counts}
+    known = {row.country_code for row in counts} - {""}
     key = None if options.country is None else country_key(options.country)
-    if key and key not in names:
-        near = get_close_matches(key, names, n=1)
-        hint = (
-            f"did you mean {names[near[0]]}?" if near else f"it has {', '.join(sorted(filter(None, names.values())))}"
-        )
-        raise DatabaseError(f"run {run_id} has no country {options.country!r}; {hint}")
+    if key and key not in map(country_key, known):
+        raise DatabaseError(f"run {run_id} has no country {options.country!r}; {hint(options.country, known)}")
     of_rule = (row for row in counts if row.rule == options.rule and key in {None, country_key(row.country_code)})
     return sum(row.matched if options.matched else row.dropped for row in of_rule)
 

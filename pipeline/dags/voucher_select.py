@@ -25,7 +25,7 @@ Retries and repeated triggers are safe.
 import logging
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import TypeVar
 
 import pendulum
 from airflow.sdk import Param, dag, get_current_context, task
@@ -36,9 +36,10 @@ from pipeline.publish.changes.text import text
 from pipeline.settings import Settings, retry_seconds, warn
 
 log = logging.getLogger("pipeline")
+R = TypeVar("R")
 
 
-def attempt(step: Callable[..., Any], *arguments: str | None) -> Any:
+def attempt(step: Callable[..., R], *arguments: str | None) -> R:
     """Run a step. An error that isn't retryable fails the task at once."""
     try:
         return step(Settings.read(), *arguments)

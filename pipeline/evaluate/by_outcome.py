@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import duckdb
 import pandas as pd
 
-from pipeline.rules.effects import EFFECTS, TRIED
-from pipeline.rules.tallies import OUTCOME_SUMS
+from pipeline.rules.sql.effects import EFFECTS, TRIED
+from pipeline.rules.sql.tallies import OUTCOME_SUMS
 
 OPTIONAL = {"propensity": float("nan"), "cluster": None}
 

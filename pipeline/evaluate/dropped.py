@@ -50,8 +50,7 @@ def dropped_rows(
     name = name or (str(part) if isinstance(part, Path) else "the table")
     with engine.session(within, today) as reading:
         try:
-            reading.register("raw", part if isinstance(part, pa.Table) else reading.read_parquet(str(part)))
-            countries = engine.read_texts(reading, name, rules)
+            countries = engine.read_texts(reading, part, name, rules)
             texts = [f"{column}_text" for column in ALL]
             rows = f"""WITH judged AS ({rules.sql("part", texts)}), attributed AS (
                 SELECT *, {rules.dropped_by()} FROM judged)

@@ -20,7 +20,7 @@ from pipeline.rules import columns
 from pipeline.rules.columns import COLUMNS, OPTIONAL
 from pipeline.rules.rulebook import RuleBook
 from pipeline.rules.segments import SegmentBook
-from pipeline.rules.tallies import NO_OUTCOMES, added_up
+from pipeline.rules.sql.tallies import NO_OUTCOMES, added_up
 from pipeline.source import tempfolder
 
 DuckDB = duckdb.DuckDBPyConnection
@@ -146,9 +146,7 @@ def evaluate(
     name = name or (str(part) if isinstance(part, Path) else "the table")
     with session(within, today) as reading, session(within, today) as counting:
         try:
-            raw = part if isinstance(part, pa.Table) else reading.read_parquet(str(part))
-            reading.register("raw", raw)
-            countries = read_texts(reading, name, rules)
+            countries = read_texts(reading, part, name, rules)
             outcomes = "redeemed" in reading.table("raw").columns
             found = EvaluatedPart(
                 reading, counting, rules, segments, on_rows=on_rows, countries=countries, outcomes=outcomes
@@ -166,11 +164,12 @@ def types(raw: duckdb.DuckDBPyRelation) -> dict[str, str]:
     return dict(zip(raw.columns, map(str, raw.types), strict=True))
 
 
-def read_texts(reading: DuckDB, name: str, rules: RuleBook) -> set[str]:
-    """Create the view `part` of the texts of `raw`, and the variables that map its countries; return these.
+def read_texts(reading: DuckDB, part: Path | pa.Table, name: str, rules: RuleBook) -> set[str]:
+    """Create the views `raw` of a part and `part` of its texts, and the variables that map its countries; return these.
 
     Raises EngineError.
     """
+    reading.register("raw", part if isinstance(part, pa.Table) else reading.read_parquet(str(part)))
     found = types(reading.table("raw"))
     if fault := columns.missing_columns(found) or columns.unusable(found):
         raise EngineError(f"{name}: {fault}")

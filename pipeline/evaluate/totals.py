@@ -5,21 +5,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from difflib import get_close_matches
 from itertools import chain
 
 import duckdb
 import pyarrow as pa
 
 from pipeline.evaluate.engine import DuckDB, Limits, failed, open_duckdb, session
-from pipeline.rules.effects import ANSWERS, EFFECTS, POLICIES, TRIED
-from pipeline.rules.intervals import INTERVALS
 from pipeline.rules.kinds import SegmentError
 from pipeline.rules.lottery import DRAWS, Lottery
 from pipeline.rules.rulebook import RuleBook
 from pipeline.rules.segments import SegmentBook
-from pipeline.rules.tallies import MOST_USED, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, VOTES_BY_COUNTRY, added_up
-from shared.countries import country_key
+from pipeline.rules.sql.effects import ANSWERS, EFFECTS, POLICIES, TRIED
+from pipeline.rules.sql.intervals import INTERVALS
+from pipeline.rules.sql.tallies import MOST_USED, OUTCOMES, PLACED, TOTALS, UNPLACED, VOTES, VOTES_BY_COUNTRY, added_up
+from shared.countries import country_key, hint
 
 
 @dataclass(frozen=True)
@@ -121,10 +120,9 @@ def _named(lottery: Lottery, spellings: pa.Table) -> pa.Table:
     named: list[tuple[str, Decimal]] = []
     for country, amounts in lottery.amounts.items():
         if (name := common.get(country_key(country))) is None:
-            near = get_close_matches(country_key(country), common, n=1)
-            hint = f"did you mean {common[near[0]]}?" if near else f"it has {', '.join(sorted(common.values())[:20])}"
             raise SegmentError(
-                f"segments.toml: lottery: amounts of {country!r}: the history has no such country; {hint}"
+                f"segments.toml: lottery: amounts of {country!r}: the history has no such country; "
+                f"{hint(country, common.values())}"
             )
         named += [(name, amount) for amount in amounts]
     return pa.table(

@@ -11,9 +11,10 @@ from pydantic.dataclasses import dataclass
 
 from pipeline import PipelineError
 from pipeline.rules import tomlfile
-from pipeline.rules.effects import CHOOSE
 from pipeline.rules.measures import MEASURES, Measure
-from pipeline.rules.tallies import RESERVED
+from pipeline.rules.sql.effects import CHOOSE
+from pipeline.rules.sql.tallies import RESERVED
+from shared.definitions import bounds_text
 
 BOUNDS = re.compile(r"(\d+)(?:\s*[-\u2013]\s*(\d+)|\s*\+)")  # a label that says which measures it is for
 
@@ -100,7 +101,7 @@ def from_cuts(
     bounds: list[tuple[int, int | None]] = [
         *zip([0, *map(int, cuts)], [*(int(cut) - 1 for cut in cuts), None], strict=True)  # both inclusive
     ]
-    named = [_label(*each) for each in bounds] if labels is None else [*labels]
+    named = [bounds_text(*each) for each in bounds] if labels is None else [*labels]
     if len(named) != len(bounds):
         raise SegmentError(f"{len(cuts)} cuts make {len(bounds)} segments, but there are {len(named)} labels")
     for label, (lower, upper) in zip(named, bounds, strict=True):
@@ -112,18 +113,12 @@ def from_cuts(
             if found[2]
             else upper is not None or int(found[1]) not in {lower, lower - 1}
         ):
-            raise SegmentError(f"label {label!r} stands for {_label(lower, upper)}; change the label, or the cuts")
+            raise SegmentError(f"label {label!r} stands for {bounds_text(lower, upper)}; change the label, or the cuts")
     titles = titles or {}
     for label in titles:
         if label not in named:
             raise SegmentError(f"titles: label {_unknown(label, named)}")
     return tuple(Segment(label, *each, titles.get(label, "")) for label, each in zip(named, bounds, strict=True))
-
-
-def _label(lower: int, upper: int | None) -> str:
-    if upper is None:
-        return f"{lower}+"
-    return str(lower) if lower == upper else f"{lower}-{upper}"
 
 
 def _unknown(name: str, known: Mapping[str, object] | Sequence[str]) -> str:

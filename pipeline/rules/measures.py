@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from pipeline.rules.columns import COLUMNS, READERS, TIME
-from pipeline.rules.tallies import utc_day
+from pipeline.rules.sql.tallies import utc_day
 
 # The reference day of a row of history: the pinned day (a DuckDB variable), or else the row's own UTC day.
 TODAY = "CAST(getvariable('today') AS DATE)"

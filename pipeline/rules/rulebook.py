@@ -16,7 +16,7 @@ from pipeline import PipelineError
 from pipeline.rules import columns, conditions, tomlfile
 from pipeline.rules.columns import ALL, COLUMNS, OPTIONAL
 from pipeline.rules.measures import DAYS
-from pipeline.rules.tallies import RESERVED
+from pipeline.rules.sql.tallies import RESERVED
 from shared import files
 
 RULES_FILE = Path(__file__).parents[1] / "rules.toml"

@@ -16,11 +16,11 @@ from pydantic.dataclasses import dataclass
 from pipeline import PipelineError
 from pipeline.rules import tomlfile
 from pipeline.rules.columns import COLUMNS
-from pipeline.rules.effects import ANSWERS, EFFECTS, POLICIES, TRIED
-from pipeline.rules.intervals import INTERVALS
 from pipeline.rules.kinds import Kind, SegmentError, text
 from pipeline.rules.lottery import DRAWS, Holdout, Lottery
-from pipeline.rules.tallies import MOST_USED, OUTCOME_SUMS, OUTCOMES, PLACED, TYPES, UNPLACED, VOTES, utc_day
+from pipeline.rules.sql.effects import ANSWERS, EFFECTS, POLICIES, TRIED
+from pipeline.rules.sql.intervals import INTERVALS
+from pipeline.rules.sql.tallies import MOST_USED, OUTCOME_SUMS, OUTCOMES, PLACED, TYPES, UNPLACED, VOTES, utc_day
 from shared import files
 
 SEGMENTS_FILE = Path(__file__).parents[1] / "segments.toml"

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.rules.intervals import LEAST_SENDS
 from pipeline.rules.kinds import Kind, SegmentError, from_cuts
 from pipeline.rules.rulebook import RuleBook
 from pipeline.rules.segments import SegmentBook
+from pipeline.rules.sql.intervals import LEAST_SENDS
 from pipeline.workbench import counts
 from pipeline.workbench.backtest import Backtest, backtest, sent_when_written, split
 from pipeline.workbench.counts import ALL, AMOUNT

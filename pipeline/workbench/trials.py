@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from textwrap import shorten
 from typing import Any
 
@@ -14,7 +13,7 @@ from pipeline.rules.segments import SegmentBook
 from pipeline.workbench import counts
 from pipeline.workbench.counts import ALL, AMOUNT
 from pipeline.workbench.pictures import Shown, panels, write_answer
-from shared.countries import country_key
+from shared.countries import country_key, hint
 
 
 class RuleWarning(UserWarning):
@@ -97,14 +96,10 @@ def unknown_countries(countries: Iterable[str], results: Results) -> list[str]:
 
     All spellings of a country are the same.
     """
-    names = {country_key(country): country for country in counts.countries(results)}
-    found = []
-    for country in countries:
-        if (key := country_key(country)) not in names:
-            near = get_close_matches(key, names, n=1)
-            hint = f"did you mean {names[near[0]]}?" if near else f"it has {', '.join(names.values()) or 'none'}"
-            found.append(f"the history has no country {country!r}; {hint}")
-    return found
+    known = counts.countries(results)
+    keys = {country_key(country) for country in known}
+    unknown = (country for country in countries if country_key(country) not in keys)
+    return [f"the history has no country {country!r}; {hint(country, known)}" for country in unknown]
 
 
 def check_countries(countries: Iterable[str], results: Results) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluate.totals import Results
-from pipeline.rules.effects import NOT_CHANCE
+from pipeline.rules.sql.effects import NOT_CHANCE
 from proofs.evidence.simulated import DAYS, run
 
 GAINS = {"the larger voucher does nothing": 0.0, "the larger voucher gains 8 points": 0.08}

@@ -19,10 +19,10 @@ from tabulate import tabulate
 
 from pipeline.evaluate.engine import evaluate, open_duckdb
 from pipeline.evaluate.totals import aggregate
-from pipeline.rules.intervals import INTERVALS, LEAST_SENDS, Z
 from pipeline.rules.rulebook import RuleBook
 from pipeline.rules.segments import SegmentBook
-from pipeline.rules.tallies import PLACED
+from pipeline.rules.sql.intervals import INTERVALS, LEAST_SENDS, Z
+from pipeline.rules.sql.tallies import PLACED
 from sample.history import sample
 
 HISTORY, CORRELATIONS = "random halves of the send days", (0.0, 0.01, 0.1)

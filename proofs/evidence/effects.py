@@ -16,7 +16,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from pipeline.evaluate.by_outcome import effects
-from pipeline.rules.effects import EFFECTS, POLICIES, TRIED
+from pipeline.rules.sql.effects import EFFECTS, POLICIES, TRIED
 from proofs.evidence import confounded
 from proofs.evidence.simulated import AMOUNTS, SEGMENTS, World, policies_of_a_run, worlds
 from sample.thornton import thornton

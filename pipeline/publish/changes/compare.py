@@ -1,6 +1,6 @@
 """Compare a run with the published one: definitions, counts and answers. Called by `run.py` and the command `plan`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline.publish import definitions
@@ -35,11 +35,10 @@ RULES = """WITH counted AS (
   WHERE coalesce(old.matched, 0) + coalesce(new.matched, 0) > 0 OR coalesce(new.drop_when, old.drop_when) IS NOT NULL
   ORDER BY coalesce(new.position, old.position)"""
 
-ANSWERS = """SELECT country_code, segment_name, segment, lower_bound, upper_bound, voucher_amount AS amount, uses, rows,
-    share_low, share_high, sends, clear, basis
-  FROM voucher.segment WHERE run_id = %s ORDER BY country_code, segment_name, position"""
-
-KINDS = """SELECT segment_name, measure, unit FROM voucher.kind WHERE run_id = %s ORDER BY position"""
+ANSWERS = """SELECT country_code, segment_name, segment.measure, unit, segment, lower_bound, upper_bound,
+    voucher_amount AS amount, uses, rows, share_low, share_high, sends, clear, basis
+  FROM voucher.segment JOIN voucher.kind USING (run_id, segment_name)
+  WHERE run_id = %s ORDER BY country_code, kind.position, segment.position"""
 
 AUDITS = """SELECT audit, severity, expected, seen FROM voucher.audit_outcome WHERE run_id = %(run_id)s AND NOT passed
   ORDER BY severity, audit"""
@@ -59,17 +58,13 @@ def changes(database: Database, run_id: str, published: str | None, blocked: str
 
         runs = {row.run_id: Run(**row._asdict()) for row in rows(RUNS)}
         sides = [each or "" for each in (published, run_id)]
-        of_rules = [definitions.rules(cursor, each) for each in sides]
-        of_kinds = [definitions.kinds(cursor, each) for each in sides]
-        answers = list(_answers([rows(KINDS, each) for each in sides], [rows(ANSWERS, each) for each in sides]))
+        defined = [(definitions.rules(cursor, each), definitions.kinds(cursor, each)) for each in sides]
+        answers = list(_answers(*(rows(ANSWERS, each) for each in sides)))
         return Changes(
             planned=runs[run_id],
             published=runs.get(published or ""),
             blocked=blocked,
-            definitions=[
-                *(differences.rule_changes(*of_rules) if published else ()),
-                *(differences.kind_changes(*of_kinds) if published else ()),
-            ],
+            definitions=differences.changes(*defined) if published else [],
             audits=[FailedAudit(**row._asdict()) for row in rows(AUDITS)],
             rules=[RuleCounts(**row._asdict()) for row in rows(RULES)],
             compared=len(answers),
@@ -79,25 +74,17 @@ def changes(database: Database, run_id: str, published: str | None, blocked: str
         )
 
 
-def _answers(kinds: Sequence[list[Any]], answers: Sequence[list[Any]]) -> Iterator[Compared]:
-    """Yield the answers of either run, by the intervals of both.
-
-    Both arguments have the rows of the old run, then those of the new one.
-    """
-    old_kinds, new_kinds = ({kind.segment_name: kind for kind in each} for each in kinds)
-    countries = {country_key(row.country_code): row.country_code for each in answers for row in each}
-    old, new = (_by_label(each) for each in answers)
-    for key, country in sorted(countries.items(), key=lambda each: each[1]):
-        for name in dict.fromkeys([*new_kinds, *old_kinds]):
-            was, is_now = old.get((key, name), {}), new.get((key, name), {})
-            if was and is_now and old_kinds[name].measure != new_kinds[name].measure:
-                pairs = [(was, {}), ({}, is_now)]  # numbers of two measures can't be compared
-            else:
-                pairs = [(was, is_now)]
-            for before, after in pairs:
-                unit = (old_kinds | new_kinds if after else new_kinds | old_kinds)[name].unit
-                for each in intervals(_segments(before), _segments(after)):
-                    yield _compared(each, before, after, country=country, kind=name, unit=unit)
+def _answers(published: list[Any], planned: list[Any]) -> Iterator[Compared]:
+    """Yield the answers of either run, by the intervals of both. Numbers of two measures can't be compared."""
+    names = {country_key(row.country_code): row.country_code for row in (*published, *planned)}
+    units = {(row.segment_name, row.measure): row.unit for row in (*planned, *published)}
+    order = [*dict.fromkeys(name for name, _ in units)]
+    old, new = _by_label(published), _by_label(planned)
+    keys = sorted({*old, *new}, key=lambda key: (names[key[0]], order.index(key[1][0]), key in new))
+    for country, kind in keys:
+        before, after = (side.get((country, kind), {}) for side in (old, new))
+        for each in intervals(_segments(before), _segments(after)):
+            yield _compared(each, before, after, country=names[country], kind=kind[0], unit=units[kind])
 
 
 def _compared(interval: Interval, before: Rows, after: Rows, **of: str) -> Compared:
@@ -118,11 +105,11 @@ def _answer(segment: Segment | None, rows: Rows) -> Answer | None:
     return Answer(**{name: getattr(rows[segment.label], name) for name in Answer.model_fields}) if segment else None
 
 
-def _by_label(answers: list[Any]) -> dict[tuple[str, str], Rows]:
-    """Return the rows by country and kind, and by their labels, in order."""
-    found: dict[tuple[str, str], Rows] = {}
+def _by_label(answers: list[Any]) -> dict[tuple[str, tuple[str, str]], Rows]:
+    """Return the rows by country and kind with its measure, and by their labels, in order."""
+    found: dict[tuple[str, tuple[str, str]], Rows] = {}
     for row in answers:
-        found.setdefault((country_key(row.country_code), row.segment_name), {})[row.segment] = row
+        found.setdefault((country_key(row.country_code), (row.segment_name, row.measure)), {})[row.segment] = row
     return found
 
 

@@ -6,8 +6,8 @@ import pytest
 import statsmodels.api as sm
 
 from pipeline.evaluate.by_outcome import effects
-from pipeline.rules.effects import HEAVIEST, LEAST_CLUSTERS
-from pipeline.rules.intervals import Z
+from pipeline.rules.sql.effects import HEAVIEST, LEAST_CLUSTERS
+from pipeline.rules.sql.intervals import Z
 from sample.thornton import BINS, thornton
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from pipeline.evaluate.engine import DuckDB, EngineError, evaluate
 from pipeline.evaluate.totals import Results, aggregate
-from pipeline.rules.effects import NOT_CHANCE
 from pipeline.rules.kinds import Kind, Segment
 from pipeline.rules.rulebook import RuleBook
 from pipeline.rules.segments import SegmentBook
+from pipeline.rules.sql.effects import NOT_CHANCE
 from tests.pipeline.conftest import history
 
 NOON, NONE, KIND = datetime(2020, 3, 1, 12), RuleBook(()), "orders"

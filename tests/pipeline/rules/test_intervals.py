@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from pipeline.rules.intervals import LEAST_SENDS, Z
+from pipeline.rules.sql.intervals import LEAST_SENDS, Z
 from tests.pipeline.rules.test_segments import answer, counted
 
 NOON = datetime(2020, 3, 1, 12)

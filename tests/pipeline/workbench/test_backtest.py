@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.evaluate.by_send import mean_by_send, share_by_send
 from pipeline.rules.kinds import SegmentError
 from pipeline.workbench import Workbench
 from pipeline.workbench.backtest import BacktestError
@@ -117,16 +116,6 @@ def test_a_kind_that_is_not_there_is_refused() -> None:
         mixed().segments.suggest("frequent_segment", most=0)
 
 
-def test_a_mean_has_the_interval_of_a_share() -> None:
-    """The mean of zeros and ones by send is the share by send; a constant difference has no width."""
-    days = pd.to_datetime([f"2020-05-{1 + place % 12:02}" for place in range(50)], utc=True)
-    rows = pd.DataFrame({"timestamp": days, "group": "a", "hit": [(place % 5) > 1 for place in range(50)]})
-    share, mean = share_by_send(rows, ["group"], "hit"), mean_by_send(rows, ["group"], "hit")
-    pd.testing.assert_frame_equal(mean.rename(columns={"mean": "share"}), share, check_dtype=False)
-    constant = mean_by_send(rows.assign(apart=2.0), ["group"], "apart").loc["a"]
-    assert constant[["mean", "low", "high"]].tolist() == [2, 2, 2]
-
-
 def test_weekly_winners_leave_out_small_weeks() -> None:
     """A week with at least 30 vouchers has a winner; `changing` counts the weeks of each amount."""
     weeks = [(4, 40, 100), (11, 40, 200), (18, 40, 100), (25, 20, 200)]
@@ -176,3 +165,16 @@ def test_the_real_backtest(real_data: Path) -> None:
     assert hits["country %"].round(1).tolist() == [39.9, 39.9]
     gain = bench.segments.suggest("frequent_segment", by_country=True).gain.loc["all countries"]
     assert gain[["points", "low", "high"]].round(2).tolist() == [0.73, 0.51, 0.95]
+
+
+def test_no_interval_of_hits_goes_beyond_0_or_100() -> None:
+    """The ends of an interval of hits are percentages, however few vouchers miss."""
+    days = [f"2020-{5 + day // 28:02}-{1 + day % 28:02}" for day in range(40)]
+    found = Workbench(
+        history(
+            *[{"timestamp": day, "voucher_amount": 200.0 if place == 38 else 100.0} for place, day in enumerate(days)]
+        )
+    ).backtest()
+    hits = found.hits().loc[KINDS[0]]
+    assert hits["table %"] == pytest.approx(100 * 11 / 12)
+    assert (0 < hits["table low"] < hits["table %"], hits["table high"]) == (True, 100)

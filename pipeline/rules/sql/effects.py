@@ -10,7 +10,7 @@ Values of policies are self-normalized (A. Swaminathan and T. Joachims, "The Sel
 Counterfactual Learning", NIPS 2015).
 """
 
-from pipeline.rules.intervals import Z
+from pipeline.rules.sql.intervals import Z
 
 CHOOSE = ("most_used", "cheapest_effect", "best_effect")
 LEAST_CLUSTERS, LEAST_CUSTOMERS, HEAVIEST = 10, 100, 10

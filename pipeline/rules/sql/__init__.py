@@ -1,0 +1,1 @@
+"""The SQL that adds up what rules and segments count, and finds the answers."""
