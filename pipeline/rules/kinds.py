@@ -54,7 +54,9 @@ class Kind:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", self.name):
             raise SegmentError(f"kind {self.name!r} is not lower-case words joined by _; e.g. frequent_segment")
         if self.name in RESERVED:
-            raise SegmentError(f"kind {self.name}: the name is that of a column; e.g. {self.name}_segment")
+            raise SegmentError(
+                f"kind {self.name}: the name is reserved; use another one, e.g. {self.name}_segment"
+            )
         if self.measure not in MEASURES:
             raise SegmentError(f"kind {self.name}: measure {_unknown(self.measure, MEASURES)}")
         if self.choose not in CHOOSE:
@@ -113,7 +115,9 @@ def from_cuts(
             if found[2]
             else upper is not None or int(found[1]) not in {lower, lower - 1}
         ):
-            raise SegmentError(f"label {label!r} stands for {bounds_text(lower, upper)}; change the label, or the cuts")
+            raise SegmentError(
+                f"label {label!r} does not match its bounds, {bounds_text(lower, upper)}; change the label or the cuts"
+            )
     titles = titles or {}
     for label in titles:
         if label not in named:

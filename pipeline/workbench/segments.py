@@ -72,6 +72,6 @@ class Segments:
         The file's lottery and holdout stay as they are. Raises SegmentError if no kind was defined.
         """
         if not self._defined:
-            raise SegmentError("no kind is defined; define each by `bench.segments.kind(…)` before you save them")
+            raise SegmentError("no kind is defined; call `bench.segments.kind(…)` before `save()`")
         self.book.save(path)
         return path

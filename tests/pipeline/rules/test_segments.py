@@ -303,9 +303,9 @@ def test_what_could_not_be_kept_is_not_lost(tmp_path: Path) -> None:
         (["3"], None, "cut '3' is not a whole number"),
         ([3], ["few"], "1 cuts make 2 segments, but there are 1 labels"),
         ([3], ["few", 3], "label 3 is not a text"),
-        ([3], ["0-3", "more"], "label '0-3' stands for 0-2; change the label, or the cuts"),
-        ([3], ["0-2", "4+"], "label '4+' stands for 3+"),
-        ([3], ["0+", "3+"], "label '0+' stands for 0-2"),
+        ([3], ["0-3", "more"], "label '0-3' does not match its bounds, 0-2; change the label or the cuts"),
+        ([3], ["0-2", "4+"], "label '4+' does not match its bounds, 3+"),
+        ([3], ["0+", "3+"], "label '0+' does not match its bounds, 0-2"),
     ],
 )
 def test_a_mistake_in_cuts_or_labels_is_named(cuts: list[Any], labels: list[Any] | None, message: str) -> None:
@@ -323,7 +323,7 @@ def test_labels_may_say_more_than_a_number_or_nothing_of_it() -> None:
 @pytest.mark.parametrize(
     ("name", "measure", "message"),
     [
-        ("sent", "total_orders", "kind sent: the name is that of a column; e.g. sent_segment"),
+        ("sent", "total_orders", "kind sent: the name is reserved; use another one, e.g. sent_segment"),
         ("age", "total_order", "measure 'total_order' is not one of .*; did you mean total_orders?"),
         (
             "age",
