@@ -54,9 +54,7 @@ class Kind:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", self.name):
             raise SegmentError(f"kind {self.name!r} is not lower-case words joined by _; e.g. frequent_segment")
         if self.name in RESERVED:
-            raise SegmentError(
-                f"kind {self.name}: the name is reserved; use another one, e.g. {self.name}_segment"
-            )
+            raise SegmentError(f"kind {self.name}: the name is reserved; use another one, e.g. {self.name}_segment")
         if self.measure not in MEASURES:
             raise SegmentError(f"kind {self.name}: measure {_unknown(self.measure, MEASURES)}")
         if self.choose not in CHOOSE:
