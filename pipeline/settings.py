@@ -1,7 +1,6 @@
 """Read the pipeline's settings from the environment, once, where the command line or a DAG's task starts."""
 
 import logging
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,7 +45,7 @@ class Settings:
     rows: str = field(default="", repr=False)
 
     @classmethod
-    def read(cls, source: str | None = None, environ: Mapping[str, str] = os.environ) -> "Settings":
+    def read(cls, source: str | None = None, environ: Mapping[str, str] = environment.OF_PROCESS) -> "Settings":
         """Return the settings of this environment; `source` overrides VOUCHER_SOURCE.
 
         Raises SettingsError with the variable and the remedy.
@@ -109,25 +108,25 @@ def reject_default_secrets(environ: Mapping[str, str]) -> None:
     log.warning("%s; set your own before others can reach this installation", public)
 
 
-def warn(environ: Mapping[str, str] = os.environ) -> None:
+def warn(environ: Mapping[str, str] = environment.OF_PROCESS) -> None:
     """Warn of variables that look like settings but aren't. Called once per command or DAG run."""
     for warning in environment.warnings(environ):
         log.warning("%s", warning)
 
 
-def memory(environ: Mapping[str, str] = os.environ) -> int:
+def memory(environ: Mapping[str, str] = environment.OF_PROCESS) -> int:
     """Return the memory limit of a process, in MiB. Raises SettingsError."""
     with _our_errors():
         return environment.whole(environ, "VOUCHER_MEMORY_MIB", DEFAULT_MEMORY, least=LEAST_MEMORY)
 
 
-def s3_anonymous(environ: Mapping[str, str] = os.environ) -> bool:
+def s3_anonymous(environ: Mapping[str, str] = environment.OF_PROCESS) -> bool:
     """Return whether S3 is read without credentials. Raises SettingsError."""
     with _our_errors():
         return environment.yes_no(environ, "VOUCHER_S3_ANONYMOUS")
 
 
-def retry_seconds(environ: Mapping[str, str] = os.environ) -> int:
+def retry_seconds(environ: Mapping[str, str] = environment.OF_PROCESS) -> int:
     """Return how long Airflow waits before it retries a failed task. Raises SettingsError."""
     with _our_errors():
         return environment.whole(environ, "VOUCHER_RETRY_SECONDS", 30, least=0, most=DAY)

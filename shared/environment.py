@@ -4,8 +4,9 @@
 """
 
 import math
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -80,6 +81,25 @@ VARIABLES = (
 # fmt: on
 NAMES = frozenset(variable.name for variable in VARIABLES)
 SETTINGS = [each.name for each in VARIABLES if not {"tests", "client"} & {*each.readers}]
+
+
+class _OfProcess(Mapping[str, str]):
+    """The environment of this process. As a default value, it does not show its secrets in the help of a function."""
+
+    def __getitem__(self, name: str) -> str:
+        return os.environ[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(os.environ)
+
+    def __len__(self) -> int:
+        return len(os.environ)
+
+    def __repr__(self) -> str:
+        return "os.environ"
+
+
+OF_PROCESS: Mapping[str, str] = _OfProcess()
 
 
 def text(environ: Mapping[str, str], name: str) -> str:

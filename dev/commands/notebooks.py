@@ -1,10 +1,12 @@
 """`make notebook` and `make rules`: the notebooks, on the history of the stack."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 
+from dev.commands.up import say, step
 from dev.modules import ROOT, module
 from dev.processes import StackError
 from dev.services import s3
@@ -20,8 +22,10 @@ EXECUTE = (
     "--ExecutePreprocessor.record_timing=False",
     # At every start the kernel would warn that it listens on 127.0.0.1 without encryption.
     "--ExecutePreprocessor.extra_arguments=--log-level=40",
-    *("notebooks/02_cleaning_rules.ipynb", "notebooks/03_segments.ipynb"),  # in this order: segments see the rules
 )
+DEFINING = ("notebooks/02_cleaning_rules.ipynb", "notebooks/03_segments.ipynb")  # in this order: segments see the rules
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
+ERROR = re.compile(r"^\w+(?:Error|Exception|Interrupt): ", re.MULTILINE)
 
 
 def environment(stack: Stack) -> dict[str, str]:
@@ -46,5 +50,18 @@ def notebook(stack: Stack, arguments: Sequence[str] = ()) -> None:
 
 def rules(stack: Stack) -> None:
     """Run the notebooks that write pipeline/rules.toml and pipeline/segments.toml."""
-    if subprocess.run(module("nbconvert", *EXECUTE), env=environment(stack), cwd=ROOT, check=False).returncode:
-        raise StackError("A notebook failed; its output is above.")
+    env = environment(stack)
+    for name in DEFINING:
+        with step(name):
+            command = module("nbconvert", *EXECUTE, name)
+            ended = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise StackError(f"{name} failed: {_last_error(ended.stderr)}")
+    say("`make plan` shows what the next run would change.")
+
+
+def _last_error(output: str) -> str:
+    """Return the message at the end of a notebook's traceback, without its colors; all of it if there is none."""
+    text = COLOR.sub("", output).strip()
+    *_, start = [0, *(found.start() for found in ERROR.finditer(text))]
+    return text[start:]

@@ -52,6 +52,7 @@ def compare(stack: Stack, base: str) -> None:
             _run(env, postgres.folder, "migrate")
             _run(env | {"PYTHONPATH": str(folder)}, postgres.folder, "run", "--force", BASE_REASON)
             _plan(env, postgres.folder)
+            sys.stdout.write(f"\n*published* stands for the rules and segments of `{base}`, on the same history.\n")
         finally:
             postgres.stop()
             postgres.remove()
@@ -74,7 +75,7 @@ def _environment(stack: Stack, postgres: Postgres) -> dict[str, str]:
 def _of_commit(commit: str, file: str) -> bytes:
     found = subprocess.run(["git", "show", f"{commit}:{file}"], cwd=ROOT, capture_output=True, check=False)
     if found.returncode:
-        raise StackError(f"BASE is {commit!r}, but {found.stderr.decode().strip()}.")
+        raise StackError(f"BASE {commit!r} is not a commit with {file}: {found.stderr.decode().strip()}")
     return found.stdout
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from dev.commands.published import published
+from dev.commands.published import published, rolled_back
 from dev.processes import StackError
 from dev.services.airflow_client import Client
 from dev.stack.memory import DATABASE
@@ -34,7 +34,18 @@ def answers(stack: Stack, still: bool = False) -> str:
     found = published(stack.settings[DATABASE])  # not part of the API's answer, which everyone may read
     source = f" of {found.source}" if found and found.run_id == health["run_id"] else ""
     sample = f"\n{SAMPLE_DATA}." if health["sample"] else ""
-    return f"Answers {'still ' if still else ''}come from run {health['run_id']}{source}, {_age(health)}.{sample}"
+    run = f"Answers {'still ' if still else ''}come from run {health['run_id']}{source}, {_age(health)}."
+    return f"{run}{sample}{_left(stack)}"
+
+
+def _left(stack: Stack) -> str:
+    """Return how to publish the rules and segments of this checkout again if they were rolled back from."""
+    if not (run_id := rolled_back(stack.settings[DATABASE])):
+        return ""
+    return (
+        f"\nThe rules and segments here are those of run {run_id}, which was rolled back. To publish it again: "
+        f"`. .local/env; python -m pipeline rollback {run_id} --reason …`"
+    )
 
 
 def _age(health: dict[str, Any]) -> str:

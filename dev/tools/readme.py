@@ -2,6 +2,7 @@
 
 from pipeline.rules.rulebook import RuleBook
 from pipeline.rules.segments import SegmentBook
+from shared.definitions import bounds_text
 
 
 def rules() -> None:
@@ -16,5 +17,6 @@ def segments() -> None:
     """Print the kinds with their segments."""
     print("| kind | measure | segments, bounds included | because |\n|---|---|---|---|")
     for kind in SegmentBook.load().kinds:
-        bounds = (f"{s.label} (from {s.lower})" if s.upper is None else s.label for s in kind.segments)
+        named = ((s.label, bounds_text(s.lower, s.upper), s.lower) for s in kind.segments)
+        bounds = (label if label == text else f"{label} (from {lower})" for label, text, lower in named)
         print(f"| `{kind.name}` | `{kind.measure}` | {', '.join(bounds)} | {kind.because} |")

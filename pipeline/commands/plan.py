@@ -26,7 +26,7 @@ def plan(options: Any) -> None:
             raise PipelineError(f"run {run_id} {blocked}; run again")
         if options.form:
             _show(options, run.preview(settings, run_id, blocked))
-        log.info("nothing is published: run %s %s", run_id, blocked)
+        log.info("run %s %s", run_id, blocked)
         return
     run.load(settings, run_id)
     try:

@@ -107,7 +107,7 @@ def get(database: Database, run_id: str) -> Run:
         )
         if row := cursor.fetchone():
             return Run(*row)
-    raise DatabaseError(f"there is no run {run_id!r}; `python -m pipeline run` creates one")
+    raise DatabaseError(f"there is no run {run_id!r}; `python -m pipeline runs` lists them")
 
 
 def is_loaded(database: Database, run_id: str) -> bool:

@@ -94,7 +94,7 @@ def from_cuts(
     """
     for cut in cuts:
         if not isinstance(cut, Integral) or isinstance(cut, bool) or cut < 1:
-            raise SegmentError(f"cut {cut!r} is not a whole number of at least 1; the first segment starts at 0 anyway")
+            raise SegmentError(f"cut {cut!r} is not a whole number of at least 1; the first segment always starts at 0")
     for one, other in pairwise(cuts):
         if one >= other:
             raise SegmentError(f"cut {other} comes after {one}; write the cuts in increasing order, each once")

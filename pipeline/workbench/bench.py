@@ -1,6 +1,5 @@
 """The workbench: a history, the rules that were added so far, and the segments."""
 
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -38,7 +37,9 @@ class Workbench:
         return cls(*history.read(uri, anonymous))
 
     @classmethod
-    def from_environment(cls, default: Callable[[], pa.Table], environ: Mapping[str, str] = os.environ) -> "Workbench":
+    def from_environment(
+        cls, default: Callable[[], pa.Table], environ: Mapping[str, str] = environment.OF_PROCESS
+    ) -> "Workbench":
         """Open the history of VOUCHER_SOURCE or, if it is unset, the one that `default` returns."""
         if uri := environment.text(environ, "VOUCHER_SOURCE"):
             return cls.open(uri, environment.yes_no(environ, "VOUCHER_S3_ANONYMOUS"))
@@ -190,6 +191,8 @@ class Workbench:
         The other one is `before`, this one `after`; each has the rules and segments in use there.
         """
         before = other.edition if isinstance(other, Workbench) else other
+        if not isinstance(before, comparison.Edition):
+            raise TypeError(f"compare takes a Workbench or published(), not {other!r:.60}")
         return comparison.compare(before, self.edition, self.book)
 
     def _tally(self, rules: RuleBook) -> pa.Table:

@@ -1,6 +1,5 @@
 """Two histories side by side: two editions, or the published run and new data. What `bench.compare` returns."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +15,7 @@ from pipeline.settings import address, database_url
 from pipeline.workbench import counts
 from pipeline.workbench.counts import AMOUNT, ANSWER
 from pipeline.workbench.pictures import Shown, panels, write_answer
+from shared import environment
 from shared.countries import country_key
 
 TABLES = ("rule_outcome", "unplaced", "segment_vote", "segment")
@@ -65,7 +65,7 @@ class Comparison(Shown):
     rules: the rows that each rule matches, in % of all. countries: kept rows, and the % of all kept. amounts: the % of
     the country's votes. answers: those that differ. drift: the % of the country's votes in each segment. psi: how far
     the segments of a country and kind have drifted (see `stability`). amounts, answers, drift and psi have the
-    countries of both editions; drift and psi only the kinds that have the same segments in both.
+    countries of both editions; answers, drift and psi only the kinds that have the same segments in both.
     """
 
     before: Edition
@@ -85,7 +85,7 @@ class Comparison(Shown):
             if names := list(self.countries.index[self.countries[absent] == 0]):
                 lines.append(f"Countries that {what}: {', '.join(names)}")
         lines.append(f"{len(self.answers)} answers differ in the countries of both")
-        if other := [name for name in self.before.kinds() if name not in self.psi]:
+        if other := [name for name in self.before.kinds() | self.after.kinds() if name not in self.psi]:
             lines.append(f"Not compared, as the segments differ: {', '.join(other)}")
         drift = self.psi.melt(var_name="kind", value_name="psi", ignore_index=False).dropna().sort_values("psi")
         for country, line in drift.tail(1).iterrows():
@@ -123,7 +123,7 @@ class Comparison(Shown):
         return drawn.figure
 
 
-def published(environ: Mapping[str, str] = os.environ) -> Edition:
+def published(*, environ: Mapping[str, str] = environment.OF_PROCESS) -> Edition:
     """Return what the published run counted, from the database of API_DATABASE_URL, whose role only reads.
 
     If that is unset, the pipeline's database is read. Raises SettingsError if none is set, DatabaseError if nothing is
@@ -149,7 +149,8 @@ def compare(before: Edition, after: Edition, book: SegmentBook) -> Comparison:
     both = sorted(set.intersection(*({*each.table("segment")["country_code"]} for each in editions)))
     kinds = [name for name, segments in after.kinds().items() if before.kinds().get(name) == segments]
     answers = [_in_both(counts.answers(each.results), both) for each in editions]
-    rows = [each[each.index.get_level_values("segment_name").isin(kinds)]["rows"] for each in answers]
+    answers = [each[each.index.get_level_values("segment_name").isin(kinds)] for each in answers]
+    rows = [each["rows"] for each in answers]
     votes = [_in_both(each.table("segment_vote").set_index(ANSWER), both).reset_index() for each in editions]
     amounts = [each.groupby(["country_code", AMOUNT])["uses"].sum() for each in votes]
     kept = [counts.kept_rows(each.results) for each in editions]

@@ -65,7 +65,7 @@ class Suggestion(Shown):
         )
         return (
             f"Suggested cuts of {self.kind.measure.replace('_', ' ')}, {named}\n"
-            f"Cuts in use: {today}. On later vouchers the suggested ones hit {gain['points']:+.2f} points ({sure})"
+            f"Cuts in use: {today}. On later vouchers the suggested ones gain {gain['points']:+.2f} points ({sure})"
         )
 
     def frames(self) -> dict[str, pd.DataFrame]:

@@ -211,10 +211,19 @@ KIND = next(text for _, _, _, text in FENCES if text.startswith("bench.segments.
 @pytest.mark.long
 def test_a_new_kind_is_one_cell(newcomer: Newcomer) -> None:
     """A cell in notebook 03 is all that a kind needs: requests, page, /segments and OpenAPI have it after `make up`."""
-    path = newcomer.folder / "notebooks" / "03_segments.ipynb"
+    before, path = newcomer.published(), newcomer.folder / "notebooks" / "03_segments.ipynb"
     notebook = nbformat.read(path, 4)
     last = max(number for number, cell in enumerate(notebook.cells) if "bench.segments.kind(" in cell.source)
-    notebook.cells.insert(last + 1, nbformat.v4.new_code_cell(KIND))
+    cell = nbformat.v4.new_code_cell(KIND.replace("first_order", "first_orders"))
+    notebook.cells.insert(last + 1, cell)
+    nbformat.write(notebook, path)
+    said = newcomer.execute("make rules 2>&1 || true")
+    assert (
+        "03_segments.ipynb failed: SegmentError: kind tenure_segment: measure 'days_since_first_orders' is not" in said
+    )
+    assert "Traceback" not in said
+
+    cell.source = KIND
     nbformat.write(notebook, path)
     newcomer.execute(block("make rules"))
 
@@ -233,11 +242,17 @@ def test_a_new_kind_is_one_cell(newcomer: Newcomer) -> None:
     )
     assert (missing.status_code, missing.json()["errors"][0]["field"]) == (422, "first_order_ts")
     assert '<h3 id="kind-3">Days since the first order <code>tenure_segment' in page
-    assert '365+ <span class="title">· customers of more than a year' in page
+    assert '<span class="title">customers of more than a year</span>' in page
     assert spec["components"]["schemas"]["TenureCustomer"]["required"][-1] == "first_order_ts"
     segments = requests.get(f"{url}/segments?country=Peru", timeout=10).text
     assert "tenure_segment" in segments
     assert "`tenure_segment`" in (newcomer.folder / "README.md").read_text()
+
+    there = newcomer.published()
+    newcomer.execute(f". .local/env\npython -m pipeline rollback {before} --reason 'to try it'")
+    assert f"are those of run {there}, which was rolled back" in newcomer.execute("make up")
+    newcomer.execute(f". .local/env\npython -m pipeline rollback {there} --reason 'and forward'")
+    assert "rolled back" not in newcomer.execute("make up")
 
 
 # Executes the first cell of notebook 01 in the environment that `make notebook` gives to Jupyter.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.countries import BLANK, WHITE, country_key, country_name, is_blank, is_readable
+from shared.countries import BLANK, WHITE, country_key, country_name, hint, is_blank, is_readable
 
 # ruff: noqa: RUF001  (letters that look alike are what this is about)
 
@@ -106,3 +106,17 @@ def test_names_and_keys_are_stable(text: str) -> None:
     assert country_key(country_key(text)) == country_key(country_name(text)) == country_key(text)
     assert country_key(unicodedata.normalize("NFD", text)) == country_key(text)
     assert is_blank(text) == (not country_name(text)) == bool(re.fullmatch(f"[{BLANK}]*", text))
+
+
+@pytest.mark.parametrize(
+    ("given", "known", "said"),
+    [
+        ("PERRU", ["Peru", "Chile"], "did you mean Peru?"),
+        ("Atlantis", ["Peru", "Chile"], "it has Chile, Peru"),
+        ("Atlantis", [], "it has none"),
+        ("Atlantis", [f"{number:02}" for number in range(30)], f"it has {', '.join(f'{n:02}' for n in range(20))}"),
+    ],
+)
+def test_an_unknown_country_gets_a_hint(given: str, known: list[str], said: str) -> None:
+    """The hint is the nearest country, or the first twenty of those that there are."""
+    assert hint(given, known) == said

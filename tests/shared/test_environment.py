@@ -1,9 +1,13 @@
 """How the pipeline and the service read environment variables."""
 
+import os
+import pydoc
 import re
 
 import pytest
 
+from pipeline.settings import Settings, memory
+from pipeline.workbench import Workbench, published
 from shared import environment
 from shared.environment import SettingsError
 from tests.conftest import ROOT
@@ -107,3 +111,14 @@ def test_the_list_has_every_variable() -> None:
     found = {each for path in python for each in re.findall(rf'["$]({name})\b', path.read_text())}
     found |= {each for path in others for each in re.findall(rf"\b({name})\b", path.read_text())}
     assert {each for each in found if not each.endswith("_")} - {"AIRFLOW_DATABASE_URL"} == environment.NAMES
+
+
+def test_the_help_of_a_function_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A default value that stands for the environment reads it at each call, and does not show what is in it."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    for function in (published, Workbench.from_environment, Settings.read, memory):
+        assert "environ: " in (shown := pydoc.render_doc(function))
+        assert "hunter2" not in shown
+    monkeypatch.setenv("VOUCHER_MEMORY_MIB", "1234")
+    assert memory() == 1234
+    assert {**os.environ} == {**environment.OF_PROCESS}

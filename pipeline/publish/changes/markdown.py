@@ -25,7 +25,7 @@ def markdown(changes: Changes) -> str:
     """Return the comparison: what the runs are, the definitions in words, and tables of rules and answers."""
     lines = [HEADING, "", _first_line(changes), ""]
     if changes.blocked:
-        lines += [f"**Would not be published**: it {escape(changes.blocked)}.", ""]
+        lines += [f"**Run `{changes.planned.run_id}` {escape(changes.blocked)}.**", ""]
     for audit in changes.audits:
         seen, has_rows, _ = audit.seen.partition(EXAMPLE)
         seen = f"{escape(seen)} (`python -m pipeline plan` shows example rows)" if has_rows else escape(seen)
