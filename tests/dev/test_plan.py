@@ -36,7 +36,10 @@ def test_without_a_stack_the_way_out_is_named(tmp_path: Path) -> None:
     result = plan(tmp_path)
     assert (result.returncode, result.stdout) == (1, "")
     assert "There is no published run to compare with. Run `make up`." in result.stderr
-    assert "BASE is 'no-commit', but fatal: invalid object name 'no-commit'." in plan(tmp_path, "no-commit").stderr
+    assert (
+        "BASE 'no-commit' is not a commit with pipeline/rules.toml: fatal: invalid object name 'no-commit'."
+        in plan(tmp_path, "no-commit").stderr
+    )
 
 
 @pytest.mark.long

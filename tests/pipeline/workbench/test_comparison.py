@@ -90,10 +90,10 @@ def test_the_published_run_is_compared_with_new_data(
     """`published` reads the counts of the published run: compared with its own history, nothing differs."""
     environ = {"PIPELINE_DATABASE_URL": pipeline_database}
     with pytest.raises(DatabaseError, match="nothing is published"):
-        published(environ)
+        published(environ=environ)
     path = written(history(*OLD))
     run.run(settings(path), "test")
-    edition = published(environ)
+    edition = published(environ=environ)
     assert str(edition).endswith(f" of {path}, 7 rows, 6 kept")
     same = Workbench.open(str(path)).compare(edition)
     for frame in (same.rules, same.countries, same.amounts, same.drift):
