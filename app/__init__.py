@@ -47,11 +47,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(page)
     with app.app_context():
         engine = database.prepared(db.engine, settings.database_url)
-    published = app.extensions["published"] = Published(engine, settings.database_url, settings.poll_seconds)
+    published = app.extensions["published"] = Published(
+        engine, settings.database_url, settings.poll_seconds, settings.currency
+    )
     app.extensions["metrics"] = metrics.new_registry(published, settings.max_age_hours)
     app.extensions["tables"] = Reader(settings.database_url, 4, published)
     app.extensions["rows"] = Reader(settings.database_url, settings.downloads, published)
-    app.extensions["recorded_runs"] = RecordedRuns()
+    app.extensions["recorded_runs"] = RecordedRuns(settings.currency)
     app.extensions["download_slots"] = Slots(settings.downloads, TooManyDownloadsError)
     app.extensions["bulk_slots"] = Slots(BULK_CALLS, TooManyCallsError, BULK_WAIT_SECONDS)
     published.refresh()

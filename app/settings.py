@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from app.places.territories import is_currency_code
 from shared import environment
 from shared.addresses import redact
 from shared.environment import DEFAULT_SECRET, SettingsError, is_production
@@ -38,6 +39,7 @@ class Settings:
     hosts: tuple[str, ...] = ()  # public names of the service; only needed without keys
     trusted_proxies: int = 0  # number of proxies in front whose X-Forwarded- headers are trusted
     airflow_url: str = ""  # for the page's links to Airflow; empty: no links
+    currency: str = ""  # ISO 4217 code of all amounts; empty: each country's own
     workers: int = 2  # processes; read by `server.workers`
 
     @classmethod
@@ -51,6 +53,7 @@ class Settings:
             hosts=_hosts(environ, "VOUCHER_HOSTS"),
             trusted_proxies=environment.whole(environ, "VOUCHER_TRUSTED_PROXIES", 0, least=0, most=9),
             airflow_url=_web_address(environ, "VOUCHER_AIRFLOW_URL"),
+            currency=_currency(environ, "VOUCHER_CURRENCY"),
             workers=environment.whole(environ, "VOUCHER_WORKERS", 2, least=1),
         )
 
@@ -122,6 +125,13 @@ def _hosts(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
                 f"{name}: {redact(host)} is not a host name. Write it without a port, such as vouchers.example."
             )
     return hosts
+
+
+def _currency(environ: Mapping[str, str], name: str) -> str:
+    code = environment.text(environ, name)
+    if code and not is_currency_code(code):
+        raise SettingsError(f"{name} is {code!r}, but must be an ISO 4217 code in capital letters, such as EUR or PEN.")
+    return code
 
 
 def _web_address(environ: Mapping[str, str], name: str) -> str:

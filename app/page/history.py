@@ -8,7 +8,7 @@ from sqlalchemy import Row, select
 
 from app.published import models
 from app.published.reader import reader
-from app.published.refresher import SEGMENTS
+from app.published.results import SEGMENTS
 from app.published.segment import Segment
 from app.published.snapshot import Snapshot
 from app.reports import rules

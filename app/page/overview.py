@@ -10,13 +10,13 @@ from flask import current_app, request, url_for
 
 from app.errors import CustomerError
 from app.published.segment import Kind
-from app.published.snapshot import Snapshot, UnknownCountryError
+from app.published.snapshot import Snapshot
 from app.voucher.customer import MEASURED, Customer
 from app.voucher.explanation import Explanation
 from app.voucher.routes import answer
 from app.voucher.schemas import example
 from app.web import problems
-from shared.countries import country_key, is_blank
+from shared.countries import is_blank
 
 FORM = ("segment_name", *MEASURED)  # fields of the form, except the country
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
@@ -44,14 +44,11 @@ class TryForm:
 
 
 def country(run: Snapshot, given: str) -> str:
-    """Return the name of a country as stored; if none is given, the one with most rows. Raises UnknownCountryError."""
-    if is_blank(given):
-        return run.countries[0]
-    key = country_key(given)
-    found = next((known for known in run.countries if country_key(known) == key), None)
-    if found is None:
-        raise UnknownCountryError(given, run.countries)
-    return found
+    """Return the name of a country as stored; if none is given, the one with most rows.
+
+    Raises the errors of `Snapshot.country`.
+    """
+    return run.countries[0] if is_blank(given) else run.country(given)
 
 
 def measured_fields(run: Snapshot) -> list[MeasuredField]:

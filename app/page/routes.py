@@ -13,10 +13,11 @@ from typing import Any
 from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
 
 from app.page import history, outcomes, overview
+from app.places.countries import UnknownCountryError
 from app.published import effects
 from app.published.database import DatabaseUnavailableError
 from app.published.refresher import Published
-from app.published.snapshot import Snapshot, UnknownCountryError
+from app.published.snapshot import Snapshot
 from app.settings import Settings
 from app.web.health import Health, check_health
 from shared.addresses import redact

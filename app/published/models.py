@@ -5,9 +5,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import ForeignKey, MetaData, ScalarSelect, func, select
+from sqlalchemy import ForeignKey, MetaData
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
@@ -89,6 +89,19 @@ class Segment(Model):
     clear: Mapped[bool | None]
 
 
+class SegmentVote(Model):
+    """How many of a segment's rows have an amount. `Segment` has the most used one."""
+
+    __tablename__ = "segment_vote"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey(Run.run_id), primary_key=True)
+    country_code: Mapped[str] = mapped_column(primary_key=True)
+    segment_name: Mapped[str] = mapped_column(primary_key=True)
+    segment: Mapped[str] = mapped_column(primary_key=True)
+    voucher_amount: Mapped[Decimal] = mapped_column(primary_key=True)
+    uses: Mapped[int]
+
+
 class Kind(Model):
     """A segment kind of a run. `segment_titles` has names for people, by the label of the segment."""
 
@@ -124,12 +137,6 @@ class RunPart(Model):
 
     run_id: Mapped[str] = mapped_column(ForeignKey(Run.run_id), primary_key=True)
     part_id: Mapped[int] = mapped_column(ForeignKey(Part.part_id), primary_key=True)
-
-
-def is_sample(run_id: str | InstrumentedAttribute[str]) -> ScalarSelect[bool]:
-    """Select whether every part of a run is the built-in synthetic sample; false for a run without parts."""
-    parts = select(func.coalesce(func.bool_and(Part.synthetic), False)).join(RunPart)
-    return parts.where(RunPart.run_id == run_id).scalar_subquery()
 
 
 class Rule(Model):

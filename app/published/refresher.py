@@ -3,28 +3,22 @@
 import threading
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import fields
 from datetime import date, datetime
 from http import HTTPStatus
-from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import ColumnClause, Connection, Engine, Row, and_, column, literal, select, table
+from sqlalchemy import Connection, Engine, Row, literal, select
 from sqlalchemy.exc import MultipleResultsFound, ProgrammingError, SQLAlchemyError
 
 from app.errors import ApiError
 from app.published import models
 from app.published.database import DatabaseUnavailableError
-from app.published.effects import Effect, Policy
-from app.published.lottery import Draw
-from app.published.segment import Kind, Segment
+from app.published.results import read_snapshot
 from app.published.snapshot import Snapshot
 from shared import sqlstates
 from shared.postgres import Address
 
 log = structlog.get_logger()
-R = TypeVar("R")
 
 # The fields of a snapshot that come before `sample`.
 CURRENT = select(
@@ -37,21 +31,6 @@ CURRENT = select(
     literal("current").label("status"),
 ).join(models.Run)
 SCHEMA_VERSION = select(models.SchemaVersion.version_num)
-KINDS = select(*(getattr(models.Kind, each.name) for each in fields(Kind))).order_by(models.Kind.position)
-OF_KIND: dict[str, Any] = {
-    "title": models.Kind.segment_titles[models.Segment.segment].astext,
-    "kind_title": models.Kind.title,
-    "unit": models.Kind.unit,
-}
-SEGMENTS = select(
-    *(
-        OF_KIND[name].label(name) if name in OF_KIND else getattr(models.Segment, name)
-        for name in (each.name for each in fields(Segment))
-    )
-).join(
-    models.Kind,
-    and_(models.Kind.run_id == models.Segment.run_id, models.Kind.segment_name == models.Segment.segment_name),
-)
 
 
 class NothingPublishedError(ApiError):
@@ -71,11 +50,12 @@ class NothingPublishedError(ApiError):
 class Published:
     """Holds the snapshot. Read `snapshot` only once per request: a new run replaces it in one assignment."""
 
-    def __init__(self, engine: Engine, address: Address, poll_seconds: float) -> None:
+    def __init__(self, engine: Engine, address: Address, poll_seconds: float, currency: str = "") -> None:
         # The run and its segments are read in one transaction, so that no snapshot mixes two runs.
         self._engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._address = address
         self._poll_seconds = poll_seconds
+        self._currency = currency
         self._polling = threading.Lock()  # so that an older poll never ends after a newer one
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="published", daemon=True)
@@ -130,7 +110,7 @@ class Published:
         current = connection.execute(CURRENT).one_or_none()
         if current == self._current:
             return
-        self.snapshot = None if current is None else read_snapshot(connection, current._asdict())
+        self.snapshot = None if current is None else read_snapshot(connection, current._asdict(), self._currency)
         self._current = current
         log.info("published run read", run=current and current.run_id)
 
@@ -147,28 +127,6 @@ class Published:
                 self.refresh()
             except Exception:  # noqa: BLE001  (the thread must go on polling; `_last_success` gets old)
                 self._log_change(traceback.format_exc())
-
-
-def read_snapshot(connection: Connection, about: Mapping[str, Any]) -> Snapshot:
-    """Return a run's snapshot. `about` has the fields that come before `sample`."""
-    run_id = about["run_id"]
-    rows = connection.execute(SEGMENTS.where(models.Segment.run_id == run_id))
-    return Snapshot(
-        **about,
-        sample=connection.execute(select(models.is_sample(run_id))).scalar_one(),
-        kinds=tuple(Kind(*row) for row in connection.execute(KINDS.where(models.Kind.run_id == run_id))),
-        segments=tuple(Segment(*row) for row in rows),
-        effects=_rows(connection, "effect", Effect, run_id),
-        policies=_rows(connection, "policy", Policy, run_id),
-        draws=_rows(connection, "draw", Draw, run_id),
-    )
-
-
-def _rows(connection: Connection, name: str, row: type[R], run_id: str) -> tuple[R, ...]:
-    """Return a run's rows of a table of which all columns but the run's id are the fields of `row`."""
-    columns: list[ColumnClause[Any]] = [column(each.name) for each in fields(row)]  # type: ignore[arg-type]
-    found = select(*columns).select_from(table(name, schema="voucher")).where(column("run_id") == run_id)
-    return tuple(row(*values) for values in connection.execute(found))
 
 
 def _schema_version(connection: Connection) -> str | None:

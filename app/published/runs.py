@@ -8,7 +8,7 @@ from sqlalchemy import Connection, case, func, select
 from app.errors import ApiError
 from app.published import models
 from app.published.reader import Reader, UnknownRunError
-from app.published.refresher import read_snapshot
+from app.published.results import read_snapshot
 from app.published.snapshot import Snapshot
 
 KEPT = 4  # snapshots of runs that each process keeps in memory
@@ -62,7 +62,8 @@ class NoAnswersError(ApiError):
 class RecordedRuns:
     """Reads snapshots of runs, and keeps the KEPT used last, because the results of a loaded run do not change."""
 
-    def __init__(self) -> None:
+    def __init__(self, currency: str = "") -> None:
+        self._currency = currency
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[tuple[object, ...], Snapshot]] = {}  # by run_id, the one used last at the end
 
@@ -84,7 +85,7 @@ class RecordedRuns:
         if snapshot is None or known != tuple(record):
             about = record._asdict()
             del about["planned_at"], about["finished_at"]
-            snapshot = read_snapshot(connection, about)
+            snapshot = read_snapshot(connection, about, self._currency)
         if not snapshot.segments:
             raise NoAnswersError(snapshot)
         with self._lock:

@@ -53,6 +53,7 @@ class Segment:
     title: str | None = None  # for people
     kind_title: str = ""
     unit: str = ""  # of the bounds, plural
+    mean_amount: Decimal | None = None  # of the segment's rows, to the cent; None without rows
 
     @cached_property
     def amount(self) -> int | float:
@@ -83,3 +84,17 @@ class Segment:
     def holds(self, measured: int) -> bool:
         """Return whether the value is within the bounds. Both are inclusive; None is no upper bound."""
         return self.lower_bound <= measured and (self.upper_bound is None or measured <= self.upper_bound)
+
+
+@dataclass(frozen=True)
+class SingleAmount:
+    """The one amount that matches most rows of a country, counted over the segments of a kind.
+
+    `uses` of `rows` rows have it.
+    """
+
+    country_code: str
+    segment_name: str
+    voucher_amount: Decimal
+    uses: int
+    rows: int

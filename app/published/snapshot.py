@@ -9,10 +9,13 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Literal
 
-from app.errors import BadValue, BadValuesError, CustomerError, echo
+from app.errors import BadValue, BadValuesError, CustomerError
+from app.places import territories
+from app.places.countries import Countries, UnknownCountryError
+from app.places.territories import Currency
 from app.published.effects import Effect, Policy
 from app.published.lottery import Choice, Draw, Lottery
-from app.published.segment import Kind, Segment
+from app.published.segment import Kind, Segment, SingleAmount
 from shared.countries import country_key
 
 
@@ -21,19 +24,6 @@ class UnknownKindError(BadValuesError):
 
     def __init__(self, segment_name: str, known: Iterable[str]) -> None:
         super().__init__(BadValue("segment_name", f"must be one of {', '.join(known)}", (segment_name,)))
-
-
-class UnknownCountryError(CustomerError):
-    """The run has no answer for this country. `known` lists the countries it has answers for, most rows first."""
-
-    status = HTTPStatus.NOT_FOUND
-    type = "unknown-country"
-    title = "Unknown country"
-
-    def __init__(self, country_code: str, known: Iterable[str]) -> None:
-        detail = f"Unknown country_code {echo(country_code)!r}. Known values are listed in `known` and at /segments."
-        super().__init__(detail, known=list(known))
-        self.country_code = country_code
 
 
 class NoSegmentError(CustomerError):
@@ -72,7 +62,10 @@ class Snapshot:
     effects: tuple[Effect, ...] = ()
     policies: tuple[Policy, ...] = ()
     draws: tuple[Draw, ...] = ()
+    single_amounts: tuple[SingleAmount, ...] = ()
+    own_currency: str = ""  # the setting VOUCHER_CURRENCY
     countries: tuple[str, ...] = field(init=False)  # as stored, most rows first
+    _countries: Countries = field(init=False, repr=False)
     _kinds: dict[str, Kind] = field(init=False, repr=False)  # by segment_name
     _found: dict[tuple[str, str], _Segments] = field(init=False, repr=False)
     _lotteries: dict[_Key, Lottery] = field(init=False, repr=False)
@@ -83,10 +76,8 @@ class Snapshot:
         for row in self.segments:
             rows[row.country_code] += row.rows
         # Runs of earlier versions may have several spellings of a country. The one with most rows is used.
-        spellings: dict[str, str] = {}
-        for country in sorted(rows, key=lambda country: (-rows[country], country)):
-            spellings.setdefault(country_key(country), country)
-        keys = {country: key for key, country in spellings.items()}
+        countries = Countries(sorted(rows, key=lambda country: (-rows[country], country)))
+        keys = {country: country_key(country) for country in countries.names}
         found: dict[tuple[str, str], _Segments] = {}
         for row in sorted(self.segments, key=lambda row: row.lower_bound):
             if (key := keys.get(row.country_code)) is not None:
@@ -94,7 +85,8 @@ class Snapshot:
                 starts.append(row.lower_bound)
                 segments.append(row)
         object.__setattr__(self, "_kinds", {kind.segment_name: kind for kind in self.kinds})
-        object.__setattr__(self, "countries", tuple(keys))
+        object.__setattr__(self, "countries", countries.names)
+        object.__setattr__(self, "_countries", countries)
         object.__setattr__(self, "_found", found)
         effects: dict[_Key, dict[Decimal, Effect]] = {}
         for effect in self.effects:
@@ -114,12 +106,28 @@ class Snapshot:
         except KeyError:
             raise UnknownKindError(segment_name, self._kinds) from None
 
+    def country(self, given: str) -> str:
+        """Return a country as stored, for any spelling, ISO code or name of it.
+
+        Raises UnknownCountryError or AmbiguousCountryError.
+        """
+        return self._countries.find(given)
+
+    def currency(self, country: str) -> Currency | None:
+        """Return the currency of a country's amounts, when its history ended; None if it is unknown."""
+        if self.own_currency:
+            return Currency(self.own_currency, "setting")
+        day = (self.data_to or self.checked_at).date()
+        return territories.currency(territories.territory(country), day)
+
     def find(self, country_code: str, segment_name: str, measured: int) -> Segment:
         """Return the segment for a customer.
 
-        Raises UnknownCountryError, or NoSegmentError if no segment holds the value.
+        Raises UnknownCountryError, AmbiguousCountryError, or NoSegmentError if no segment holds the value.
         """
         kind = self._found.get((country_key(country_code), segment_name))
+        if kind is None:
+            kind = self._found.get((country_key(self.country(country_code)), segment_name))
         if kind is None:
             raise UnknownCountryError(country_code, self.countries)
         starts, segments = kind

@@ -18,9 +18,9 @@ from http import HTTPStatus
 from sqlalchemy import select
 
 from app.errors import ApiError
+from app.places.countries import Countries
 from app.published import models
 from app.published.reader import Reader, UnknownRunError
-from app.published.snapshot import UnknownCountryError
 from app.reports import csv_sql, responses
 from shared.countries import country_key, country_name
 
@@ -111,11 +111,9 @@ class CleanedRows:
                     yield found.lines.encode()
 
     def of_country(self, country: str) -> "CleanedRows":
-        """Return the rows of one country. Raises UnknownCountryError."""
-        key = country_key(country)
+        """Return the rows of one country. Raises the errors of `Countries.find`."""
+        key = country_key(Countries(self.countries).find(country))
         spellings = tuple(spelling for spelling in self.spellings if country_key(spelling.country_code) == key)
-        if not spellings:
-            raise UnknownCountryError(country, self.countries)
         return CleanedRows(self.run_id, self.partitions, spellings)
 
     @property

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from app.errors import BadValue, BadValuesError
-from app.published.snapshot import Snapshot, UnknownCountryError
+from app.published.snapshot import Snapshot
 from app.voucher.customer import SPELLINGS, TEXT, text
 from app.voucher.parameters import RUN_ID, run_id
 from shared.countries import country_key
@@ -72,12 +72,10 @@ R = TypeVar("R", bound=_Row)
 
 
 def of_country(rows: Iterable[R], run: Snapshot, country: str | None) -> list[R]:
-    """Return the rows of this country, or all rows if it is None. Raises UnknownCountryError."""
+    """Return the rows of this country, or all rows if it is None. Raises the errors of `Snapshot.country`."""
     if country is None:
         return [*rows]
-    key = country_key(country)
-    if not any(country_key(known) == key for known in run.countries):
-        raise UnknownCountryError(country, run.countries)
+    key = country_key(run.country(country))
     return [row for row in rows if country_key(row.country_code) == key]
 
 

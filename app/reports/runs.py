@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased
 
 from app.published import models
 from app.published.reader import UnknownRunError, reader
+from app.published.results import is_sample
 from app.reports import responses, run_models
 from app.reports.parameters import Page
 from app.reports.run_models import Run, RunDetail, Runs
@@ -76,7 +77,7 @@ RUNS = (
         .where(models.Publication.run_id == models.Run.run_id)
         .scalar_subquery()
         .label("published_at"),
-        models.is_sample(models.Run.run_id).label("sample"),
+        is_sample(models.Run.run_id).label("sample"),
     )
     .outerjoin(models.CurrentRun, models.CurrentRun.run_id == models.Run.run_id)
     .order_by(models.Run.started_at.desc(), models.Run.run_id.desc())

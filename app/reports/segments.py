@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from app.published.snapshot import Snapshot
 from app.reports import responses
 from app.reports.parameters import OfCountry, of_country
-from app.voucher.explanation import Evidence
+from app.voucher.explanation import Evidence, evidence
 
 
 class Segments(BaseModel):
@@ -50,6 +50,9 @@ EXAMPLE = Segments(
             clear=True,
             title="regular customers",
             kind_title="Number of orders",
+            mean_amount=2816.1,
+            currency="PEN",
+            currency_basis="country",
         )
     ],
 )
@@ -98,4 +101,4 @@ def _rows(run: Snapshot, query: OfCountry) -> list[Evidence]:
         of_country(run.segments, run, query.country),
         key=lambda row: (row.country_code, row.segment_name, row.position),
     )
-    return [Evidence.model_validate(row) for row in found]
+    return [evidence(row, run) for row in found]

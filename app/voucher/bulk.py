@@ -10,8 +10,9 @@ from flask_openapi3.models.tag import Tag
 from werkzeug.exceptions import UnsupportedMediaType
 
 from app.errors import CustomerError
+from app.places.countries import UnknownCountryError
 from app.published.refresher import Published
-from app.published.snapshot import Snapshot, UnknownCountryError
+from app.published.snapshot import Snapshot
 from app.settings import MAX_BULK_BYTES, MAX_CUSTOMERS
 from app.voucher.customer import BrokenJSONError, Customer, TooManyCustomersError, parse_json
 from app.voucher.openapi import CUSTOMERS, LINES, LINES_ANSWER, NO_CUSTOMERS, STATUS_HEADER, VOUCHERS_ANSWER

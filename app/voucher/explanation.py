@@ -64,6 +64,13 @@ class Evidence(BaseModel):
     )
     title: str | None = Field(description="A name of the segment for people; null if it has none.")
     kind_title: str = Field(description="A name of the kind for people.")
+    mean_amount: Amount | None = Field(description="The mean of the amounts sent to the segment; null if unknown.")
+    currency: str | None = Field(None, description="ISO 4217 code of the amounts; null if unknown.")
+    currency_basis: Literal["country", "setting"] | None = Field(
+        None,
+        description="Where the currency is from: `country`, the one in use there when the history ended, or `setting`, "
+        "the setting VOUCHER_CURRENCY.",
+    )
 
 
 class Explanation(Evidence, Answer):
@@ -100,10 +107,17 @@ class Explanation(Evidence, Answer):
     data_age_days: float | None = Field(description="Days since `data_to`.")
 
 
+def evidence(row: Segment, snapshot: Snapshot) -> Evidence:
+    """Return the evidence of a segment of this run."""
+    currency = snapshot.currency(row.country_code)
+    known = {"currency": currency.code, "currency_basis": currency.basis} if currency else {}
+    return Evidence.model_validate(row).model_copy(update=known)
+
+
 def explain(row: Segment, choice: Choice, measured: int, reference_day: date, snapshot: Snapshot) -> Explanation:
     """Return the explanation of a choice in the segment `row` for this measured value on this day."""
     effect = snapshot.effect(row, choice.voucher_amount)
-    found = dict(Evidence.model_validate(row))
+    found = dict(evidence(row, snapshot))
     return Explanation(
         **found | {"voucher_amount": choice.voucher_amount},
         because=because(

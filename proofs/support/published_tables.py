@@ -28,6 +28,7 @@ RECENCY: list[Bounds] = [
     ("121-180", 121, 180, 2400),
     ("180+", 181, None, 2500),
 ]
+REST = 9000  # what the votes for other amounts than the two most used ones are above the most used one
 KINDS = {"frequent_segment": ("total_orders", FREQUENT), "recency_segment": ("days_since_last_order", RECENCY)}
 
 
@@ -122,6 +123,22 @@ class Tables:
                 " sends, share_low, share_high, clear)"
                 " VALUES %s",
                 segments,
+            )
+            votes = (
+                (*row[:4], amount, given)
+                for row in segments
+                for amount, given in (
+                    (row[8], row[9]),
+                    (row[11], row[12]),
+                    (row[8] + REST, row[10] - row[9] - (row[12] or 0)),
+                )
+                if given
+            )
+            execute_values(
+                cursor,
+                "INSERT INTO voucher.segment_vote (run_id, country_code, segment_name, segment, voucher_amount, uses)"
+                " VALUES %s",
+                list(votes),
             )
             execute_values(
                 cursor,

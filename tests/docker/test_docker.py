@@ -109,6 +109,7 @@ def test_every_variable_has_its_example() -> None:
         ("VOUCHER_MEMORY_MIB", {"airflow-scheduler"}),
         ("TODAY", {"airflow-scheduler"}),
         ("VOUCHER_MAX_AGE_HOURS", {"api"}),
+        ("VOUCHER_CURRENCY", {"api"}),
         ("VOUCHER_WORKERS", {"api"}),
     ],
 )

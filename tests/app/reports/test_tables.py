@@ -53,6 +53,7 @@ def test_segments_are_the_published_table(publish: Publish, client: FlaskClient)
         **{"uses": 30, "rows": 30, "runner_up_amount": None, "runner_up_uses": None, "basis": "segment", "tied": False},
         **{"share": 1.0, "sends": None, "share_low": None, "share_high": None, "clear": None},
         **{"title": "lapsed", "kind_title": "Days since the last order"},
+        **{"mean_amount": 2500, "currency": "PEN", "currency_basis": "country"},
     }
 
 
@@ -88,7 +89,8 @@ def test_segments_say_how_sure_they_are(publish: Publish, client: FlaskClient) -
     publish(countries={"Peru": 30}, uses=20, runner_up=(3520, 7), evidence=(12, 0.601234, 0.732177, False))
     row = client.get("/segments").json["segments"][0]
     assert (row["sends"], row["share_low"], row["share_high"], row["clear"]) == (12, 0.6012, 0.7322, False)
-    assert client.get("/segments.csv").text.splitlines()[1].endswith(",0.6667,12,0.6012,0.7322,false,,Number of orders")
+    line = client.get("/segments.csv").text.splitlines()[1]
+    assert line.endswith(",0.6667,12,0.6012,0.7322,false,,Number of orders,2488,PEN,country")
 
 
 @pytest.mark.parametrize("country", ["Latvia", "latvia", "%20LATVIA%09"])

@@ -173,9 +173,9 @@ def test_only_the_runs_used_last_stay_in_memory(
     """A process reads a run once while it is among those used last, and again after it was loaded anew."""
     read: list[str] = []
 
-    def counted(connection: Any, about: Any) -> Any:
+    def counted(connection: Any, about: Any, currency: str) -> Any:
         read.append(about["run_id"])
-        return wanted(connection, about)
+        return wanted(connection, about, currency)
 
     wanted = runs.read_snapshot
     monkeypatch.setattr(runs, "read_snapshot", counted)
