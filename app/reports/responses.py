@@ -5,7 +5,6 @@ CSV is written as in RFC 4180, in UTF-8 and with CRLF. Text that a spreadsheet w
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -15,11 +14,10 @@ from pydantic import BaseModel
 
 from app.published.refresher import Published
 from app.published.snapshot import Snapshot
+from app.voucher.csv_cells import cell
 from app.web.request_log import RUN_HEADER
 
 CSV = "text/csv"
-# A spreadsheet treats a cell that starts with one of these as a formula, also in full width: OWASP, "CSV Injection".
-FORMULA = re.compile(r"\s*[-+=@\uff0b\uff0d\uff1d\uff20]|[\t\r\n]")
 TAG = Tag(name="Tables")
 RUN_ID = "8d5ff2c3a1b4e697"  # in the examples
 RUN_HEADERS = {RUN_HEADER: {"description": "The run that was read", "schema": {"type": "string"}}}
@@ -67,19 +65,13 @@ def csv_line(values: Iterable[object]) -> str:
     None is empty, booleans are lower-case, and text that looks like a formula is prefixed with "'".
     """
     written = io.StringIO()
-    csv.writer(written).writerow([_cell(value) for value in values])
+    csv.writer(written).writerow([cell(value) for value in values])
     return written.getvalue()
 
 
 def csv_field(text: str) -> str:
     """Return a text as it is written in a line."""
     return csv_line([text]).removesuffix("\r\n")
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
 def json_docs(
