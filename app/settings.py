@@ -20,6 +20,8 @@ MAX_CUSTOMERS = 10_000  # in one request to /vouchers
 MAX_BULK_BYTES = 4 * 1024 * 1024  # of /vouchers; 10,000 customers take 2 MB
 BULK_CALLS = 8  # requests to /vouchers that a worker holds in memory at once
 BULK_WAIT_SECONDS = 30.0  # how long further requests wait, with unread bodies; most clients time out after that
+MAX_CAMPAIGN_BYTES = 1024 * 1024 * 1024  # of a file of customers, and of its answer; a million customers take 100 MB
+CAMPAIGNS = 2  # files that a worker answers or sends at once; each takes a thread and disk space for its answer
 MIN_KEY_LENGTH = 16  # characters; `openssl rand -hex 16` prints 32
 KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # a bearer token: RFC 6750
 HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*", re.ASCII)

@@ -1,7 +1,6 @@
 """POST /vouchers: answer many customers in one request, in order and from one run."""
 
 from collections.abc import Callable, Sequence
-from threading import Lock
 from typing import Any
 
 from flask import Response, current_app, request
@@ -14,6 +13,8 @@ from app.places.countries import UnknownCountryError
 from app.published.refresher import Published
 from app.published.snapshot import Snapshot
 from app.settings import MAX_BULK_BYTES, MAX_CUSTOMERS
+from app.voucher.campaign.files import CSV
+from app.voucher.campaign.routes import answer_request
 from app.voucher.customer import BrokenJSONError, Customer, TooManyCustomersError, parse_json
 from app.voucher.openapi import CUSTOMERS, LINES, LINES_ANSWER, NO_CUSTOMERS, STATUS_HEADER, VOUCHERS_ANSWER
 from app.voucher.parameters import named_run, wants_explanation
@@ -21,13 +22,9 @@ from app.voucher.routes import answer, body
 from app.voucher.schemas import NDJSON
 from app.web import problems
 from app.web.request_log import RUN_HEADER
-from app.web.streams import Slots
+from app.web.streams import Slots, bulk_turn
 
 blueprint = APIBlueprint("vouchers", __name__, abp_tags=[Tag(name="Vouchers")], abp_responses=VOUCHERS_ANSWER)
-
-
-# Each process answers one bulk request at a time, because several would slow down each other and /voucher.
-_turn = Lock()
 
 
 # A separate path, because generated clients cannot handle two body types in one operation.
@@ -46,9 +43,12 @@ def vouchers() -> Response:
 
     The answers are in the order of the customers and from one run. Each is what `/voucher` would answer: an amount, or
     a problem, which has a `status`. If the array is not valid JSON, or an object has a duplicate name, the whole
-    request is rejected. NDJSON is accepted too and answered as `/vouchers.ndjson` does. If several countries are
-    unknown, only the first of these problems lists the known ones. With `run`, the answers are those of that run.
+    request is rejected. NDJSON and CSV are accepted too: see `/vouchers.ndjson` and `/vouchers.csv`. If several
+    countries are unknown, only the first of these problems lists the known ones. With `run`, the answers are those of
+    that run.
     """
+    if request.mimetype == CSV:
+        return answer_request()
     lines = request.mimetype in NDJSON
     if not (lines or request.is_json):
         raise UnsupportedMediaType(NO_CUSTOMERS)
@@ -58,7 +58,7 @@ def vouchers() -> Response:
 
 
 def _respond(sent: bytes, lines: bool) -> Response:
-    with _turn:
+    with bulk_turn:
         given, read = (_lines(sent), Customer.from_json) if lines else (_array(sent), Customer.from_dict)
         if len(given) > MAX_CUSTOMERS:
             raise TooManyCustomersError(len(given))

@@ -20,7 +20,8 @@ OLD_PATH = "/segmentation-voucher/"
 DEPRECATED = int(datetime(2026, 11, 26, tzinfo=UTC).timestamp())  # when OLD_PATH was deprecated
 
 NO_CUSTOMERS = (
-    f"Send a JSON array with the header Content-Type: application/json, or NDJSON with {' or '.join(NDJSON)}."
+    f"Send a JSON array with the header Content-Type: application/json, NDJSON with {' or '.join(NDJSON)}, or CSV with "
+    "text/csv."
 )
 
 AMOUNT = Answer(voucher_amount=2640)

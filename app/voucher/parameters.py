@@ -3,6 +3,7 @@
 import re
 
 from flask import current_app, request
+from werkzeug.datastructures import MultiDict
 
 from app.errors import BadValue, BadValuesError
 from app.published.reader import reader
@@ -20,14 +21,27 @@ def run_id(value: str) -> str:
     return value
 
 
-def wants_explanation() -> bool:
-    """Return the value of the query parameter `explain`. Raises BadValuesError."""
-    given = request.args.getlist("explain")
+def once(values: "MultiDict[str, str]", name: str) -> str:
+    """Return the value of a parameter or form field; "" if it is absent. Raises BadValuesError."""
+    given = values.getlist(name)
+    if len(given) > 1:
+        raise BadValuesError(BadValue(name, "must be given once", (", ".join(given),)))
+    return given[0] if given else ""
+
+
+def yes_or_no(values: "MultiDict[str, str]", name: str) -> bool:
+    """Return the value of a parameter or form field; False if it is absent. Raises BadValuesError."""
+    given = values.getlist(name)
     if not given:
         return False
     if len(given) > 1 or given[0].lower() not in YES_OR_NO:
-        raise BadValuesError(BadValue("explain", "must be true, false, 1 or 0, and be given once", (", ".join(given),)))
+        raise BadValuesError(BadValue(name, "must be true, false, 1 or 0, and be given once", (", ".join(given),)))
     return YES_OR_NO[given[0].lower()]
+
+
+def wants_explanation() -> bool:
+    """Return the value of the query parameter `explain`. Raises BadValuesError."""
+    return yes_or_no(request.args, "explain")
 
 
 def named_run() -> Snapshot | None:

@@ -89,12 +89,17 @@ def answer(
 
     Raises UnknownKindError, BadValuesError, UnknownCountryError or NoSegmentError, in this order.
     """
-    found = measure(customer, snapshot, reference_day)
-    row = snapshot.find(customer.country_code, customer.segment_name, found)
-    choice = snapshot.choose(row, identity(customer.customer_id)) if snapshot.draws else row.choice
+    row, choice, found = decide(customer, snapshot, reference_day)
     if not explained:
         return row, choice, choice.answer
     return row, choice, explain(row, choice, found, reference_day, snapshot).model_dump_json().encode()
+
+
+def decide(customer: Customer, snapshot: Snapshot, reference_day: date) -> tuple[Segment, Choice, int]:
+    """Return the customer's segment, the choice, and the measured value. Raises the errors of `answer`."""
+    found = measure(customer, snapshot, reference_day)
+    row = snapshot.find(customer.country_code, customer.segment_name, found)
+    return row, snapshot.choose(row, identity(customer.customer_id)) if snapshot.draws else row.choice, found
 
 
 def headers(row: Segment, choice: Choice, snapshot: Snapshot) -> dict[str, str]:
@@ -109,7 +114,7 @@ def headers(row: Segment, choice: Choice, snapshot: Snapshot) -> dict[str, str]:
 
 def body(most_bytes: int) -> bytes:
     """Return the request body without a byte order mark. Raises RequestEntityTooLarge or UnsupportedMediaType."""
-    _check_encoding()
+    check_encoding()
     request.max_content_length = most_bytes
     if "wsgi.input_terminated" in request.environ:  # Werkzeug would truncate a chunked body silently
         found: bytes = request.environ["wsgi.input"].read(most_bytes + 1)
@@ -120,7 +125,7 @@ def body(most_bytes: int) -> bytes:
     return found.removeprefix(BOM_UTF8)
 
 
-def _check_encoding() -> None:
+def check_encoding() -> None:
     """Raise UnsupportedMediaType if the headers say that the body is compressed or not UTF-8."""
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":

@@ -1,4 +1,4 @@
-"""Limit concurrent downloads and bulk requests, and end downloads. Used by `assignments` and `bulk`.
+"""Limit concurrent downloads and bulk requests, and end downloads. Used by `assignments`, `bulk` and `campaign`.
 
 granian keeps a thread for each response until the client has read the last byte, so there are few slots. `sockets`
 closes the connections of clients that stall.
@@ -15,6 +15,10 @@ import structlog
 from app.errors import ApiError
 
 log = structlog.get_logger()
+
+# Held while a bulk request is answered, because several at once would slow down each other and /voucher. A file of
+# customers holds it for a few lines at a time.
+bulk_turn = threading.Lock()
 
 
 class TooManyDownloadsError(ApiError):
