@@ -12,9 +12,12 @@ from app.published.models import db
 from app.published.reader import Reader
 from app.published.refresher import Published
 from app.published.runs import RecordedRuns
-from app.reports import assignments, effects, rules, runs, segments
-from app.settings import BULK_CALLS, BULK_WAIT_SECONDS, MAX_BODY_BYTES, Settings
+from app.reports import countries, effects, excel, rules, runs, segments, votes
+from app.reports.rows import assignments
+from app.settings import BULK_CALLS, BULK_WAIT_SECONDS, CAMPAIGNS, MAX_BODY_BYTES, Settings
 from app.voucher import bulk, fast_path, routes
+from app.voucher.campaign import routes as campaign
+from app.voucher.campaign.files import TooManyFilesError
 from app.web import health, hosts, metrics, problems, request_log
 from app.web.headers import SecurityHeaders
 from app.web.keys import ApiKeys
@@ -40,7 +43,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     document.init_app(app)
     app.register_api(routes.blueprint)
     app.register_api(bulk.blueprint)
-    for tables in (segments, effects, rules, runs, assignments):
+    app.register_api(campaign.blueprint)
+    for tables in (segments, excel, countries, votes, effects, rules, runs, assignments):
         app.register_api(tables.blueprint)
     app.register_api(health.blueprint)
     app.register_api(metrics.blueprint)
@@ -56,6 +60,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["recorded_runs"] = RecordedRuns(settings.currency)
     app.extensions["download_slots"] = Slots(settings.downloads, TooManyDownloadsError)
     app.extensions["bulk_slots"] = Slots(BULK_CALLS, TooManyCallsError, BULK_WAIT_SECONDS)
+    app.extensions["file_slots"] = Slots(CAMPAIGNS, TooManyFilesError)
     published.refresh()
     published.start()
     requests = metrics.Requests(app, app.extensions["metrics"])

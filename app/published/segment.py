@@ -81,6 +81,19 @@ class Segment:
             return None
         return 100 * max(self.share - self.share_low, self.share_high - self.share)
 
+    @property
+    def certainty(self) -> Literal["effect", "guess", "tie", "unknown", "few", "clear", "unclear"]:
+        """How sure the amount is, in a word. `unknown`: a run of an earlier version does not tell."""
+        if self.basis != "segment":
+            return "effect" if self.basis == "effect" else "guess"
+        if self.tied:
+            return "tie"
+        if self.sends is None:
+            return "unknown"
+        if self.points is None:
+            return "few"
+        return "clear" if self.clear else "unclear"
+
     def holds(self, measured: int) -> bool:
         """Return whether the value is within the bounds. Both are inclusive; None is no upper bound."""
         return self.lower_bound <= measured and (self.upper_bound is None or measured <= self.upper_bound)

@@ -70,6 +70,7 @@ class Snapshot:
     _found: dict[tuple[str, str], _Segments] = field(init=False, repr=False)
     _lotteries: dict[_Key, Lottery] = field(init=False, repr=False)
     _effects: dict[_Key, dict[Decimal, Effect]] = field(init=False, repr=False)
+    _single_amounts: dict[tuple[str, str], SingleAmount] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         rows: Counter[str] = Counter()
@@ -92,6 +93,8 @@ class Snapshot:
         for effect in self.effects:
             effects.setdefault(_key(effect), {})[effect.voucher_amount] = effect
         object.__setattr__(self, "_effects", effects)
+        single = {(each.country_code, each.segment_name): each for each in self.single_amounts}
+        object.__setattr__(self, "_single_amounts", single)
         object.__setattr__(self, "_lotteries", _lotteries(self.draws))
 
     @property
@@ -146,6 +149,10 @@ class Snapshot:
     def effect(self, row: Segment, amount: Decimal) -> Effect | None:
         """Return what the amount did in this segment; None if no outcome is known."""
         return self._effects.get(_key(row), {}).get(amount)
+
+    def single_amount(self, country_code: str, segment_name: str) -> SingleAmount | None:
+        """Return the one amount that matches most votes of a country, spelled as stored; None if it has no votes."""
+        return self._single_amounts.get((country_code, segment_name))
 
     def lottery(self, row: Segment) -> Lottery | None:
         """Return the lottery of this segment, if there is one."""

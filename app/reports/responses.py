@@ -6,6 +6,7 @@ CSV is written as in RFC 4180, in UTF-8 and with CRLF. Text that a spreadsheet w
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Response, current_app, request
@@ -20,6 +21,7 @@ from app.web.request_log import RUN_HEADER
 CSV = "text/csv"
 TAG = Tag(name="Tables")
 RUN_ID = "8d5ff2c3a1b4e697"  # in the examples
+PUBLISHED_AT = datetime(2026, 3, 1, 4, 30, tzinfo=UTC)  # in the examples
 RUN_HEADERS = {RUN_HEADER: {"description": "The run that was read", "schema": {"type": "string"}}}
 
 

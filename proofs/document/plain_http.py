@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 import requests
@@ -45,6 +46,8 @@ def expected(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
             },
             timeout=30,
         )
+        if path.endswith(".xlsx"):
+            return sha256(response.content).hexdigest()
         return response.json() if response.headers["Content-Type"].endswith("json") and not lines else response.text
 
     customers = [given[name] for name in ("frequent", "recency", "unknown")]
@@ -61,6 +64,9 @@ def expected(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "getVouchersNdjson explained": ask("/vouchers.ndjson", customers, explain="true"),
         "getSegments": ask("/segments", country=country),
         "getSegmentsCsv": ask("/segments.csv"),
+        "getSegmentsXlsx": ask("/segments.xlsx"),
+        "getCountries": ask("/countries"),
+        "getVotes": ask("/votes", country=country, run=run),
         "getEffects": ask("/effects", country=country),
         "getEffectsCsv": ask("/effects.csv"),
         "getRules": ask("/rules"),

@@ -16,11 +16,15 @@ const lines = customers.map((each) => `${JSON.stringify(each)}\n`).join("");
 const { country, run } = given;
 const explain = { query: { explain: true } };
 const text = { parseAs: "text" } as const;
+const sha256 = async (data: ArrayBuffer) =>
+  [...new Uint8Array(await crypto.subtle.digest("SHA-256", data))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 const explanation = (await api.POST("/voucher", { body: recency, params: explain })).data;
 if (!explanation || !("because" in explanation)) throw new Error("no explanation");
 const because: string = explanation.because;
 if (!because) throw new Error("no sentence");
+
+const workbook = await api.GET("/segments.xlsx", { parseAs: "arrayBuffer" });
 
 console.log(
   JSON.stringify({
@@ -43,6 +47,9 @@ console.log(
     ).data,
     getSegments: (await api.GET("/segments", { params: { query: { country } } })).data,
     getSegmentsCsv: (await api.GET("/segments.csv", text)).data,
+    getSegmentsXlsx: await sha256(workbook.data!),
+    getCountries: (await api.GET("/countries")).data,
+    getVotes: (await api.GET("/votes", { params: { query: { country, run } } })).data,
     getEffects: (await api.GET("/effects", { params: { query: { country } } })).data,
     getEffectsCsv: (await api.GET("/effects.csv", text)).data,
     getRules: (await api.GET("/rules")).data,

@@ -4,6 +4,7 @@ proofs/document/generated.py executes this in a folder with `generated` and inpu
 """
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,9 @@ print(
             "getVouchersNdjson explained": vouchers.get_vouchers_ndjson(lines, explain=True).decode(),
             "getSegments": plain(tables.get_segments(country=given["country"])),
             "getSegmentsCsv": tables.get_segments_csv(),
+            "getSegmentsXlsx": sha256(tables.get_segments_xlsx()).hexdigest(),
+            "getCountries": plain(tables.get_countries()),
+            "getVotes": plain(tables.get_votes(country=given["country"], run=given["run"])),
             "getEffects": plain(tables.get_effects(country=given["country"])),
             "getEffectsCsv": tables.get_effects_csv(),
             "getRules": plain(tables.get_rules()),

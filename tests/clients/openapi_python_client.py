@@ -4,6 +4,7 @@ proofs/document/generated.py executes this in a folder with `generated` and inpu
 """
 
 import json
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from generated import AuthenticatedClient
 from generated.api.health import get_health, get_liveness, get_metrics, get_readiness
 from generated.api.tables import (
     get_assignments_csv,
+    get_countries,
     get_effects,
     get_effects_csv,
     get_rules,
@@ -18,6 +20,8 @@ from generated.api.tables import (
     get_runs,
     get_segments,
     get_segments_csv,
+    get_segments_xlsx,
+    get_votes,
 )
 from generated.api.vouchers import get_segmentation_voucher, get_voucher, get_vouchers, get_vouchers_ndjson
 from generated.models import Answer, Explanation, FrequentCustomer, Problem, RecencyCustomer
@@ -60,6 +64,9 @@ print(
             "getVouchersNdjson explained": ndjson.payload.read().decode(),
             "getSegments": get_segments.sync(client=client, country=given["country"]).to_dict(),
             "getSegmentsCsv": get_segments_csv.sync(client=client),
+            "getSegmentsXlsx": sha256(get_segments_xlsx.sync(client=client).payload.read()).hexdigest(),
+            "getCountries": get_countries.sync(client=client).to_dict(),
+            "getVotes": get_votes.sync(client=client, country=given["country"], run=given["run"]).to_dict(),
             "getEffects": get_effects.sync(client=client, country=given["country"]).to_dict(),
             "getEffectsCsv": get_effects_csv.sync(client=client),
             "getRules": get_rules.sync(client=client).to_dict(),

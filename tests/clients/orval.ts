@@ -14,6 +14,8 @@ const unknown: api.FrequentCustomer = { ...given.unknown, segment_name: "frequen
 const customers: api.Customer[] = [frequent, recency, unknown];
 const lines = new Blob(customers.map((each) => `${JSON.stringify(each)}\n`), { type: "application/x-ndjson" });
 const { country, run } = given;
+const sha256 = async (data: ArrayBuffer) =>
+  [...new Uint8Array(await crypto.subtle.digest("SHA-256", data))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 // In Node axios returns what a browser makes a Blob of as a text.
 const answers: Blob | string = (await api.getVouchersNdjson(lines, { explain: true })).data;
@@ -28,6 +30,8 @@ const refused = await api.getVoucher(unknown).then(
   (error: unknown) => (axios.isAxiosError<api.Problem>(error) ? error.response?.data : undefined),
 );
 
+const workbook = await api.getSegmentsXlsx({}, { responseType: "arraybuffer" });
+
 console.log(
   JSON.stringify({
     getVoucher: (await api.getVoucher(frequent)).data,
@@ -41,6 +45,9 @@ console.log(
     "getVouchersNdjson explained": typeof answers === "string" ? answers : await answers.text(),
     getSegments: (await api.getSegments({ country })).data,
     getSegmentsCsv: (await api.getSegmentsCsv()).data,
+    getSegmentsXlsx: await sha256(workbook.data as unknown as ArrayBuffer),
+    getCountries: (await api.getCountries()).data,
+    getVotes: (await api.getVotes({ country, run })).data,
     getEffects: (await api.getEffects({ country })).data,
     getEffectsCsv: (await api.getEffectsCsv()).data,
     getRules: (await api.getRules()).data,

@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app.reports.downloads import RowsGoneError
+from app.reports.rows.downloads import RowsGoneError
 from app.web.streams import TooSlowError
 from dev.services.postgres import Postgres
 from tests.app.cleaned_rows import CleanedRows

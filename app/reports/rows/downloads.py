@@ -21,7 +21,8 @@ from app.errors import ApiError
 from app.places.countries import Countries
 from app.published import models
 from app.published.reader import Reader, UnknownRunError
-from app.reports import csv_sql, responses
+from app.reports import responses
+from app.reports.rows import csv_sql
 from shared.countries import country_key, country_name
 
 HEADER = responses.csv_line(csv_sql.COLUMNS).encode()

@@ -8,8 +8,8 @@ from werkzeug.utils import secure_filename
 
 from app.published.reader import reader
 from app.reports import responses
-from app.reports.downloads import find_rows
 from app.reports.parameters import OfRunAndCountry
+from app.reports.rows.downloads import find_rows
 from app.settings import Settings
 from app.web.request_log import RUN_HEADER
 from app.web.streams import Slots, stream

@@ -1,0 +1,1 @@
+"""The cleaned rows of a run, as a streamed download."""
