@@ -22,14 +22,16 @@ from app.server.inflight import InFlight
 log = structlog.get_logger()
 
 STALLED = 60.0  # seconds without a byte while the server waits for the client; granian has no such limit
-SLOW = 120.0  # seconds for a body, however steadily it arrives: 4 MiB at 300 kbit/s
+SLOW = 120.0  # seconds for a body that arrives more slowly than MIN_RATE, however steadily: 4 MiB at 300 kbit/s
+MIN_RATE = 35_000  # bytes per second
 LISTENING = socket.SO_ACCEPTCONN if sys.platform == "linux" else 30
 QUEUE_SECONDS = 0.5  # maximum wait for the server to accept the clients in the queue, which takes milliseconds
 QUEUED = 24  # tcpi_unacked of struct tcp_info: for a listening socket, the number of clients in the queue
 # IP_MINTTL and IPV6_MINHOPCOUNT, which Python does not define. With 255, the kernel drops all packets that do not
 # arrive with the highest time to live. Clients send 64 or 128.
 MIN_TTL = {socket.AF_INET: (socket.IPPROTO_IP, 21), socket.AF_INET6: (socket.IPPROTO_IPV6, 73)}
-TCP_INFO_BYTES, LAST_SENT, LAST_RECEIVED = 60, 44, 52  # of struct tcp_info: how many milliseconds ago
+TCP_INFO_BYTES = 136
+LAST_SENT, LAST_RECEIVED, RECEIVED = 44, 52, 128  # of struct tcp_info: how many milliseconds ago, and bytes in total
 
 
 def ports() -> frozenset[int]:
@@ -83,16 +85,18 @@ def end_stalled(stalled: float, slow: float, waiting: bool = False) -> int:
     """Close the connections of clients that keep the server waiting, and return their number.
 
     These are clients that have sent and received nothing for `stalled` seconds, and clients that have been sending for
-    `slow` seconds without a response. TCP cannot tell them from clients that wait for the server. So while there are
-    any (`waiting`), only clients that do not read the response are disconnected.
+    `slow` seconds without a response, at less than MIN_RATE. TCP cannot tell them from clients that wait for the
+    server. So while there are any (`waiting`), only clients that do not read the response are disconnected.
     """
     ended = 0
     for client in clients(ports()):
         with suppress(OSError):  # the client has closed it
             info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
             sent, received = (struct.unpack_from("I", info, offset)[0] / 1000 for offset in (LAST_SENT, LAST_RECEIVED))
+            (got,) = struct.unpack_from("Q", info, RECEIVED)
+            too_slow = sent > slow and got < sent * MIN_RATE
             untaken = any(fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)))
-            if (min(sent, received) > stalled or sent > slow) and (untaken or not waiting):
+            if (min(sent, received) > stalled or too_slow) and (untaken or not waiting):
                 client.shutdown(socket.SHUT_RDWR)
                 ended += 1
     return ended

@@ -50,6 +50,8 @@ def command(host: str, port: int, workers: int, factory: str = FACTORY) -> list[
 def worker() -> Flask:
     """Return the app of one worker process, with graceful shutdown and a watch for stalled clients."""
     shutdown.block_sigterm()
+    # While the disk of TMPDIR is full, Python would choose another folder instead, such as a /tmp in memory.
+    tempfile.tempdir = os.environ.get("TMPDIR") or None
     app = create_app()
     closing = shutdown.CloseConnections(app.wsgi_app)
     in_flight = inflight.InFlight(closing)

@@ -11,7 +11,11 @@ from app.voucher.customer import REQUIRED, Customer
 
 ANSWER = ("voucher_amount", "problem")
 # Fields of an explanation, in the answer if `explain` is true.
-EVIDENCE = ("because", "segment", "basis", "share", "sends", "clear", "currency", "chosen_by", "propensity")
+# The segment is given by its bounds, because spreadsheets take some labels for dates.
+EVIDENCE = (
+    *("because", "lower_bound", "upper_bound", "basis", "share", "sends", "clear", "currency", "mean_amount"),
+    *("chosen_by", "propensity"),
+)
 FIELDS = Customer._fields
 MAX_NAMES = 20  # names that an error lists
 MAX_COLUMNS = 1_000

@@ -17,6 +17,7 @@ from app.settings import MAX_CAMPAIGN_BYTES
 from app.voucher.campaign import openapi
 from app.voucher.campaign.files import CSV, Options, answer_file
 from app.voucher.campaign.records import SEPARATORS
+from app.voucher.campaign.spool import CHUNK
 from app.voucher.customer import REQUIRED
 from app.voucher.openapi import STATUS_HEADER
 from app.voucher.parameters import named_run, once, yes_or_no
@@ -54,7 +55,7 @@ def answer_request() -> Response:
 
 def _body() -> BinaryIO:
     request.max_content_length = MAX_CAMPAIGN_BYTES
-    return io.BufferedReader(cast(io.RawIOBase, request.stream))
+    return io.BufferedReader(cast(io.RawIOBase, request.stream), CHUNK)
 
 
 def options(values: "MultiDict[str, str]", run: Snapshot | None = None) -> Options:

@@ -153,7 +153,7 @@ def test_a_reader_who_takes_nothing_has_stalled(listener: socket.socket) -> None
 
 
 def test_a_sender_that_comes_to_no_end_is_ended(listener: socket.socket) -> None:
-    """A client that keeps sending without a response is disconnected at the time limit, however steadily it sends."""
+    """A client that keeps sending a few bytes without a response is disconnected at the time limit."""
     with connect(listener) as dripping:
         accepted, _ = listener.accept()
 
@@ -165,6 +165,19 @@ def test_a_sender_that_comes_to_no_end_is_ended(listener: socket.socket) -> None
         with accepted:
             assert until(ended, 10, every=0.05)
             assert dripping.recv(1) == b""
+
+
+def test_a_sender_of_much_is_not_ended(listener: socket.socket) -> None:
+    """A client may send for longer than the time limit, if it sends fast enough: a large file over a slow line."""
+    with connect(listener) as sending:
+        accepted, _ = listener.accept()
+        with accepted:
+            began = time.monotonic()
+            while time.monotonic() < began + 1:
+                sending.sendall(b"x" * 10_000)
+                accepted.recv(10_000, socket.MSG_WAITALL)
+                time.sleep(0.02)
+                assert sockets.end_stalled(60, 0.5) == 0
 
 
 def test_who_is_kept_waiting_is_not_ended(listener: socket.socket) -> None:
