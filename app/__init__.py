@@ -6,6 +6,9 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import document
+from app.ofrep import routes as ofrep
+from app.ofrep.flag import Flag
+from app.page.campaign import blueprint as campaign_page
 from app.page.routes import blueprint as page
 from app.published import database
 from app.published.models import db
@@ -15,9 +18,11 @@ from app.published.runs import RecordedRuns
 from app.reports import countries, effects, excel, rules, runs, segments, votes
 from app.reports.rows import assignments
 from app.settings import BULK_CALLS, BULK_WAIT_SECONDS, CAMPAIGNS, MAX_BODY_BYTES, Settings
-from app.voucher import bulk, fast_path, routes
+from app.voucher import bulk, routes
 from app.voucher.campaign import routes as campaign
 from app.voucher.campaign.files import TooManyFilesError
+from app.voucher.customer import Customer
+from app.voucher.fast_path import FastPath
 from app.web import health, hosts, metrics, problems, request_log
 from app.web.headers import SecurityHeaders
 from app.web.keys import ApiKeys
@@ -44,16 +49,19 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_api(routes.blueprint)
     app.register_api(bulk.blueprint)
     app.register_api(campaign.blueprint)
+    app.register_api(ofrep.blueprint)
     for tables in (segments, excel, countries, votes, effects, rules, runs, assignments):
         app.register_api(tables.blueprint)
     app.register_api(health.blueprint)
     app.register_api(metrics.blueprint)
     app.register_blueprint(page)
+    app.register_blueprint(campaign_page)
     with app.app_context():
         engine = database.prepared(db.engine, settings.database_url)
     published = app.extensions["published"] = Published(
         engine, settings.database_url, settings.poll_seconds, settings.currency
     )
+    flag = app.extensions["flag"] = Flag(published)
     app.extensions["metrics"] = metrics.new_registry(published, settings.max_age_hours)
     app.extensions["tables"] = Reader(settings.database_url, 4, published)
     app.extensions["rows"] = Reader(settings.database_url, settings.downloads, published)
@@ -68,7 +76,13 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=0, x_proto=count, x_host=count, x_port=0, x_prefix=count
         )
-    app.wsgi_app = fast_path.FastVoucher(app.wsgi_app, published)  # type: ignore[method-assign]
+    app.wsgi_app = FastPath(  # type: ignore[method-assign]
+        app.wsgi_app,
+        {
+            "/voucher": lambda body: routes.respond(Customer.from_json(body), published),
+            ofrep.SINGLE: flag.respond,
+        },
+    )
     if settings.api_keys:
         app.wsgi_app = ApiKeys(app.wsgi_app, settings.api_keys)  # type: ignore[method-assign]
     names = None if settings.api_keys else settings.hosts  # keys protect against DNS rebinding too

@@ -14,6 +14,7 @@ from flask_openapi3_redoc.plugins import RegisterPlugin as ReDoc  # type: ignore
 from flask_openapi3_swagger.plugins import RegisterPlugin as Swagger  # type: ignore[import-untyped]
 from werkzeug.wrappers import Response as Redirect
 
+from app.ofrep import openapi as ofrep
 from app.published.snapshot import Snapshot
 from app.reports import parameters
 from app.settings import MAX_BODY_BYTES, MAX_BULK_BYTES, MAX_CUSTOMERS
@@ -92,9 +93,10 @@ def document(app: OpenAPI, snapshot: Snapshot | None) -> dict[str, Any]:
     """
     spec: dict[str, Any] = deepcopy(app.api_doc)
     describe(spec, snapshot)
+    ofrep.describe(spec, snapshot)
     for operation in _operations(spec):
         del operation["responses"]["422"]  # added by flask-openapi3; this API responds with a problem
-        operation["responses"] |= openapi.PROBLEMS
+        operation["responses"] = openapi.PROBLEMS | operation["responses"]
         if "description" in operation:  # flask-openapi3 joins the lines of a docstring with <br/>
             operation["description"] = operation["description"].replace("<br/>", "\n").strip()
     spec["paths"] = dict(sorted(spec["paths"].items(), key=lambda path: any(map(_is_deprecated, path[1].values()))))

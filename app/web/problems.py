@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import structlog
 from flask import Flask, Response, request
+from flask.sansio.scaffold import Scaffold
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 from werkzeug.exceptions import HTTPException
@@ -83,18 +84,25 @@ def of_status(status: HTTPStatus, description: str | None = None, most_bytes: in
 
 
 def init_app(app: Flask) -> None:
+    register(app, lambda problem, _: response(problem))
+
+
+def register(scaffold: Scaffold, render: Callable[[Problem, Exception], Response]) -> None:
+    """Let `render` make the response to every error that a route of the app or blueprint raises."""
     for exception, describe in (
         (ApiError, from_error),
         (HTTPException, from_http_exception),
         (Exception, from_exception),
     ):
-        app.register_error_handler(exception, partial(_respond, describe))
+        scaffold.register_error_handler(exception, partial(_respond, describe, render))
 
 
-def _respond(describe: Callable[[Any], Problem], error: Exception) -> Response:
+def _respond(
+    describe: Callable[[Any], Problem], render: Callable[[Problem, Exception], Response], error: Exception
+) -> Response:
     if isinstance(error, HTTPException) and (error.code is None or error.code < 400):
         return cast(Response, error.get_response())  # a redirect
-    answer = response(describe(error))
+    answer = render(describe(error), error)
     if allowed := getattr(error, "valid_methods", None):
         answer.headers["Allow"] = ", ".join(sorted(allowed))
     if seconds := getattr(error, "retry_after", None):

@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import Client, TestResponse
 
+from app.ofrep.routes import SINGLE
 from app.settings import MAX_BODY_BYTES
-from app.voucher.fast_path import FastVoucher
+from app.voucher.customer import Customer
+from app.voucher.fast_path import FastPath
+from app.voucher.routes import respond
 from tests.app.conftest import DAY, Ask
 
 CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
@@ -25,7 +28,9 @@ class Paths:
     def __init__(self, app: Flask) -> None:
         self._app = app
         self._seen = 0
-        self._fast = Client(FastVoucher(self._flask, app.extensions["published"]))
+        published, flag = app.extensions["published"], app.extensions["flag"]
+        routes = {"/voucher": lambda body: respond(Customer.from_json(body), published), SINGLE: flag.respond}
+        self._fast = Client(FastPath(self._flask, routes))
         self._slow = Client(self._flask)
 
     def _flask(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -81,6 +86,17 @@ def test_a_valid_customer_is_answered_without_flask(paths: Paths, customer: dict
     assert (answer.status_code, fast) == (200, True)
 
 
+@given(valid, st.text(min_size=1))
+def test_the_flag_of_a_valid_customer_is_answered_without_flask(
+    paths: Paths, customer: dict[str, Any], key: str
+) -> None:
+    """The fast path answers the flag of OpenFeature exactly as Flask does, for the content type of its clients too."""
+    body = json.dumps({"context": customer | {"targetingKey": f"x{key}"}}).encode()
+    for content_type in ("application/json", "application/json; charset=utf-8"):
+        answer, fast = paths.ask(body=body, path=SINGLE, content_type=content_type)
+        assert (answer.status_code, fast) == (200, True)
+
+
 @given((one_field_spoilt | anything).map(lambda value: json.dumps(value).encode()) | st.binary())
 def test_only_a_200_is_answered_without_flask(paths: Paths, body: bytes) -> None:
     """The fast path answers exactly the requests that get a 200; Flask refuses all others, with their whole body."""
@@ -95,7 +111,7 @@ def test_only_a_200_is_answered_without_flask(paths: Paths, body: bytes) -> None
         ({"query_string": "a=b"}, 200),
         ({"path": "/voucher/"}, 200),
         ({"path": "/segmentation-voucher/"}, 200),
-        ({"content_type": "application/json; charset=utf-8"}, 200),
+        ({"content_type": "application/json; charset=UTF-8"}, 200),
         ({"content_type": "APPLICATION/JSON"}, 200),
         ({"content_type": "application/problem+json"}, 200),
         ({"content_type": "text/plain"}, 415),
@@ -116,6 +132,13 @@ def test_what_is_not_plain_goes_to_flask(paths: Paths, request_: dict[str, Any],
     """A request with another path, query, method, type or length goes to Flask with its complete body."""
     answer, fast = paths.ask(**{"body": BODY} | request_)
     assert (answer.status_code, fast) == (status, False)
+
+
+@pytest.mark.parametrize("context", [{}, CUSTOMER, CUSTOMER | {"targetingKey": "1", "total_orders": -1}])
+def test_a_flag_that_is_not_answered_goes_to_flask(paths: Paths, context: dict[str, Any]) -> None:
+    """Flask refuses a context of OpenFeature that can't be answered."""
+    answer, fast = paths.ask(body=json.dumps({"context": context}).encode(), path=SINGLE)
+    assert (answer.status_code, fast) == (400, False)
 
 
 def test_the_largest_body_is_plain(paths: Paths) -> None:
