@@ -128,3 +128,17 @@ def test_what_is_no_web_address_refuses_to_start(address: str) -> None:
     """An address that is not a plain HTTP URL is refused, because the page would link to it."""
     with pytest.raises(SettingsError, match="VOUCHER_AIRFLOW_URL"):
         Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_AIRFLOW_URL": address})
+
+
+@pytest.mark.parametrize("given", ["", " ", "EUR", '"PEN"'])
+def test_a_currency_is_an_iso_code(given: str) -> None:
+    """VOUCHER_CURRENCY is an ISO 4217 code; an empty value means the currency of each country."""
+    found = Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_CURRENCY": given}).currency
+    assert found == given.strip('" ')
+
+
+@pytest.mark.parametrize("given", ["euro", "eur", "€", "EU", "ZZZ"])
+def test_what_is_no_currency_refuses_to_start(given: str) -> None:
+    """Another text is refused, and the error names it and shows the right form."""
+    with pytest.raises(SettingsError, match=f"VOUCHER_CURRENCY is '{given}', but must be an ISO 4217 code"):
+        Settings.from_environment({"API_DATABASE_URL": OURS, "VOUCHER_CURRENCY": given})
