@@ -15,11 +15,13 @@ function show(text) {
   if (text && !disconnected) timeout = setTimeout(show, MESSAGE_MS, "");
 }
 
+const checkable = (field) => field.type === "radio" || field.type === "checkbox";
+
 /** Returns the fields that the user has changed but not submitted. */
 function changedFields() {
   return [...page().querySelectorAll("input, option")].filter((field) => {
     if (field.matches("option")) return field.selected !== field.defaultSelected;
-    if (field.type === "radio") return field.checked !== field.defaultChecked;
+    if (checkable(field)) return field.checked !== field.defaultChecked;
     return field.value !== field.defaultValue;
   });
 }
@@ -28,7 +30,8 @@ function restore(field) {
   const other = counterpart(field);
   if (!other) return;
   if (field.matches("option")) other.selected = field.selected;
-  else if (field.type === "radio") other.checked = field.checked;
+  else if (checkable(field)) other.checked = field.checked;
+  else if (field.type === "file") other.files = field.files;
   else other.value = field.value;
 }
 
