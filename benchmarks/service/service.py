@@ -14,15 +14,23 @@ import requests
 from tabulate import tabulate
 
 from benchmarks.service.latency import Latency, asked, publishes
-from benchmarks.service.published import Published, published
+from benchmarks.service.published import Customer, Published, published
 from benchmarks.service.servers import BARE, DRAWN, OURS, PSYCOPG2, SQLALCHEMY, Memory, Server, servers
-from benchmarks.service.throughput import TOOL, rate
+from benchmarks.service.throughput import TOOL, Caller, rate
 from dev.processes import StackError
 
 BULK, MOVING = "/vouchers, customers", f"{OURS} during publishes"
+FLAG, FLAG_PATH = "OpenFeature's flag", "/ofrep/v1/evaluate/flags/voucher"
 CALL = 10_000  # customers in a call of BULK, and different ones under load
-ROWS = (OURS, MOVING, DRAWN, BULK, BARE, PSYCOPG2, SQLALCHEMY)
-WANTED = {(DRAWN, OURS): 0.9, (OURS, BARE): 0.85, (OURS, PSYCOPG2): 5, (OURS, SQLALCHEMY): 5, (BULK, OURS): 20}
+ROWS = (OURS, MOVING, DRAWN, FLAG, BULK, BARE, PSYCOPG2, SQLALCHEMY)
+WANTED = {
+    (DRAWN, OURS): 0.9,
+    (FLAG, OURS): 0.9,
+    (OURS, BARE): 0.85,
+    (OURS, PSYCOPG2): 5,
+    (OURS, SQLALCHEMY): 5,
+    (BULK, OURS): 20,
+}
 
 Rates = Mapping[str, list[float]]  # per second in each round, by name
 
@@ -69,17 +77,30 @@ def _check(found: Mapping[str, Server], of_servers: Mapping[str, Published]) -> 
     answer = requests.post(f"{found[OURS].url}/vouchers", json=customers, timeout=60)
     if not answer.ok or [each.get("voucher_amount") for each in answer.json()] != amounts:
         raise StackError(f"POST /vouchers answered {answer.status_code} {answer.text[:200]}")
+    caller = Caller(f"{found[OURS].url}{FLAG_PATH}")
+    for customer, amount in zip(ours.customers, ours.newest, strict=True):
+        _, content = caller.post(_flag_request(customer))
+        if json.loads(content)["value"] != amount:
+            raise StackError(f"POST {FLAG_PATH} answered {content!r}, not {amount}, for {customer}")
+    caller.close()
+
+
+def _flag_request(customer: Customer) -> bytes:
+    fields = {name: value for name, value in customer.items() if name != "customer_id"}
+    return json.dumps({"context": {"targetingKey": str(customer["customer_id"])} | fields}).encode()
 
 
 def _rates(found: Mapping[str, Server], known: Published, folder: Path, effort: Effort) -> Rates:
     """Measure the servers in turn, so that other work on the machine affects all of them."""
-    singles, bulk = folder / "customers.jsonl", folder / "bulk.jsonl"
+    singles, flags, bulk = (folder / f"{name}.jsonl" for name in ("customers", "flags", "bulk"))
     customers = [each | {"customer_id": number} for number, each in enumerate(islice(cycle(known.customers), CALL))]
     singles.write_text("".join(f"{json.dumps(customer)}\n" for customer in customers))
+    flags.write_bytes(b"".join(b"%b\n" % _flag_request(customer) for customer in customers))
     bulk.write_text(f"{json.dumps(customers)}\n")
     measure: dict[str, Callable[[float], float]] = {
         name: partial(rate, f"{server.url}/voucher", singles) for name, server in found.items()
     }
+    measure[FLAG] = partial(rate, f"{found[OURS].url}{FLAG_PATH}", flags)
     # With two connections, both might reach the same worker.
     measure[BULK] = lambda seconds: CALL * rate(f"{found[OURS].url}/vouchers", bulk, seconds, connections=8)
     for once in measure.values():  # a warm-up: the first requests open connections
