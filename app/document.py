@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response as Redirect
 from app.ofrep import openapi as ofrep
 from app.published.snapshot import Snapshot
 from app.reports import parameters
-from app.settings import MAX_BODY_BYTES, MAX_BULK_BYTES, MAX_CUSTOMERS
+from app.settings import MAX_BODY_BYTES, MAX_BULK_BYTES, MAX_CAMPAIGN_BYTES, MAX_CUSTOMERS
 from app.voucher.schemas import describe
 from app.web import keys, openapi, problems
 from app.web.request_log import REQUEST_HEADER, RUN_HEADER
@@ -30,8 +30,8 @@ user name; without one, the response is 401. `/livez`, `/readyz`, `/health`, `/m
 key.
 
 **Limits.** `POST /voucher` takes up to {MAX_BODY_BYTES // 2**10} KiB per request; `POST /vouchers` takes up to
-{MAX_CUSTOMERS:,} customers and {MAX_BULK_BYTES // 2**20} MiB. A larger request gets a 413. A query parameter may be
-given once.
+{MAX_CUSTOMERS:,} customers and {MAX_BULK_BYTES // 2**20} MiB, or a CSV file of up to {MAX_CAMPAIGN_BYTES // 2**20} MiB.
+A larger request gets a 413. A query parameter may be given once.
 
 **Errors.** Every error is an `application/problem+json` object (RFC 9457). `type` identifies the kind of error,
 `detail` says what is wrong, and `errors` lists each invalid field. The kinds are listed below. General HTTP errors,

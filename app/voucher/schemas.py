@@ -1,6 +1,9 @@
 """Complete the OpenAPI document from the published run: a customer schema for each segment kind, and examples."""
 
+import csv
+import io
 import json
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -24,9 +27,10 @@ def describe(spec: dict[str, Any], snapshot: Snapshot | None) -> None:
     for path in ("/voucher", "/segmentation-voucher/"):
         body = spec["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         body["examples"] = {kind: {"value": customer} for kind, customer in examples.items()}
-    for path, many in (("/vouchers", [*examples.values()]), ("/vouchers.ndjson", lines([*examples.values()]))):
+    many = [*examples.values()]
+    for path, written in (("/vouchers", many), ("/vouchers.ndjson", lines(many)), ("/vouchers.csv", csv_file(many))):
         (content,) = spec["paths"][path]["post"]["requestBody"]["content"].values()
-        content["example"] = many
+        content["example"] = written
 
 
 def _show_parameters(spec: dict[str, Any], snapshot: Snapshot) -> None:
@@ -98,3 +102,12 @@ def ref(*components: str) -> dict[str, Any]:
 def lines(values: list[Any]) -> str:
     """Return the values as NDJSON."""
     return "".join(f"{json.dumps(value, ensure_ascii=False)}\n" for value in values)
+
+
+def csv_file(values: Sequence[Mapping[str, object]]) -> str:
+    """Return the values as CSV. All must have the same names."""
+    written = io.StringIO()
+    writer = csv.DictWriter(written, values[0])
+    writer.writeheader()
+    writer.writerows(values)
+    return written.getvalue()

@@ -9,8 +9,11 @@ from typing import Any
 
 import requests
 
+from app.voucher.schemas import csv_file, lines
 from pipeline.rules.segments import SegmentBook
 from proofs.publishing.histories import CUSTOMERS
+
+BULK = {"/vouchers.ndjson": "application/x-ndjson", "/vouchers.csv": "text/csv"}
 
 
 def given(public: str, run: str, key: str) -> dict[str, Any]:
@@ -19,12 +22,14 @@ def given(public: str, run: str, key: str) -> dict[str, Any]:
         next(json.loads(each.request) for each in CUSTOMERS if each.kind == kind.name)
         for kind in SegmentBook.load().kinds
     )
+    unknown = frequent | {"country_code": "Atlantis"}
     return {
         "url": public,
         "key": key,
         "frequent": frequent,
         "recency": recency,
-        "unknown": frequent | {"country_code": "Atlantis"},
+        "unknown": unknown,
+        "file": csv_file([frequent, recency, unknown]),
         "country": frequent["country_code"],
         "run": run,
     }
@@ -34,21 +39,19 @@ def expected(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the answers over plain HTTP, by the names that the calling programs use."""
 
     def ask(path: str, body: Any = None, **query: Any) -> Any:
-        lines = path.endswith(".ndjson")
+        media_type = BULK.get(path, "application/json")
         response = requests.request(
             "GET" if body is None else "POST",
             f"{address}{path}",
             params=query,
-            data="".join(f"{json.dumps(each)}\n" for each in body) if lines else json.dumps(body),
-            headers={
-                "Authorization": f"Bearer {given['key']}",
-                "Content-Type": "application/x-ndjson" if lines else "application/json",
-            },
+            data=body if isinstance(body, str) else json.dumps(body),
+            headers={"Authorization": f"Bearer {given['key']}", "Content-Type": media_type},
             timeout=30,
         )
         if path.endswith(".xlsx"):
             return sha256(response.content).hexdigest()
-        return response.json() if response.headers["Content-Type"].endswith("json") and not lines else response.text
+        is_json = response.headers["Content-Type"].endswith("json") and path not in BULK
+        return response.json() if is_json else response.text
 
     customers = [given[name] for name in ("frequent", "recency", "unknown")]
     run, country = given["run"], given["country"]
@@ -61,7 +64,8 @@ def expected(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "getVouchers": ask("/vouchers", customers),
         "getVouchers explained": ask("/vouchers", customers, explain="true"),
         "getVouchers of a run": ask("/vouchers", customers, run=run),
-        "getVouchersNdjson explained": ask("/vouchers.ndjson", customers, explain="true"),
+        "getVouchersNdjson explained": ask("/vouchers.ndjson", lines(customers), explain="true"),
+        "getVouchersCsv": ask("/vouchers.csv", given["file"]),
         "getSegments": ask("/segments", country=country),
         "getSegmentsCsv": ask("/segments.csv"),
         "getSegmentsXlsx": ask("/segments.xlsx"),

@@ -1,5 +1,6 @@
 """The OpenAPI document and its viewers: valid, complete and without requests to other hosts."""
 
+import csv
 import json
 import re
 from collections.abc import Callable
@@ -20,6 +21,7 @@ OPERATIONS = {
     "/voucher": "getVoucher",
     "/vouchers": "getVouchers",
     "/vouchers.ndjson": "getVouchersNdjson",
+    "/vouchers.csv": "getVouchersCsv",
     "/ofrep/v1/evaluate/flags/voucher": "evaluateVoucherFlag",
     "/ofrep/v1/evaluate/flags": "evaluateFlags",
     "/segments": "getSegments",
@@ -65,6 +67,16 @@ def within(schema: Any) -> list[dict[str, Any]]:
     if isinstance(schema, list):
         return [each for value in schema for each in within(value)]
     return [schema, *within(list(schema.values()))] if isinstance(schema, dict) else []
+
+
+def body(path: str, customer: dict[str, Any]) -> dict[str, Any]:
+    """Return the method, and what a POST to this path sends."""
+    if path == "/vouchers.csv":
+        lines = ",".join(customer), ",".join(map(str, customer.values()))
+        return {"method": "POST", "data": "\n".join(lines), "content_type": "text/csv"}
+    if path in ("/voucher", "/segmentation-voucher/") or path.startswith("/vouchers"):
+        return {"method": "POST", "json": [customer] if path.startswith("/vouchers") else customer}
+    return {"method": "GET"}
 
 
 @pytest.mark.parametrize("path", OPERATIONS)
@@ -137,6 +149,7 @@ def test_no_parameter_may_be_null(client: FlaskClient) -> None:
     parameters = [each for operation in found.values() for each in operation.get("parameters", ())]
     assert {each["name"] for each in parameters} == {
         *("explain", "country", "run", "run_id", "limit", "before", "If-None-Match"),
+        *("segment_name", "country_code", "separator", "bom"),
     }
     for parameter in parameters:
         for schema in within(parameter["schema"]):
@@ -151,14 +164,13 @@ def test_a_parameter_given_twice_is_refused(publish: Publish, client: FlaskClien
     """Every operation refuses a repeated parameter, even with equal values; the problem names it and shows both."""
     publish()
     customer = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
-    values = {"country": "Peru", "run": RUN, "before": RUN, "limit": "5", "explain": "true"}
+    values = {"country": "Peru", "run": RUN, "before": RUN, "limit": "5", "explain": "true", "bom": "true"}
+    values |= {"segment_name": "frequent_segment", "country_code": "Peru", "separator": "tab"}
     tried = 0
     for path, operation in operations(client.get("/openapi.json").json).items():
         for name in (each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"):
             twice = f"{path}?{name}={values[name]}&{name}={values[name]}"
-            many = path.startswith("/vouchers")
-            post = path in ("/voucher", "/segmentation-voucher/") or many
-            response = client.post(twice, json=[customer] if many else customer) if post else client.get(twice)
+            response = client.open(twice, **body(path, customer))
             assert (response.status_code, response.mimetype) == (422, "application/problem+json"), twice
             (error,) = response.json["errors"]
             assert (error["field"], error["value"]) == (name, f"{values[name]}, {values[name]}")
@@ -174,13 +186,8 @@ def test_the_examples_of_parameters_are_answered(publish: Publish, client: Flask
     for path, operation in operations(client.get("/openapi.json").json).items():
         for parameter in operation.get("parameters", ()):
             if "example" in parameter and parameter["name"] != "run_id" and path != "/assignments.csv":
-                body = {"json": [customer] if path.startswith("/vouchers") else customer} if "voucher" in path else {}
-                asked = client.open(
-                    path,
-                    method="POST" if body else "GET",
-                    query_string={parameter["name"]: parameter["example"]},
-                    **body,
-                )
+                query = {parameter["name"]: parameter["example"]}
+                asked = client.open(path, query_string=query, **body(path, customer))
                 assert asked.status_code == 200, (path, parameter["name"])
     assert client.get(f"/runs/{RUN}").status_code == 200
 
@@ -274,7 +281,7 @@ def test_health_says_what_its_ages_mean(client: FlaskClient) -> None:
 
 
 def test_the_examples_of_the_document_are_answered(publish: Publish, client: FlaskClient) -> None:
-    """The API answers the examples of requests: one per kind of the published run, single, as array and as NDJSON."""
+    """The API answers the examples of requests: one per kind of the published run, single, as array, as NDJSON and CSV."""
     publish()
     paths = client.get("/openapi.json").json["paths"]
     examples = paths["/voucher"]["post"]["requestBody"]["content"]["application/json"]["examples"]
@@ -288,6 +295,9 @@ def test_the_examples_of_the_document_are_answered(publish: Publish, client: Fla
         answer = client.post(path, data=body, content_type=media_type)
         assert (answer.status_code, answer.text.count("voucher_amount")) == (200, 2)
         assert [answer.mimetype] == [*paths[path]["post"]["responses"]["200"]["content"]]
+    file = paths["/vouchers.csv"]["post"]["requestBody"]["content"]["text/csv"]["example"]
+    answer = client.post("/vouchers.csv", data=file, content_type="text/csv")
+    assert [bool(row["voucher_amount"]) for row in csv.DictReader(answer.text.splitlines())] == [True, True]
 
 
 @pytest.mark.parametrize("page", ["/redoc", "/swagger"])

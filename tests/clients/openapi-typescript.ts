@@ -45,6 +45,14 @@ console.log(
         ...text,
       })
     ).data,
+    getVouchersCsv: (
+      await api.POST("/vouchers.csv", {
+        body: given.file,
+        headers: { "Content-Type": "text/csv" },
+        bodySerializer: (body) => body,
+        ...text,
+      })
+    ).data,
     getSegments: (await api.GET("/segments", { params: { query: { country } } })).data,
     getSegmentsCsv: (await api.GET("/segments.csv", text)).data,
     getSegmentsXlsx: await sha256(workbook.data!),

@@ -56,6 +56,7 @@ print(
             "getVouchers explained": [plain(each) for each in explained],
             "getVouchers of a run": [plain(each) for each in of_a_run],
             "getVouchersNdjson explained": vouchers.get_vouchers_ndjson(lines, explain=True).decode(),
+            "getVouchersCsv": vouchers.get_vouchers_csv(given["file"].encode()).decode(),
             "getSegments": plain(tables.get_segments(country=given["country"])),
             "getSegmentsCsv": tables.get_segments_csv(),
             "getSegmentsXlsx": sha256(tables.get_segments_xlsx()).hexdigest(),

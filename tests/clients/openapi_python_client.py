@@ -23,7 +23,13 @@ from generated.api.tables import (
     get_segments_xlsx,
     get_votes,
 )
-from generated.api.vouchers import get_segmentation_voucher, get_voucher, get_vouchers, get_vouchers_ndjson
+from generated.api.vouchers import (
+    get_segmentation_voucher,
+    get_voucher,
+    get_vouchers,
+    get_vouchers_csv,
+    get_vouchers_ndjson,
+)
 from generated.models import Answer, Explanation, FrequentCustomer, Problem, RecencyCustomer
 from generated.types import File
 
@@ -49,6 +55,8 @@ assert [type(each) for each in explained] == [Explanation, Explanation, Problem]
 of_a_run = get_vouchers.sync(client=client, body=[frequent, recency, unknown], run=given["run"])
 ndjson = get_vouchers_ndjson.sync(client=client, body=File(BytesIO(lines)), explain=True)
 assert isinstance(ndjson, File)
+file = get_vouchers_csv.sync(client=client, body=File(BytesIO(given["file"].encode())))
+assert isinstance(file, File)
 
 print(
     json.dumps(
@@ -62,6 +70,7 @@ print(
             "getVouchers explained": [each.to_dict() for each in explained],
             "getVouchers of a run": [each.to_dict() for each in of_a_run],
             "getVouchersNdjson explained": ndjson.payload.read().decode(),
+            "getVouchersCsv": file.payload.read().decode(),
             "getSegments": get_segments.sync(client=client, country=given["country"]).to_dict(),
             "getSegmentsCsv": get_segments_csv.sync(client=client),
             "getSegmentsXlsx": sha256(get_segments_xlsx.sync(client=client).payload.read()).hexdigest(),

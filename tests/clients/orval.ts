@@ -19,6 +19,7 @@ const sha256 = async (data: ArrayBuffer) =>
 
 // In Node axios returns what a browser makes a Blob of as a text.
 const answers: Blob | string = (await api.getVouchersNdjson(lines, { explain: true })).data;
+const file: Blob | string = (await api.getVouchersCsv(new Blob([given.file], { type: "text/csv" }))).data;
 
 const explanation = (await api.getVoucher(recency, { explain: true })).data;
 if (!("because" in explanation)) throw new Error("no explanation");
@@ -43,6 +44,7 @@ console.log(
     "getVouchers explained": (await api.getVouchers(customers, { explain: true })).data,
     "getVouchers of a run": (await api.getVouchers(customers, { run })).data,
     "getVouchersNdjson explained": typeof answers === "string" ? answers : await answers.text(),
+    getVouchersCsv: typeof file === "string" ? file : await file.text(),
     getSegments: (await api.getSegments({ country })).data,
     getSegmentsCsv: (await api.getSegmentsCsv()).data,
     getSegmentsXlsx: await sha256(workbook.data as unknown as ArrayBuffer),

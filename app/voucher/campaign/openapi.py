@@ -7,11 +7,6 @@ from flask_openapi3.types import ResponseDict
 from app.voucher.campaign.records import SEPARATORS
 from app.voucher.openapi import EXPLAIN, FILE, RUN, RUN_PARAMETER
 
-EXAMPLE = (
-    "email,country_code,segment_name,total_orders\r\n"
-    "ana@example.com,Peru,frequent_segment,15\r\n"
-    "ben@example.com,Peru,frequent_segment,many\r\n"
-)
 ANSWER_EXAMPLE = (
     "email,country_code,segment_name,total_orders,voucher_amount,problem\r\n"
     "ana@example.com,Peru,frequent_segment,15,2640,\r\n"
@@ -55,5 +50,5 @@ CUSTOMERS_FILE: dict[str, Any] = {
         EXPLAIN | {"description": "Whether to add columns that explain the amount."},
         RUN_PARAMETER,
     ],
-    "requestBody": {"required": True, "content": {"text/csv": {"schema": FILE, "example": EXAMPLE}}},
+    "requestBody": {"required": True, "content": {"text/csv": {"schema": FILE}}},
 }
