@@ -1,0 +1,34 @@
+"""A running service for OpenFeature's own clients. It requires a key, and its run has a lottery in Peru."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import requests
+
+from dev.services.postgres import Postgres
+from tests.app.conftest import Tables, served
+from tests.app.outcomes import draws
+
+KEY = "a-key-of-16-or-more"
+CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
+
+
+@dataclass(frozen=True)
+class Service:
+    url: str
+
+    def voucher(self, **fields: object) -> dict[str, Any]:
+        """Return the explanation that `/voucher` gives to a customer."""
+        asked = {"params": {"explain": "true"}, "headers": {"Authorization": f"Bearer {KEY}"}, "timeout": 10}
+        found: dict[str, Any] = requests.post(f"{self.url}/voucher", json=CUSTOMER | fields, **asked).json()  # type: ignore[arg-type]
+        return found
+
+
+@pytest.fixture(scope="session")
+def service(postgres: Postgres, template: str) -> Iterator[Service]:
+    postgres.create("flag", template)
+    Tables(postgres.url("flag")).publish(countries={"Peru": 30, "Latvia": 90}, draws=draws())
+    with served(postgres.url("flag"), VOUCHER_API_KEYS=KEY) as url:
+        yield Service(url)
