@@ -1,8 +1,10 @@
-"""What the service accepts beyond its OpenAPI document, and NDJSON, which the document can't describe.
+"""What the service accepts beyond its OpenAPI document, and NDJSON and CSV, which the document can't describe.
 
 schemathesis loads this module in the proof `fuzz`. Without it, schemathesis would report these requests as errors.
 """
 
+import csv
+import io
 import json
 from typing import Any
 
@@ -26,6 +28,8 @@ def before_load_schema(context: schemathesis.HookContext, raw_schema: dict[str, 
     for media_type in NDJSON:
         sent[media_type] = sent[NDJSON[0]] | {"schema": {"anyOf": [customers, {}]}}
         answered[media_type] = answered[NDJSON[0]] | {"schema": answers}
+    file = paths["/vouchers.csv"]["post"]["requestBody"]["content"]["text/csv"]
+    file["schema"] = {"anyOf": [{"type": "array", "items": {"$ref": "#/components/schemas/Customer"}}, {}]}
     for parameter in (each for path in paths.values() for each in path.get("post", {}).get("parameters", ())):
         if parameter["name"] == "explain":
             parameter |= {"schema": {"type": "string", "pattern": EXPLAIN}, "example": "true"}
@@ -38,6 +42,20 @@ def lines(context: schemathesis.SerializationContext, value: Any) -> bytes:
         return value.encode(errors="surrogatepass") if isinstance(value, str) else value
     values = value if isinstance(value, list) else [value]
     return "".join(f"{json.dumps(one)}\n" for one in values).encode()
+
+
+@schemathesis.serializer("text/csv")
+def file(context: schemathesis.SerializationContext, value: Any) -> bytes:
+    """Write each object of a list on a line, and the names of all in the first. Other values are a line of their own."""
+    if isinstance(value, str | bytes):
+        return value.encode(errors="surrogatepass") if isinstance(value, str) else value
+    rows = [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    written = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(written, names)
+    writer.writeheader()
+    writer.writerows(rows)
+    return written.getvalue().encode(errors="surrogatepass")
 
 
 @schemathesis.deserializer(*NDJSON)
