@@ -86,9 +86,10 @@ def main() -> None:
 def _new_folder() -> str:
     """Return a new folder for shared counts.
 
-    If the disk is full, return a path that is no folder: /readyz then reports `metrics`.
+    It is in /tmp, which a container has in memory and anew at each start; TMPDIR is a disk for large files. If there is
+    no space, return a path that is no folder: /readyz then reports `metrics`.
     """
     try:
-        return tempfile.mkdtemp(prefix="voucher-metrics-")
+        return tempfile.mkdtemp(prefix="voucher-metrics-", dir="/tmp")
     except OSError:
         return os.devnull

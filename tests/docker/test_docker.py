@@ -306,9 +306,9 @@ def test_every_container_is_confined() -> None:
         assert all(port.startswith("${PUBLISH_ON:-127.0.0.1}:") for port in service.get("ports", [])), name
 
 
-@pytest.mark.parametrize("service", ["airflow-scheduler", "notebook"])
+@pytest.mark.parametrize("service", ["airflow-scheduler", "notebook", "api"])
 def test_what_is_fetched_and_spilled_goes_to_disk(service: str) -> None:
-    """Temporary files go to a volume: /tmp is in memory, and the container may have less memory than a part needs."""
+    """Temporary files go to a volume: /tmp is in memory, and the container may have less memory than a file needs."""
     folder = SERVICES[service]["environment"]["TMPDIR"]
     assert folder != SERVICES[service]["tmpfs"]
     assert f"scratch:{folder}" in SERVICES[service]["volumes"]
