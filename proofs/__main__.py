@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from proofs import interrupts
-from proofs.document import fuzz, generated
+from proofs.document import fuzz, generated, ofrep
 from proofs.evidence import coverage, effects, lottery
 from proofs.parts import dask, parts
 from proofs.publishing import crash, readers, rollback, runs
@@ -36,6 +36,7 @@ PROOFS = {
     "fuzz": fuzz,
     "interrupts": interrupts,
     "lottery": lottery,
+    "ofrep": ofrep,
     "parts": parts,
     "readers": readers,
     "requests": requests,
@@ -54,6 +55,7 @@ CODE = (
     "sample",
     "proofs",
     "tests/clients",
+    "tests/ofrep",
     "requirements.lock",
     "docker/api.Dockerfile",
 )

@@ -9,6 +9,7 @@ from flask import Response, current_app, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.routing import BaseConverter
 
 from app.errors import CustomerError
 from app.ofrep.answers import KEY
@@ -25,8 +26,18 @@ SINGLE = f"{BULK}/{KEY}"
 
 blueprint = APIBlueprint("ofrep", __name__, abp_tags=[Tag(name="OpenFeature")])
 problems.register(blueprint, refuse)
+
+
+class AnyKey(BaseConverter):
+    """The key of another flag, which may have any characters: Werkzeug's `path` takes no line ends."""
+
+    regex = r"[\s\S]+"
+    part_isolating = False
+
+
 # A rule of its own for every other key, because metrics count requests by rules without arguments.
-blueprint.add_url_rule(f"{BULK}/<path:key>", "not_found", not_found, methods=["POST"])
+blueprint.record_once(lambda state: state.app.url_map.converters.update(key=AnyKey))
+blueprint.add_url_rule(f"{BULK}/<key:key>", "not_found", not_found, methods=["POST"])
 
 
 @blueprint.post(SINGLE, operation_id="evaluateVoucherFlag", responses=FLAG, openapi_extensions=FLAG_REQUEST)

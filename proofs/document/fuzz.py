@@ -15,7 +15,7 @@ import requests
 from tabulate import tabulate
 
 from pipeline.rules.segments import SegmentBook
-from proofs.document.schemathesis_run import run_schemathesis
+from proofs.document.schemathesis_run import Verdicts, run_schemathesis
 from proofs.publishing.running_stack import RunningStack
 
 CASES, TRIALS, EXAMPLES = 10_000, 10, 200
@@ -58,7 +58,11 @@ def trial(fixtures: RunningStack, access: str, seed: int, examples: int = EXAMPL
     fixtures.serve(**({"VOUCHER_API_KEYS": key} if key else {}))
     paths = requests.get(f"{fixtures.address}/openapi.json", timeout=10).json()["paths"]
     operations = [f"{method.upper()} {path}" for path, methods in paths.items() for method in methods]
-    found = run_schemathesis(fixtures.address, operations, seed, examples, key)
+    return judge(access, seed, operations, run_schemathesis(fixtures.address, operations, seed, examples, key))
+
+
+def judge(access: str, seed: int, operations: Sequence[str], found: Verdicts) -> Result:
+    """Return the result of a run of schemathesis. An operation that never answered 200 is a fault."""
     answered = {operation for operation, status in found.answered if status == 200}
     faults = [*found.faults[:5], *(f"{each} never answered 200" for each in operations if each not in answered)]
     return Result(
@@ -97,13 +101,20 @@ def table(results: Sequence[Result]) -> str:
 
 def short(results: Sequence[Result], cases: int = CASES) -> list[str]:
     """Return what is missing: cases, vouchers or refusals of an operation, and kinds of segments."""
+    return untried(results, ASKS, cases) + [
+        f"no customer's {kind.name}"
+        for kind in SegmentBook.load().kinds
+        if kind.name not in {name for _, name in _sums(results, "told")}
+    ]
+
+
+def untried(results: Sequence[Result], asks: Sequence[str], cases: int) -> list[str]:
+    """Return what is missing: cases, and of the operations `asks` vouchers and refusals."""
     lacks = [f"{_cases(results):,} cases, not {cases:,}"] if _cases(results) < cases else []
     told = _sums(results, "told")
     refused = {operation for operation, status in _sums(results, "answered") if 400 <= status < 500}
-    lacks += [f"{each} told no voucher" for each in ASKS if not any(times for _, times in _of(each, told))]
-    lacks += [f"{each} refused nobody" for each in ASKS if each not in refused]
-    kinds = {kind for _, kind in told}
-    return lacks + [f"no customer's {kind.name}" for kind in SegmentBook.load().kinds if kind.name not in kinds]
+    lacks += [f"{each} told no voucher" for each in asks if not any(times for _, times in _of(each, told))]
+    return lacks + [f"{each} refused nobody" for each in asks if each not in refused]
 
 
 def _rows(counts: Mapping[tuple[Any, ...], int]) -> tuple[Any, ...]:

@@ -1,6 +1,6 @@
 """Run schemathesis on a service, and read from its report the requests, the answers and the failed checks.
 
-Used by the proof `fuzz`.
+Used by the proofs `fuzz` and `ofrep`.
 """
 
 import json
@@ -21,7 +21,8 @@ from proofs.support.environment import ROOT
 
 EXCEPT = "positive_data_acceptance"
 OTHER = "any other method"  # not in the document
-PROBLEM = "application/problem+json"
+PROBLEM, JSON = "application/problem+json", "application/json"
+TOLD = (b'"voucher_amount":', b'"reason":"')  # in an answer, and in an evaluation of the flag
 
 
 @dataclass
@@ -69,11 +70,13 @@ class Verdicts:
             return
         status, headers = response["status_code"], response["headers"]
         self.answered[operation, status] += 1
-        if status >= 500 or (status >= 400 and headers.get("content-type") != [PROBLEM]):
+        own_form = path.startswith("ofrep/") and status in (400, 404)  # of OpenFeature's protocol
+        if status >= 500 or (status >= 400 and headers.get("content-type") != [JSON if own_form else PROBLEM]):
             self.faults.append(f"{status}, {headers.get('content-type')}, to {asked}")
         if status == 200 and operation.startswith("POST "):
             kind = headers.get("voucher-segment", [""])[0].partition(" ")[0]
-            self.told[operation, kind] += _body(response.get("content")).count(b'"voucher_amount":')
+            content = _body(response.get("content"))
+            self.told[operation, kind] += sum(content.count(each) for each in TOLD)
 
     def _checks(self, operation: str, checks: Sequence[dict[str, Any]]) -> None:
         for check in checks:
@@ -86,8 +89,20 @@ def _body(encoded: dict[str, str] | None) -> bytes:
     return b64decode(encoded["$base64"]) if encoded else b""
 
 
-def run_schemathesis(address: str, operations: Collection[str], seed: int, examples: int, key: str = "") -> Verdicts:
-    """Run all phases and all checks except EXCEPT. `examples` limits the cases for each operation."""
+def run_schemathesis(
+    address: str,
+    operations: Collection[str],
+    seed: int,
+    examples: int,
+    key: str = "",
+    *,
+    document: str = "",
+    hooks: str = schemathesis_hooks.__name__,
+) -> Verdicts:
+    """Run all phases and all checks except EXCEPT. `examples` limits the cases for each operation.
+
+    document: the path of an OpenAPI document; else the service's own.
+    """
     verdicts = Verdicts(operations)
     with TemporaryDirectory() as folder:  # for its cache, which the next run must not find
         report = Path(folder) / "report.ndjson"
@@ -100,11 +115,12 @@ def run_schemathesis(address: str, operations: Collection[str], seed: int, examp
             "--report": "ndjson",
             "--report-ndjson-path": str(report),
             **({"--header": f"Authorization: Bearer {key}"} if key else {}),
+            **({"--url": address} if document else {}),
         }
         flags = ("--generation-unique-inputs", "--continue-on-failure", "--no-color")
         words = (*(word for option in options.items() for word in option), *flags)
-        called = [sys.executable, "-m", "schemathesis.cli", "run", f"{address}/openapi.json", *words]
-        environ = os.environ | {"SCHEMATHESIS_HOOKS": schemathesis_hooks.__name__, "PYTHONPATH": str(ROOT)}
+        called = [sys.executable, "-m", "schemathesis.cli", "run", document or f"{address}/openapi.json", *words]
+        environ = os.environ | {"SCHEMATHESIS_HOOKS": hooks, "PYTHONPATH": str(ROOT)}
         ended = subprocess.run(called, cwd=folder, env=environ, capture_output=True, text=True, check=False)
         verdicts.read(report)
     if ended.returncode and not verdicts.faults:

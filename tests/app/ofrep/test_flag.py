@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
@@ -152,11 +153,11 @@ def test_a_request_that_cannot_be_read_is_a_400(
     assert ("key" in found) == (path == SINGLE)
 
 
-@pytest.mark.parametrize("key", ["discount", "Voucher", "a/b", "voucher/", "ü", "<script>"])
+@pytest.mark.parametrize("key", ["discount", "Voucher", "a/b", "a//b", "voucher/", "ü", "a\nb", "<script>"])
 def test_another_flag_is_not_found(standing: Ask, key: str) -> None:
     """Another flag gets a 404 that names the flag there is, whatever the body is."""
     for body in (json.dumps({"context": CONTEXT}), "{"):
-        response = standing.client.post(f"{ALL}/{key}", data=body, content_type="application/json")
+        response = standing.client.post(f"{ALL}/{quote(key)}", data=body, content_type="application/json")
         found = response.json or {}
         assert (response.status_code, found["key"], found["errorCode"]) == (404, key, "FLAG_NOT_FOUND")
         assert "one flag: voucher" in found["errorDetails"]
