@@ -10,6 +10,7 @@ from typing import Any
 
 import schemathesis
 
+from app.voucher.campaign.openapi import CSV_FILE
 from app.voucher.schemas import NDJSON
 
 UNKNOWN = "x-schemathesis-unknown-property"
@@ -28,7 +29,7 @@ def before_load_schema(context: schemathesis.HookContext, raw_schema: dict[str, 
     for media_type in NDJSON:
         sent[media_type] = sent[NDJSON[0]] | {"schema": {"anyOf": [customers, {}]}}
         answered[media_type] = answered[NDJSON[0]] | {"schema": answers}
-    file = paths["/vouchers.csv"]["post"]["requestBody"]["content"]["text/csv"]
+    file = paths["/vouchers.csv"]["post"]["requestBody"]["content"][CSV_FILE]
     file["schema"] = {"anyOf": [{"type": "array", "items": {"$ref": "#/components/schemas/Customer"}}, {}]}
     for parameter in (each for path in paths.values() for each in path.get("post", {}).get("parameters", ())):
         if parameter["name"] == "explain":
@@ -44,9 +45,9 @@ def lines(context: schemathesis.SerializationContext, value: Any) -> bytes:
     return "".join(f"{json.dumps(one)}\n" for one in values).encode()
 
 
-@schemathesis.serializer("text/csv")
+@schemathesis.serializer(CSV_FILE)
 def file(context: schemathesis.SerializationContext, value: Any) -> bytes:
-    """Write each object of a list on a line, and the names of all in the first. Other values are a line of their own."""
+    """Write each object of a list on a line, and the names of all in the first. A text is sent unchanged."""
     if isinstance(value, str | bytes):
         return value.encode(errors="surrogatepass") if isinstance(value, str) else value
     rows = [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

@@ -7,6 +7,8 @@ from flask_openapi3.types import ResponseDict
 from app.voucher.campaign.records import SEPARATORS
 from app.voucher.openapi import EXPLAIN, FILE, RUN, RUN_PARAMETER
 
+# With its charset, because openapi-python-client has one setting for a media type, and the tables' text/csv is a text.
+CSV_FILE = "text/csv; charset=utf-8"
 ANSWER_EXAMPLE = (
     "email,country_code,segment_name,total_orders,voucher_amount,problem\r\n"
     "ana@example.com,Peru,frequent_segment,15,2640,\r\n"
@@ -23,7 +25,7 @@ FILE_ANSWER: ResponseDict = {
                 "schema": {"type": "integer"},
             }
         },
-        "content": {"text/csv": {"schema": FILE, "example": ANSWER_EXAMPLE}},
+        "content": {CSV_FILE: {"schema": FILE, "example": ANSWER_EXAMPLE}},
     }
 }
 
@@ -50,5 +52,5 @@ CUSTOMERS_FILE: dict[str, Any] = {
         EXPLAIN | {"description": "Whether to add columns that explain the amount."},
         RUN_PARAMETER,
     ],
-    "requestBody": {"required": True, "content": {"text/csv": {"schema": FILE}}},
+    "requestBody": {"required": True, "content": {CSV_FILE: {"schema": FILE}}},
 }
