@@ -80,7 +80,7 @@ SCHEMAS: dict[str, Any] = {
         },
         "example": FAILURE,
     },
-    "FlagError": {
+    "FlagsUnavailable": {
         "type": "object",
         "properties": {"errorDetails": TEXT},
         "example": {"errorDetails": "This is an error of the service. The log has the details."},
@@ -101,7 +101,7 @@ def _json(description: str, component: str, **more: Any) -> dict[str, Any]:
 
 ERRORS: ResponseDict = {
     400: _json("The flag can't be evaluated for this context", "FlagFailure"),
-    "5XX": _json("A problem with the service", "FlagError", headers=PROBLEMS["5XX"]["headers"]),
+    "5XX": _json("A problem with the service", "FlagsUnavailable", headers=PROBLEMS["5XX"]["headers"]),
 }
 FLAG: ResponseDict = {200: _json("The evaluation", "FlagEvaluation", headers=RUN_AND_SEGMENT), **ERRORS}
 ALL_FLAGS: ResponseDict = {

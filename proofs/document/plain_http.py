@@ -31,6 +31,7 @@ def given(public: str, run: str, key: str) -> dict[str, Any]:
         "unknown": unknown,
         "file": csv_file([frequent, recency, unknown]),
         "country": frequent["country_code"],
+        "flag": {"context": frequent | {"targetingKey": "7"}},
         "run": run,
     }
 
@@ -66,6 +67,8 @@ def expected(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "getVouchers of a run": ask("/vouchers", customers, run=run),
         "getVouchersNdjson explained": ask("/vouchers.ndjson", lines(customers), explain="true"),
         "getVouchersCsv": ask("/vouchers.csv", given["file"]),
+        "evaluateVoucherFlag": ask("/ofrep/v1/evaluate/flags/voucher", given["flag"]),
+        "evaluateFlags": ask("/ofrep/v1/evaluate/flags", given["flag"]),
         "getSegments": ask("/segments", country=country),
         "getSegmentsCsv": ask("/segments.csv"),
         "getSegmentsXlsx": ask("/segments.xlsx"),

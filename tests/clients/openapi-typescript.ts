@@ -53,6 +53,8 @@ console.log(
         ...text,
       })
     ).data,
+    evaluateVoucherFlag: (await api.POST("/ofrep/v1/evaluate/flags/voucher", { body: given.flag })).data,
+    evaluateFlags: (await api.POST("/ofrep/v1/evaluate/flags", { body: given.flag })).data,
     getSegments: (await api.GET("/segments", { params: { query: { country } } })).data,
     getSegmentsCsv: (await api.GET("/segments.csv", text)).data,
     getSegmentsXlsx: await sha256(workbook.data!),

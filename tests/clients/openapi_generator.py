@@ -8,14 +8,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from generated import ApiClient, Configuration, HealthApi, TablesApi, VouchersApi
+from generated import ApiClient, Configuration, HealthApi, OpenFeatureApi, TablesApi, VouchersApi
 from generated.exceptions import NotFoundException
-from generated.models import Answer, Customer, Explanation, FrequentCustomer, Problem, RecencyCustomer
+from generated.models import Answer, Customer, Explanation, FlagRequest, FrequentCustomer, Problem, RecencyCustomer
 
 given = json.loads(Path("input.json").read_text())
 configuration = Configuration(access_token=given["key"])  # the address is the document's
 client = ApiClient(configuration)
 vouchers, tables, health = VouchersApi(client), TablesApi(client), HealthApi(client)
+flags, flag = OpenFeatureApi(client), FlagRequest.from_dict(given["flag"])
 frequent = Customer(FrequentCustomer.from_dict(given["frequent"]))
 recency = Customer(RecencyCustomer.from_dict(given["recency"]))
 unknown = Customer(FrequentCustomer.from_dict(given["unknown"]))
@@ -57,6 +58,8 @@ print(
             "getVouchers of a run": [plain(each) for each in of_a_run],
             "getVouchersNdjson explained": vouchers.get_vouchers_ndjson(lines, explain=True).decode(),
             "getVouchersCsv": vouchers.get_vouchers_csv(given["file"].encode()).decode(),
+            "evaluateVoucherFlag": plain(flags.evaluate_voucher_flag(flag)),
+            "evaluateFlags": plain(flags.evaluate_flags(flag)),
             "getSegments": plain(tables.get_segments(country=given["country"])),
             "getSegmentsCsv": tables.get_segments_csv(),
             "getSegmentsXlsx": sha256(tables.get_segments_xlsx()).hexdigest(),

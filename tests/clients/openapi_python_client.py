@@ -10,6 +10,7 @@ from pathlib import Path
 
 from generated import AuthenticatedClient
 from generated.api.health import get_health, get_liveness, get_metrics, get_readiness
+from generated.api.open_feature import evaluate_flags, evaluate_voucher_flag
 from generated.api.tables import (
     get_assignments_csv,
     get_countries,
@@ -30,7 +31,7 @@ from generated.api.vouchers import (
     get_vouchers_csv,
     get_vouchers_ndjson,
 )
-from generated.models import Answer, Explanation, FrequentCustomer, Problem, RecencyCustomer
+from generated.models import Answer, Explanation, FlagRequest, FrequentCustomer, Problem, RecencyCustomer
 from generated.types import File
 
 given = json.loads(Path("input.json").read_text())
@@ -57,6 +58,7 @@ ndjson = get_vouchers_ndjson.sync(client=client, body=File(BytesIO(lines)), expl
 assert isinstance(ndjson, File)
 file = get_vouchers_csv.sync(client=client, body=File(BytesIO(given["file"].encode())))
 assert isinstance(file, File)
+flag = FlagRequest.from_dict(given["flag"])
 
 print(
     json.dumps(
@@ -71,6 +73,8 @@ print(
             "getVouchers of a run": [each.to_dict() for each in of_a_run],
             "getVouchersNdjson explained": ndjson.payload.read().decode(),
             "getVouchersCsv": file.payload.read().decode(),
+            "evaluateVoucherFlag": evaluate_voucher_flag.sync(client=client, body=flag).to_dict(),
+            "evaluateFlags": evaluate_flags.sync(client=client, body=flag).to_dict(),
             "getSegments": get_segments.sync(client=client, country=given["country"]).to_dict(),
             "getSegmentsCsv": get_segments_csv.sync(client=client),
             "getSegmentsXlsx": sha256(get_segments_xlsx.sync(client=client).payload.read()).hexdigest(),

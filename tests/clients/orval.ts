@@ -45,6 +45,8 @@ console.log(
     "getVouchers of a run": (await api.getVouchers(customers, { run })).data,
     "getVouchersNdjson explained": typeof answers === "string" ? answers : await answers.text(),
     getVouchersCsv: typeof file === "string" ? file : await file.text(),
+    evaluateVoucherFlag: (await api.evaluateVoucherFlag(given.flag)).data,
+    evaluateFlags: (await api.evaluateFlags(given.flag)).data,
     getSegments: (await api.getSegments({ country })).data,
     getSegmentsCsv: (await api.getSegmentsCsv()).data,
     getSegmentsXlsx: await sha256(workbook.data as unknown as ArrayBuffer),

@@ -1,5 +1,6 @@
 """A running service for OpenFeature's own clients. It requires a key, and its run has a lottery in Peru."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import requests
 from dev.services.postgres import Postgres
 from tests.app.conftest import Tables, served
 from tests.app.outcomes import draws
+from tests.conftest import ROOT
 
 KEY = "a-key-of-16-or-more"
 CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
@@ -32,3 +34,11 @@ def service(postgres: Postgres, template: str) -> Iterator[Service]:
     Tables(postgres.url("flag")).publish(countries={"Peru": 30, "Latvia": 90}, draws=draws())
     with served(postgres.url("flag"), VOUCHER_API_KEYS=KEY) as url:
         yield Service(url)
+
+
+def example(language: str, service: Service) -> str:
+    """Return the program in this language of docs/api.md, with the address and key of the service."""
+    (found,) = re.findall(
+        rf"^```{language}\n(.*?)^```$", (ROOT / "docs" / "api.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    return found.replace("http://localhost:8000", service.url).replace("Bearer KEY", f"Bearer {KEY}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.app.ofrep.conftest import CUSTOMER, KEY, Service
+from tests.app.ofrep.conftest import CUSTOMER, KEY, Service, example
 from tests.browser.conftest import missing
 from tests.conftest import ROOT
 
@@ -89,3 +89,12 @@ def test_the_client_for_browsers_starts_before_the_customer_is_known(node: Path,
     found = run(node, "web.mjs", service.url, {"unknown yet": {"targetingKey": "1"}, "1": CONTEXTS["1"]})["evaluations"]
     assert (found["unknown yet"]["value"], found["unknown yet"]["errorCode"]) == (-1, "INVALID_CONTEXT")
     assert found["1"]["value"] == service.voucher(customer_id="1")["voucher_amount"]
+
+
+def test_the_example_of_the_guide_works(node: Path, service: Service) -> None:
+    """The JavaScript program of docs/api.md prints what /voucher says."""
+    (node / "example.mjs").write_text(example("js", service))
+    ended = subprocess.run(["node", "example.mjs"], cwd=node, capture_output=True, text=True, timeout=60, check=False)
+    told = service.voucher(customer_id=123, total_orders=15)
+    printed = f"{told['voucher_amount']} frequent_segment {told['segment']} TARGETING_MATCH {told['because']}\n"
+    assert ended.stdout == printed, ended.stderr

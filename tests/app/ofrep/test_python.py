@@ -1,5 +1,7 @@
 """The flag by OpenFeature's own Python client, unchanged."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +12,7 @@ from openfeature.contrib.provider.ofrep import OFREPProvider
 from openfeature.evaluation_context import EvaluationContext
 
 from tests.app.conftest import Tables, served
-from tests.app.ofrep.conftest import CUSTOMER, KEY, Service
+from tests.app.ofrep.conftest import CUSTOMER, KEY, Service, example
 
 
 def connect(url: str, key: str = KEY) -> OpenFeatureClient:
@@ -72,6 +74,16 @@ def test_another_flag_type_or_key_gives_the_default(service: Service, client: Op
     assert (text.value, text.error_code) == ("none", "TYPE_MISMATCH")
     unknown = connect(service.url, "a-wrong-key-of-16").get_integer_details("voucher", -1, context())
     assert (unknown.value, unknown.error_code, unknown.error_message) == (-1, "GENERAL", "unauthorized")
+
+
+def test_the_example_of_the_guide_works(service: Service) -> None:
+    """The Python program of docs/api.md prints what /voucher says."""
+    ended = subprocess.run(
+        [sys.executable, "-c", example("python", service)], capture_output=True, text=True, timeout=60, check=False
+    )
+    told = service.voucher(customer_id=123, total_orders=15)
+    printed = f"{told['voucher_amount']} frequent_segment {told['segment']} TARGETING_MATCH {told['because']}\n"
+    assert ended.stdout == printed, ended.stderr
 
 
 @pytest.mark.long
