@@ -33,10 +33,10 @@ key.
 {MAX_CUSTOMERS:,} customers and {MAX_BULK_BYTES // 2**20} MiB, or a CSV file of up to {MAX_CAMPAIGN_BYTES // 2**20} MiB.
 A larger request gets a 413. A query parameter may be given once.
 
-**Errors.** Every error is an `application/problem+json` object (RFC 9457), except where OpenFeature's protocol has a form
-of its own. `type` identifies the kind of error,
-`detail` says what is wrong, and `errors` lists each invalid field. The kinds are listed below. General HTTP errors,
-such as 401, 405 and 415, and unexpected errors (500) have the type `about:blank`.
+**Errors.** Every error is an `application/problem+json` object (RFC 9457), except where OpenFeature's protocol has its
+own form. `type` identifies the kind of error, `detail` says what is wrong, and `errors` lists each invalid field. The
+kinds are listed below. General HTTP errors, such as 401, 405 and 415, and unexpected errors (500) have the type
+`about:blank`.
 
 **Runs.** The header `{RUN_HEADER}` names the run that vouchers and tables were read from. All answers of one request
 come from the same run: the published one, or the one that the parameter `run` names. Every response has an
