@@ -23,10 +23,11 @@ from proofs.evidence import coverage, effects, lottery
 from proofs.parts import dask, parts
 from proofs.publishing import crash, readers, rollback, runs
 from proofs.secrets import secrets
-from proofs.service import container, requests, service, soak
+from proofs.service import campaign, container, requests, service, soak
 from proofs.support.environment import ROOT
 
 PROOFS = {
+    "campaign": campaign,
     "clients": generated,
     "container": container,
     "coverage": coverage,

@@ -1,11 +1,11 @@
-"""The service's proofs at a small size; `make prove service`, `soak` and `requests` run all of them."""
+"""The service's proofs at a small size; `make prove service`, `soak`, `requests` and `campaign` run all."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from proofs.service import events, requests, service, soak
+from proofs.service import campaign, events, requests, service, soak
 from proofs.service.running_service import RunningService
 
 pytestmark = pytest.mark.long
@@ -39,3 +39,12 @@ def test_a_soak_has_no_error_and_draws_its_memory(tmp_path: Path) -> None:
     assert len(results[0].memory) == 3
     soak.figure(results, tmp_path / "soak.png")
     assert (tmp_path / "soak.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("columns", ["amount", "explained"])
+def test_a_campaign_loses_no_line(site: RunningService, columns: str) -> None:
+    """A file sent by curl gets the answers of JSON line by line. Only the full size shows that memory does not grow."""
+    result = campaign.trial(site, columns, 20_000)
+    print(campaign.table([result]))
+    assert not result.faults
+    assert not campaign.short([result])
