@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { OFREPWebProvider } from "@openfeature/ofrep-web-provider";
 import { OpenFeature, ProviderEvents } from "@openfeature/web-sdk";
 
-globalThis.document = { addEventListener() {}, removeEventListener() {} }; // a page's, which only tells whether it is seen
+globalThis.document = { addEventListener() {}, removeEventListener() {} }; // as in a page that is always seen
 const { url, key, contexts } = JSON.parse(readFileSync(0));
 const requests = [];
 const fetchImplementation = async (request, options) => {
