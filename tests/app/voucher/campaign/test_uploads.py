@@ -14,8 +14,9 @@ from tests.app.conftest import full_disk, served
 from tests.app.voucher.campaign.conftest import GOOD, HEADER
 
 CSV = {"Content-Type": "text/csv"}
-LINES = 200_000  # whose answer is more than all buffers hold
-MANY = "\n".join([HEADER, *[GOOD] * LINES]).encode()
+LINES = 20_000
+# Its answer is more than all buffers hold.
+MANY = "\n".join([f"{HEADER},note", *[f"{GOOD},{'x' * 400}"] * LINES]).encode()
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_a_file_may_arrive_in_chunks(url: str, chunked: bool) -> None:
     """A file is answered completely, with or without a known length, although the client first sends all of it."""
     data = (MANY[at : at + 100_001] for at in range(0, len(MANY), 100_001)) if chunked else MANY
     response = requests.post(f"{url}/vouchers", data=data, headers=CSV, timeout=60)
-    assert response.content.count(b",1000,\r\n") == LINES
+    assert response.content.count(b"x,1000,\r\n") == LINES
     assert response.headers["Content-Length"] == str(len(response.content))
 
 
@@ -86,8 +87,9 @@ def test_a_file_that_is_too_large_is_refused_at_once(url: str) -> None:
         assert (response.status, str(MAX_CAMPAIGN_BYTES) in response.read().decode()) == (413, True)
 
 
+@pytest.mark.long  # the service starts and stops
 def test_a_full_disk_is_a_problem(tmp_path: Path, standing_database: str) -> None:
-    """Without space for the answer, the file gets a 507, single customers their answer, and the log one line."""
+    """Without space for a file or its answer, the response is 507, and single customers are answered."""
     log = tmp_path / "log"
     folder = tmp_path / "full"
     folder.mkdir()
@@ -103,6 +105,8 @@ def test_a_full_disk_is_a_problem(tmp_path: Path, standing_database: str) -> Non
     ):
         response = requests.post(f"{url}/vouchers", data=f"{HEADER}\n{GOOD}", headers=CSV, timeout=30)
         assert (response.status_code, response.json()["type"]) == (507, "urn:voucher-select:no-space")
+        form = requests.post(f"{url}/campaign", files={"file": ("list.csv", MANY)}, timeout=30)
+        assert (form.status_code, "No space for the file" in form.text) == (507, True)
         customer = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
         assert requests.post(f"{url}/voucher", json=customer, timeout=5).json() == {"voucher_amount": 1000}
     assert "No space left on device" in log.read_text()
