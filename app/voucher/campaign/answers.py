@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from datetime import date
 
 import structlog
 
@@ -28,7 +27,7 @@ class Campaign:
         self._reader = CustomerReader(columns.places, given)
         self._separator = separator
         self._run = run
-        self._day: date = run.reference_day
+        self._day = run.reference_day
         self._logged = False
         self._evidence = columns.added[len(ANSWER) :]
 
@@ -51,24 +50,23 @@ class Campaign:
         width, cells = len(self._columns.names), record.cells
         while len(cells) > width and not cells[-1]:
             cells.pop()
-        if problem := misfit(record, width) if any(cells) else "":
-            answer: list[object] = [None, cell(f"Line {record.line:,}: {problem}.")]
-        else:
-            answer = self._answer(cells) if any(cells) else []
-        kept = cells[:width]
-        return [*kept, *[""] * (width - len(kept)), *answer, *[""] * (len(self._columns.added) - len(answer))]
+        kept = [*cells[:width], *[""] * (width - len(cells))]
+        answer = self._answer(record) if any(cells) else []
+        return [*kept, *answer, *[""] * (len(self._columns.added) - len(answer))]
 
-    def _answer(self, cells: list[str]) -> list[object]:
-        """Return the cells of the columns that the answer adds."""
+    def _answer(self, record: Record) -> list[object]:
+        """Return the cells of the columns that the answer adds; those behind the problem may be missing."""
+        if problem := misfit(record, len(self._columns.names)):
+            return ["", cell(f"Line {record.line:,}: {problem}.")]
         try:
-            customer = self._reader.read(cells)
+            customer = self._reader.read(record.cells)
             row, choice, measured = decide(customer, self._run, self._day)
         except CustomerError as error:
-            return [None, cell(self._problem(error))]
+            return ["", cell(self._problem(error))]
         if not self._evidence:
-            return [choice.amount, None]
+            return [choice.amount, ""]
         found = explain(row, choice, measured, self._day, self._run)
-        return [choice.amount, None, *(cell(getattr(found, name)) for name in self._evidence)]
+        return [choice.amount, "", *(cell(getattr(found, name)) for name in self._evidence)]
 
     def _problem(self, error: CustomerError) -> str:
         """Return an error as a sentence. Its reason is logged once for each file, not for each line."""

@@ -112,8 +112,8 @@ def _has(names: Sequence[str]) -> str:
 
 def misfit(record: Record, columns: int) -> str:
     """Return why a record does not fit so many columns; "" if it does."""
-    if record.problem or len(record.cells) == columns:
+    found = len(record.cells)
+    if record.problem or found == columns:
         return record.problem
-    if len(record.cells) > columns:
-        return f"{len(record.cells)} cells, but {columns} columns; the cells behind the last column are left out"
-    return f"{len(record.cells)} cells, but {columns} columns"
+    left_out = "; the cells behind the last column are left out" if found > columns else ""
+    return f"{found} cell{'s' * (found > 1)}, but {columns} columns{left_out}"
