@@ -1,35 +1,35 @@
-"""Let schemathesis make customers, too, from the document of OpenFeature's protocol, which says only "an object".
+"""Let schemathesis ask for the flag there is, and for customers: the protocol's document says only "text" and "object".
 
-schemathesis loads this module in the proof `ofrep`. The document admits the same requests as before.
+schemathesis loads this module in the proof `ofrep`. It changes every other request, and a changed one fits the document
+as before.
 """
 
-from datetime import timedelta
 from typing import Any
+from zlib import crc32
 
 import schemathesis
 
-from pipeline.rules.segments import SegmentBook
-from proofs.publishing.histories import COUNTRIES, TODAY
-
-DAYS = [(TODAY - timedelta(days)).isoformat() for days in (0, 1, 45, 400)]
-CUSTOMER = {
-    "type": "object",
-    "required": ["targetingKey", "country_code", "segment_name", "total_orders", "last_order_ts", "first_order_ts"],
-    "properties": {
-        "targetingKey": {"type": "string", "minLength": 1},
-        "country_code": {"enum": [*COUNTRIES]},
-        "segment_name": {"enum": [kind.name for kind in SegmentBook.load().kinds]},
-        "total_orders": {"type": "integer", "minimum": 0},
-        "last_order_ts": {"enum": DAYS},
-        "first_order_ts": {"enum": DAYS},
-    },
-}
+from proofs.publishing.histories import CUSTOMERS
 
 
 @schemathesis.hook
-def before_load_schema(context: schemathesis.HookContext, raw_schema: dict[str, Any]) -> None:
-    """Add the key of the flag there is to any key, and customers to any contexts."""
-    (key,) = raw_schema["paths"]["/ofrep/v1/evaluate/flags/{key}"]["post"]["parameters"]
-    key["schema"] = {"anyOf": [{"enum": ["voucher"]}, key["schema"]]}
-    schemas = raw_schema["components"]["schemas"]
-    schemas["context"] = {"anyOf": [CUSTOMER, schemas["context"]]}
+def map_path_parameters(context: schemathesis.HookContext, path_parameters: Any) -> Any:
+    """Ask for the flag `voucher` instead of another one."""
+    key = path_parameters.get("key") if isinstance(path_parameters, dict) else None
+    return path_parameters | {"key": "voucher"} if isinstance(key, str) and _number(key) % 2 else path_parameters
+
+
+@schemathesis.hook
+def map_body(context: schemathesis.HookContext, body: Any) -> Any:
+    """Add the fields of a customer to a context that fits the document."""
+    sent = body.get("context") if isinstance(body, dict) else None
+    key = sent.get("targetingKey") if isinstance(sent, dict) else None
+    if not (isinstance(sent, dict) and isinstance(key, str) and _number(key) % 2):
+        return body
+    customer = CUSTOMERS[_number(key) // 2 % len(CUSTOMERS)]
+    known = {"country_code": customer.country, "segment_name": customer.kind, **customer.fields}
+    return body | {"context": sent | known}
+
+
+def _number(text: str) -> int:
+    return crc32(text.encode("utf-8", "surrogatepass"))
