@@ -14,6 +14,8 @@ from openfeature.evaluation_context import EvaluationContext
 from tests.app.conftest import Tables, served
 from tests.app.ofrep.conftest import CUSTOMER, KEY, Service, example
 
+pytestmark = pytest.mark.long  # starts services, as the JavaScript clients do
+
 
 def connect(url: str, key: str = KEY) -> OpenFeatureClient:
     provider = OFREPProvider(url, headers_factory=lambda: {"Authorization": f"Bearer {key}"})
@@ -86,7 +88,6 @@ def test_the_example_of_the_guide_works(service: Service) -> None:
     assert ended.stdout == printed, ended.stderr
 
 
-@pytest.mark.long
 def test_amounts_with_cents_are_floats(database: str) -> None:
     """If an amount of the run has cents, every amount can be read as a float, the whole ones too."""
     bounds = [("0-1", 0, 1, 1000), ("2+", 2, None, 1000.5)]
