@@ -1,8 +1,11 @@
 """A running service for OpenFeature's own clients. It requires a key, and its run has a lottery in Peru."""
 
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +14,10 @@ import requests
 from dev.services.postgres import Postgres
 from tests.app.conftest import Tables, served
 from tests.app.outcomes import draws
+from tests.browser.conftest import missing
 from tests.conftest import ROOT
 
+CLIENTS = ROOT / "tests" / "ofrep"
 KEY = "a-key-of-16-or-more"
 CUSTOMER = {"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}
 
@@ -34,6 +39,21 @@ def service(postgres: Postgres, template: str) -> Iterator[Service]:
     Tables(postgres.url("flag")).publish(countries={"Peru": 30, "Latvia": 90}, draws=draws())
     with served(postgres.url("flag"), VOUCHER_API_KEYS=KEY) as url:
         yield Service(url)
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the programs and the clients that they call."""
+    folder = tmp_path_factory.mktemp("openfeature")
+    if not (shutil.which("npm") and shutil.which("node")):
+        missing("there is no npm: `apt-get install npm` brings it")
+    for name in ("package.json", "package-lock.json", "server.mjs", "web.mjs", "page.html"):
+        shutil.copy(CLIENTS / name, folder)
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    if ended.returncode:
+        missing(f"npm could not install OpenFeature's clients: {ended.stderr[-500:]}")
+    return folder
 
 
 def example(language: str, service: Service) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,32 +9,14 @@ from typing import Any
 import pytest
 
 from tests.app.ofrep.conftest import CUSTOMER, KEY, Service, example
-from tests.browser.conftest import missing
-from tests.conftest import ROOT
 
 pytestmark = pytest.mark.long  # npm fetches the clients
 
-CLIENTS = ROOT / "tests" / "ofrep"
 CONTEXTS: dict[str, dict[str, Any]] = {
     **{str(number): {"targetingKey": str(number)} | CUSTOMER for number in range(60)},
     "bad": {"targetingKey": "1"} | CUSTOMER | {"total_orders": -1},
     "unknown": {"targetingKey": "1"} | CUSTOMER | {"country_code": "Atlantis"},
 }
-
-
-@pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the programs and the clients that they call."""
-    folder = tmp_path_factory.mktemp("openfeature")
-    if not (shutil.which("npm") and shutil.which("node")):
-        missing("there is no npm: `apt-get install npm` brings it")
-    for name in ("package.json", "package-lock.json", "server.mjs", "web.mjs"):
-        shutil.copy(CLIENTS / name, folder)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    if ended.returncode:
-        missing(f"npm could not install OpenFeature's clients: {ended.stderr[-500:]}")
-    return folder
 
 
 def run(folder: Path, program: str, url: str, contexts: dict[str, dict[str, Any]], key: str = KEY) -> dict[str, Any]:
