@@ -1,49 +1,44 @@
-"""What the page shows from memory: the selected country, and the answer for a customer."""
+"""The amounts of all countries and segments, from memory: a table for each kind."""
 
-import json
-import re
-import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from flask import current_app, request, url_for
-
-from app.errors import CustomerError
-from app.published.segment import Kind
+from app.places.territories import Currency
+from app.published.segment import Kind, Segment
 from app.published.snapshot import Snapshot
-from app.voucher.customer import MEASURED, Customer
-from app.voucher.explanation import Explanation
-from app.voucher.routes import answer
-from app.voucher.schemas import example
-from app.web import problems
-from shared.countries import is_blank
+from shared.countries import country_key, is_blank
 
-FORM = ("segment_name", *MEASURED)  # fields of the form, except the country
-LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
-DIGITS = re.compile(r"\d{1,18}", re.ASCII)
+MOST = 40  # countries that are shown before all are asked for, besides the selected one
 
 
 @dataclass(frozen=True)
-class MeasuredField:
-    """A field of the form, and the kinds that need it."""
+class CountryRow:
+    """A country's segments of a kind, one for each column; None if it has no such segment."""
 
-    name: str
-    asks_for: str  # such as "number of orders"
-    is_day: bool
-    kinds: Sequence[Kind]
+    country: str
+    currency: Currency | None
+    cells: Sequence[Segment | None]
 
 
 @dataclass(frozen=True)
-class TryForm:
-    """A customer in the form, and the result of /voucher: an answer, or errors by field."""
+class KindTable:
+    """A kind, the segments that are its columns, and a row for each country."""
 
-    fields: Mapping[str, str]
-    answer: Explanation | None = None
-    errors: Mapping[str, str] = field(default_factory=dict)  # the key "" has an error of no single field
-    command: str = ""
+    kind: Kind
+    columns: Sequence[Segment]
+    rows: Sequence[CountryRow]
 
 
-def country(run: Snapshot, given: str) -> str:
+@dataclass(frozen=True)
+class Overview:
+    """The tables of all kinds. `total` is the number of countries, of which `shown` have a row."""
+
+    tables: Sequence[KindTable]
+    shown: int
+    total: int
+
+
+def selected(run: Snapshot, given: str) -> str:
     """Return the name of a country as stored; if none is given, the one with most rows.
 
     Raises the errors of `Snapshot.country`.
@@ -51,54 +46,25 @@ def country(run: Snapshot, given: str) -> str:
     return run.countries[0] if is_blank(given) else run.country(given)
 
 
-def measured_fields(run: Snapshot) -> list[MeasuredField]:
-    """Return the fields that the run's kinds measure, in the order of the kinds."""
-    of_field: dict[str, list[Kind]] = {}
+def by_name(countries: Sequence[str]) -> list[str]:
+    """Return the names in the order in which people look for them, regardless of case."""
+    return sorted(countries, key=lambda name: (country_key(name), name))
+
+
+def overview(run: Snapshot, country: str, everything: bool) -> Overview:
+    """Return the tables with every country, or with `country` and the MOST largest ones, by name."""
+    names = by_name(run.countries if everything else list(dict.fromkeys([country, *run.countries[:MOST]])))
+    found: dict[tuple[str, str], dict[str, Segment]] = {}
+    columns: dict[str, dict[str, Segment]] = {}
+    for row in sorted(run.segments, key=lambda row: row.position):
+        found.setdefault((row.country_code, row.segment_name), {})[row.segment] = row
+        columns.setdefault(row.segment_name, {}).setdefault(row.segment, row)
+    tables = []
     for kind in run.kinds:
-        of_field.setdefault(kind.field, []).append(kind)
-    return [
-        MeasuredField(
-            name, f"day of {since}" if (since := kinds[0].since) else f"number of {kinds[0].unit}", bool(since), kinds
-        )
-        for name, kinds in of_field.items()
-    ]
-
-
-def try_customer(run: Snapshot, country_code: str, given: Mapping[str, str]) -> TryForm:
-    """Return the filled form and its result. Without a customer in `given`, an example is used."""
-    default = {} if "segment_name" in given else example(run, run.kinds[0].segment_name)
-    fields = {name: str(given.get(name, default.get(name, ""))).removesuffix(" 00:00:00") for name in FORM}
-    name = fields["segment_name"]
-    value = {kind.field: _value(fields.get(kind.field, "")) for kind in run.kinds if kind.segment_name == name}
-    body = json.dumps({"country_code": country_code, "segment_name": name, **value}, ensure_ascii=False)
-    try:
-        *_, explanation = answer(Customer.from_json(body.encode()), run, run.reference_day, explained=True)
-    except CustomerError as error:
-        problem = problems.from_error(error)
-        empty = {
-            each.name: f"enter the {each.asks_for}"
-            for each in measured_fields(run)
-            if not fields.get(each.name, "").strip()
-        }
-        errors = {wrong.field: empty.get(wrong.field, wrong.detail) for wrong in problem.errors}
-        return TryForm(fields, errors=errors or {"": problem.detail})
-    return TryForm(fields, Explanation.model_validate_json(explanation), command=curl(body))
-
-
-def _value(text: str) -> int | str | None:
-    """Convert a form value to its JSON value: a number, a text, or None if it is empty."""
-    return int(text) if DIGITS.fullmatch(text.strip()) else text.strip() or None
-
-
-def curl(body: str) -> str:
-    """Return a curl command for the same request. A key is only sent over HTTPS or to this machine."""
-    keys = current_app.extensions["settings"].api_keys
-    remote = re.sub(r":\d+$", "", request.host) not in LOOPBACK
-    scheme = "https" if keys and remote else None  # None: the scheme of this request
-    lines = [
-        f"curl {shlex.quote(url_for('voucher.voucher', explain='true', _external=True, _scheme=scheme))}",
-        "--header 'Content-Type: application/json'",
-        *(['--header "Authorization: Bearer $VOUCHER_API_KEY"'] if keys else []),
-        f"--data-raw {shlex.quote(body)}",
-    ]
-    return " \\\n  ".join(lines)
+        labels = columns.get(kind.segment_name, {})
+        rows = []
+        for name in names:
+            cells = found.get((name, kind.segment_name), {})
+            rows.append(CountryRow(name, run.currency(name), [cells.get(label) for label in labels]))
+        tables.append(KindTable(kind, [*labels.values()], rows))
+    return Overview(tables, len(names), len(run.countries))

@@ -1,32 +1,36 @@
-"""GET /: the HTML page with segments, a customer to try, dropped rows and runs.
+"""GET /: the HTML page of a country, and what all pages share: their policy, icon and errors.
 
 The page is complete as served. `static/page.js` requests it again with its ETag, and gets a 304 until the page would
 show something else, because a run was published or the service's health changed.
 """
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Response, current_app, make_response, render_template, request
+from werkzeug.exceptions import NotFound
 
-from app.page import history, outcomes, overview
-from app.places.countries import UnknownCountryError
-from app.published import effects
+from app.page import comparison, filters, history, outcomes, overview, try_form
+from app.page.dropped import dropped as dropped_rows
+from app.places.countries import AmbiguousCountryError, UnknownCountryError
 from app.published.database import DatabaseUnavailableError
 from app.published.refresher import Published
 from app.published.snapshot import Snapshot
+from app.reports.countries import country_kinds
+from app.reports.votes import Vote, load_votes
 from app.settings import Settings
+from app.web import problems
 from app.web.health import Health, check_health
-from shared.addresses import redact
 
 # Scripts, styles, images and forms are only allowed from this host, and not inline.
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-PARAMETERS = ("country", *overview.FORM, "old", "new")  # the query parameters of the page
 
 blueprint = Blueprint("pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static")
+filters.register(blueprint)
+history.add_routes(blueprint)
+problems.register(blueprint, lambda problem, _: _problem_page(problem))
 
 
 @blueprint.get("/")
@@ -51,6 +55,21 @@ def favicon() -> Response:
     return blueprint.send_static_file("favicon.svg")
 
 
+@blueprint.app_errorhandler(NotFound)
+def not_found(error: NotFound) -> Response:
+    """Answer an unknown path with a page if a browser asks, and with JSON to every other client."""
+    problem = problems.from_http_exception(error)
+    wants_page = request.method == "GET" and request.accept_mimetypes.best_match(["application/json", "text/html"])
+    response = _problem_page(problem) if wants_page == "text/html" else problems.response(problem)
+    response.vary.add("Accept")
+    return response
+
+
+def _problem_page(problem: problems.Problem) -> Response:
+    response = make_response(render_template("problem.html", problem=problem), problem.status)
+    return set_policy(response)
+
+
 @blueprint.after_request
 def set_policy(response: Response) -> Response:
     response.headers["Content-Security-Policy"] = POLICY
@@ -69,66 +88,41 @@ def _state(health: Health, now: datetime) -> str:
 def _context(run: Snapshot) -> tuple[HTTPStatus, dict[str, Any]]:
     """Return the status and the template variables of a run."""
     try:
-        country = overview.country(run, request.args.get("country", ""))
-    except UnknownCountryError as error:
-        return HTTPStatus.NOT_FOUND, {"unknown": error}
-    form = {"form": overview.try_customer(run, country, request.args), "measured": overview.measured_fields(run)}
-    tried = {"outcomes": outcomes.tried_kinds(run, country), "lottery": outcomes.lottery_line(run, country)}
-    return HTTPStatus.OK, {"country": country, **form, **tried, **_history(run, country)}
+        country = overview.selected(run, request.args.get("country", ""))
+    except (UnknownCountryError, AmbiguousCountryError) as error:
+        return HTTPStatus(error.status), {"unknown": error, "names": overview.by_name(run.countries)}
+    everything = request.args.get("overview") == "all"
+    context = {
+        "country": country,
+        "names": overview.by_name(run.countries),
+        "currency": run.currency(country),
+        "added": {one.segment_name: one for one in country_kinds(run, country)},
+        "overview": overview.overview(run, country, everything),
+        "form": try_form.try_customer(run, country, request.args),
+        "measured": try_form.measured_fields(run),
+        "outcomes": outcomes.tried_kinds(run, country),
+        "lottery": outcomes.lottery_line(run, country),
+    }
+    return HTTPStatus.OK, context | _from_postgres(run, country)
 
 
-def _history(run: Snapshot, country: str) -> dict[str, Any]:
+def _from_postgres(run: Snapshot, country: str) -> dict[str, Any]:
     """Return the template variables from Postgres; none while it is unavailable."""
     try:
-        dropped, publications = history.dropped(run, country), history.publications()
+        dropped, (publications, loaded) = dropped_rows(run, country), history.latest()
+        votes: dict[tuple[str, str], list[Vote]] = {}
+        for vote in load_votes(run, country):
+            votes.setdefault((vote.segment_name, vote.segment), []).append(vote)
         newest = publications[0] if publications else None
-        old = request.args.get("old") or (newest and newest.previous_run_id)
+        replaced = newest.previous_run_id if newest else None
+        old = request.args.get("old") or replaced
         new = request.args.get("new") or (newest and newest.run_id)
-        changes = history.compare(old, new) if old and new else None
+        changes = comparison.compare(old, new) if old and new else None
+        latest = None
+        if newest and replaced and newest.run_id == run.run_id:
+            same = (old, new) == (replaced, newest.run_id)
+            latest = changes if same else comparison.compare(replaced, newest.run_id)
     except DatabaseUnavailableError:
         return {}
-    return {"dropped": dropped, "publications": publications, "old": old, "new": new, "changes": changes}
-
-
-@blueprint.app_template_global()
-def page_url(section: str = "", **changed: str) -> str:
-    """Return the URL of the page with the current query parameters, except those in `changed`."""
-    current: dict[str, Any] = {name: request.args[name] for name in PARAMETERS if name in request.args}
-    return url_for("pages.index", _anchor=section or None, **(current | changed))
-
-
-blueprint.add_app_template_filter(redact)
-blueprint.add_app_template_filter(effects.money)
-
-
-@blueprint.app_template_filter()
-def count(number: int) -> str:
-    return f"{number:,}"
-
-
-@blueprint.app_template_filter()
-def percent(share: float, digits: int = 0) -> str:
-    return f"{100 * share:.{digits}f}" + "\N{NO-BREAK SPACE}%"
-
-
-@blueprint.app_template_filter()
-def amount(value: Decimal | float, digits: int = 0) -> str:
-    """Format as in JSON, such as 2640.
-
-    An amount with decimals has two digits. `digits` sets their number, so that all amounts of a list have the same.
-    """
-    return f"{value:.{digits or (2 if value % 1 else 0)}f}"
-
-
-@blueprint.app_template_filter()
-def moment(when: datetime) -> str:
-    """Format as 14 Jul 2018, 21:00 UTC."""
-    return f"{when.day} {when:%b %Y, %H:%M} UTC"
-
-
-@blueprint.app_template_filter()
-def age(days: float) -> str:
-    for unit, length in (("years", 365.25), ("months", 30.44)):
-        if days >= 2 * length:
-            return f"{days / length:.0f} {unit}"
-    return "1 day" if round(days) == 1 else f"{days:.0f} days"
+    compared = {"old": old, "new": new, "changes": changes, "latest": latest, "loaded": loaded}
+    return {"dropped": dropped, "publications": publications, "votes": votes, **compared}

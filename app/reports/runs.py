@@ -31,15 +31,7 @@ blueprint = APIBlueprint("runs", __name__, abp_tags=[responses.TAG])
 )
 def runs(query: Page) -> Response:
     """The runs, newest first"""
-    wanted = RUNS.limit(query.limit + 1)
-    if query.before:
-        edge = aliased(models.Run)
-        wanted = wanted.join(edge, _age(models.Run) < _age(edge)).where(edge.run_id == query.before)
-    found, edges = reader("tables").read(wanted, select(models.Run.run_id).where(models.Run.run_id == query.before))
-    if query.before and not edges:
-        raise UnknownRunError(query.before)
-    page = [Run.model_validate(row) for row in found[: query.limit]]
-    more = len(found) > query.limit
+    page, more = load_runs(query.limit, query.before)
     return responses.json_response(
         Runs(runs=page, next=url_for(".runs", limit=query.limit, before=page[-1].run_id) if more else None)
     )
@@ -55,13 +47,36 @@ def run(path: Id) -> Response:
 
     A path that is not a run's id gets a 404 too.
     """
-    if not RUN_ID.fullmatch(path.run_id):
-        raise UnknownRunError(path.run_id)
-    found, parts, audits, publications = reader("tables").read(*_all_of(path.run_id))
+    return responses.json_response(load_run(path.run_id))
+
+
+def load_runs(limit: int, before: str | None) -> tuple[list[Run], bool]:
+    """Return the newest runs, or those that started before this one, and whether there are more.
+
+    `page` uses it too. Raises DatabaseUnavailableError or UnknownRunError.
+    """
+    wanted = RUNS.limit(limit + 1)
+    if before:
+        edge = aliased(models.Run)
+        wanted = wanted.join(edge, _age(models.Run) < _age(edge)).where(edge.run_id == before)
+    found, edges = reader("tables").read(wanted, select(models.Run.run_id).where(models.Run.run_id == before))
+    if before and not edges:
+        raise UnknownRunError(before)
+    return [Run.model_validate(row) for row in found[:limit]], len(found) > limit
+
+
+def load_run(run_id: str) -> RunDetail:
+    """Return a run with its files, audits and publications. `page` uses it too.
+
+    Raises DatabaseUnavailableError, or UnknownRunError, also for a text that is no id.
+    """
+    if not RUN_ID.fullmatch(run_id):
+        raise UnknownRunError(run_id)
+    found, parts, audits, publications = reader("tables").read(*_all_of(run_id))
     if not found:
-        raise UnknownRunError(path.run_id)
+        raise UnknownRunError(run_id)
     columns = found[0]._asdict() | {"parts": parts, "audits": audits, "publications": publications}
-    return responses.json_response(RunDetail.model_validate(columns))
+    return RunDetail.model_validate(columns)
 
 
 def _age(run: Any) -> Any:

@@ -1,0 +1,79 @@
+"""How the templates write numbers, times and addresses. Registered on the page's blueprint by `routes`."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from flask import Blueprint, request, url_for
+
+from app.page.try_form import FORM
+from app.published import effects
+from shared.addresses import redact
+
+PARAMETERS = ("country", *FORM, "old", "new", "overview")  # the query parameters of the page
+
+
+def register(blueprint: Blueprint) -> None:
+    """Make these functions known to the templates."""
+    for made in (redact, effects.money, count, percent, amount, day, moment, second, age, times):
+        blueprint.add_app_template_filter(made)
+    for made in (page_url, kept):
+        blueprint.add_app_template_global(made)
+
+
+def page_url(section: str = "", **changed: str | None) -> str:
+    """Return the URL of the page with the current query parameters, except those in `changed`; None drops one."""
+    return url_for("pages.index", _anchor=section or None, **(_current() | changed))
+
+
+def kept(*fields: str) -> dict[str, str]:
+    """Return the current query parameters that a form with these fields has to send along."""
+    return {name: value for name, value in _current().items() if name not in fields}
+
+
+def _current() -> dict[str, Any]:
+    return {name: request.args[name] for name in PARAMETERS if name in request.args}
+
+
+def count(number: int) -> str:
+    return f"{number:,}"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f}" + "\N{NO-BREAK SPACE}%"
+
+
+def amount(value: Decimal | float, digits: int = 0) -> str:
+    """Format as 2,640.
+
+    An amount with decimals has two digits. `digits` sets their number, so that all amounts of a list have the same.
+    """
+    return f"{value:,.{digits or (2 if value % 1 else 0)}f}"
+
+
+def times(ratio: Decimal | float) -> str:
+    """Format a ratio with two digits that count, such as 0.38 or 1.5."""
+    return f"{float(ratio):.2g}" if ratio < 10 else f"{ratio:,.0f}"
+
+
+def day(when: date) -> str:
+    """Format as 14 Jul 2018."""
+    return f"{when.day} {when:%b %Y}"
+
+
+def moment(when: datetime) -> str:
+    """Format as 14 Jul 2018, 21:00 UTC."""
+    return f"{day(when)}, {when:%H:%M} UTC"
+
+
+def second(when: datetime) -> str:
+    """Format as 14 Jul 2018, 21:00:05 UTC, to tell two publications of a minute apart."""
+    return f"{day(when)}, {when:%H:%M:%S} UTC"
+
+
+def age(days: float) -> str:
+    """Format a number of days as 8 years, 13 months or 3 days."""
+    for unit, length in (("years", 365.25), ("months", 30.44)):
+        if days >= 2 * length:
+            return f"{days / length:.0f} {unit}"
+    return "1 day" if round(days) == 1 else f"{days:.0f} days"
