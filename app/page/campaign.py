@@ -11,8 +11,8 @@ from werkzeug.wrappers import Response as Redirect
 
 from app.errors import ApiError
 from app.page.routes import set_policy
+from app.page.try_form import measured_fields
 from app.published.refresher import Published
-from app.published.snapshot import Snapshot
 from app.settings import MAX_CAMPAIGN_BYTES
 from app.voucher.campaign.files import Options, answer_file
 from app.voucher.campaign.routes import options
@@ -66,7 +66,8 @@ def _answer_name(name: str) -> dict[str, str]:
 def _error_page(error: ApiError | HTTPException) -> Response:
     problem = problems.from_error(error) if isinstance(error, ApiError) else problems.from_http_exception(error)
     published: Published = current_app.extensions["published"]
-    context = {"run": published.snapshot, "problem": problem, "filled": _filled()}
+    run = published.snapshot
+    context = {"run": run, "measured": measured_fields(run) if run else [], "problem": problem, "filled": _filled()}
     response = make_response(render_template("campaign.html", **context), problem.status)
     if seconds := getattr(error, "retry_after", None):
         response.headers["Retry-After"] = str(seconds)
@@ -76,9 +77,3 @@ def _error_page(error: ApiError | HTTPException) -> Response:
 def _filled() -> Mapping[str, str]:
     """Return the fields of the form; none if it could not be read, or has not been."""
     return request.form if "form" in vars(request) else {}
-
-
-@blueprint.app_template_global()
-def customer_fields(run: Snapshot | None) -> list[str]:
-    """Return the fields that the kinds of the run measure."""
-    return list(dict.fromkeys(kind.field for kind in run.kinds)) if run else []

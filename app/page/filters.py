@@ -10,12 +10,13 @@ from app.page.try_form import FORM
 from app.published import effects
 from shared.addresses import redact
 
+SAME, TIMES = 0.005, 2  # how far a ratio may be from 1 to be "about" it, and from where on it is told in times
 PARAMETERS = ("country", *FORM, "old", "new", "overview")  # the query parameters of the page
 
 
 def register(blueprint: Blueprint) -> None:
     """Make these functions known to the templates."""
-    for made in (redact, effects.money, count, percent, amount, day, moment, second, age, times):
+    for made in (redact, effects.money, count, percent, amount, day, moment, second, age, against):
         blueprint.add_app_template_filter(made)
     for made in (page_url, kept):
         blueprint.add_app_template_global(made)
@@ -51,9 +52,14 @@ def amount(value: Decimal | float, digits: int = 0) -> str:
     return f"{value:,.{digits or (2 if value % 1 else 0)}f}"
 
 
-def times(ratio: Decimal | float) -> str:
-    """Format a ratio with two digits that count, such as 0.38 or 1.5."""
-    return f"{float(ratio):.2g}" if ratio < 10 else f"{ratio:,.0f}"
+def against(value: Decimal, mean: Decimal) -> str:
+    """Compare an amount with a mean that is not 0: 18 % less than, 59 % more than, 2.5 times, about."""
+    ratio = float(value / mean)
+    if abs(ratio - 1) < SAME:
+        return "about"
+    if ratio >= TIMES:
+        return f"{ratio:.2g} times" if ratio < 10 else f"{ratio:,.0f} times"
+    return f"{percent(abs(ratio - 1))} {'more' if ratio > 1 else 'less'} than"
 
 
 def day(when: date) -> str:

@@ -19,6 +19,7 @@ from app.published.database import DatabaseUnavailableError
 from app.published.refresher import Published
 from app.published.snapshot import Snapshot
 from app.reports.countries import country_kinds
+from app.reports.runs import load_run
 from app.reports.votes import Vote, load_votes
 from app.settings import Settings
 from app.web import problems
@@ -118,6 +119,7 @@ def _from_postgres(run: Snapshot, country: str) -> dict[str, Any]:
         old = request.args.get("old") or replaced
         new = request.args.get("new") or (newest and newest.run_id)
         changes = comparison.compare(old, new) if old and new else None
+        audits = load_run(run.run_id).audits
         latest = None
         if newest and replaced and newest.run_id == run.run_id:
             same = (old, new) == (replaced, newest.run_id)
@@ -125,4 +127,4 @@ def _from_postgres(run: Snapshot, country: str) -> dict[str, Any]:
     except DatabaseUnavailableError:
         return {}
     compared = {"old": old, "new": new, "changes": changes, "latest": latest, "loaded": loaded}
-    return {"dropped": dropped, "publications": publications, "votes": votes, **compared}
+    return {"dropped": dropped, "publications": publications, "votes": votes, "audits": audits, **compared}
