@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, current_app, make_response, render_template, request
 from sqlalchemy import Row, select
 
 from app.published import models
@@ -50,5 +50,6 @@ def runs() -> Response:
 
 def run(run_id: str) -> Response:
     """A run with its files, audits, publications and rules. Raises DatabaseUnavailableError or UnknownRunError."""
-    found = load_run(run_id)
-    return make_response(render_template("run.html", run=found, rules=rules.load_rules(run_id)))
+    found, published = load_run(run_id), current_app.extensions["published"].snapshot
+    live = published.run_id if published else None
+    return make_response(render_template("run.html", run=found, rules=rules.load_rules(run_id), live=live))
