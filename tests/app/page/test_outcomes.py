@@ -74,7 +74,7 @@ def test_an_amount_chosen_by_effect(publish: Publish, client: FlaskClient) -> No
     """A segment whose amount is chosen by its effect says so in place of its lead."""
     publish(countries={"Peru": 7256}, uses=1451, runner_up=(3520, 4401), evidence=(30, 0.1, 0.3, False), basis="effect")
     board = part(client.get("/").text, "segments")
-    assert "1,451 of 7,256 vouchers Chosen by effect 3520 was used in 61 % 5-13" in board
+    assert "1,451 of 7,256 vouchers Chosen by effect 3,520 was used in 61 % 5-13" in board
     assert "Where it says so, the amount is chosen by its effect instead." in board
     for word in ("Clear", "Not clear", "points", "most used 95", "runner-up"):
         assert word not in board

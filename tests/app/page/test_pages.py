@@ -79,7 +79,7 @@ def test_the_board_has_every_segment_of_the_country_with_most_rows(still: FlaskC
     for measure, bounds in KINDS.values():
         unit = "orders" if measure == "total_orders" else "days since the last order"
         for label, _, _, amount in bounds:
-            assert f"{label} {unit}: voucher {amount}" in board
+            assert f"{label} {unit}: voucher {amount:,}" in board
 
 
 @pytest.mark.parametrize("country", ["Peru", "peru", "%20PERU%09"])
@@ -124,7 +124,7 @@ def test_how_sure_an_answer_is(publish: Publish, client: FlaskClient) -> None:
     page = client.get("/").text
     board = part(page, "segments")
     assert "61 % 4,401 of 7,256 vouchers" in board
-    assert "41 points ahead of 3520 (20 %)" in board
+    assert "41 points ahead of 3,520 (20 %)" in board
     assert '<rect class="won" x="0" width="60.65" height="1"/><rect class="next" x="60.65" width="20.0"' in page
 
 
@@ -148,7 +148,7 @@ def test_the_interval_of_a_share(publish: Publish, client: FlaskClient, evidence
 def test_a_tie_is_said_in_words(publish: Publish, client: FlaskClient) -> None:
     """A tied segment names the amount that was used as often."""
     publish(countries={"Peru": 10}, uses=5, runner_up=(3520, 5), tied=True)
-    assert "Tie 3520 was used as often; the smaller amount wins" in part(client.get("/").text, "segments")
+    assert "Tie 3,520 was used as often; the smaller amount wins" in part(client.get("/").text, "segments")
 
 
 def test_a_segment_without_history_is_said_in_words(publish: Publish, client: FlaskClient) -> None:
@@ -168,7 +168,7 @@ def test_amounts_of_a_board_have_as_many_digits(publish: Publish, client: FlaskC
     """If one amount of the list has cents, all amounts have two decimals, so that the decimal points align."""
     publish(kinds={"frequent_segment": ("total_orders", [("0-9", 0, 9, 2640), ("10+", 10, None, Decimal("9.50"))])})
     board = part(client.get("/").text, "segments")
-    assert "voucher 2640.00" in board
+    assert "voucher 2,640.00" in board
     assert "voucher 9.50" in board
 
 
@@ -197,7 +197,7 @@ def test_kinds_and_segments_have_the_names_of_their_run(
         "Days since the first order tenure_segment New customers decide early. 0-99 days since the first order, new: voucher 7"
         in board
     )
-    assert "0-29 days since the last order, active: voucher 2000" in board
+    assert "0-29 days since the last order, active: voucher 2,000" in board
     titles = ["Days since the first order", "Number of orders", "Days since the last order"]
     assert sorted(titles, key=board.index) == titles
 
@@ -227,7 +227,7 @@ def test_a_tried_customer_is_answered_as_the_service_answers(
     kind = query.partition("=")[2].partition("&")[0]
     answer = still.post("/voucher?explain=true", json={"country_code": "Peru", "segment_name": kind} | customer).json
     tried = part(still.get(f"/?country=Peru&{query}").text, "try")
-    assert f"Voucher {answer['voucher_amount']} {answer['because']}" in tried
+    assert f"Voucher PEN {answer['voucher_amount']:,} {answer['because']}" in tried
     assert "Example" not in tried
 
 
@@ -237,14 +237,14 @@ def test_a_tried_customer_is_answered_as_the_service_answers(
         ("segment_name=frequent_segment&total_orders=", "total_orders", "Enter the number of orders."),
         ("segment_name=frequent_segment", "total_orders", "Enter the number of orders."),
         *(
-            (f"segment_name=frequent_segment&total_orders={given}", "total_orders", "Must be a whole number of at least 0")
+            (f"segment_name=frequent_segment&total_orders={given}", "total_orders", "Enter the number of orders as a whole number, 0 or more.")
             for given in ("many", "2.5", "-1", "1e3", "\u0663", "1%00", "9" * 5000)
         ),
         ("segment_name=recency_segment&total_orders=3", "last_order_ts", "Enter the day of the last order."),
-        ("segment_name=recency_segment&last_order_ts=soon", "last_order_ts", "Must be text like 2018-05-03"),
+        ("segment_name=recency_segment&last_order_ts=soon", "last_order_ts", "Enter the day of the last order like 2018-05-03."),
         ("segment_name=recency_segment&last_order_ts=2018-07-20", "last_order_ts", "Must not be more than a day after the reference day 2018-07-15"),
-        ("segment_name=vip_segment", "segment_name", "Must be one of frequent_segment, recency_segment"),
-        ("segment_name=", "segment_name", "Must be text and not blank"),
+        ("segment_name=vip_segment", "segment_name", "Choose what the voucher depends on."),
+        ("segment_name=", "segment_name", "Choose what the voucher depends on."),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_said_beside_its_field(
@@ -504,7 +504,7 @@ def test_html_in_what_is_published_is_shown_as_text(publish: Publish, client: Fl
     """The page escapes HTML in countries, kinds, labels, measures, rules, reasons and actors."""
     kinds = {EVIL: ("total_orders", [(EVIL, 0, None, 7)]), f"{EVIL}2": (EVIL, [("0+", 0, None, 8)])}
     publish(OTHER, countries={EVIL: 5}, kinds={})
-    publish(countries={EVIL: 5, "Peru": 1}, kinds=kinds, runner_up=(3, 1))
+    publish(countries={EVIL: 6, "Peru": 5}, kinds=kinds, uses=4, runner_up=(3, 1))
     run.execute(
         """UPDATE voucher.run SET source = %(evil)s;
         INSERT INTO voucher.rule VALUES (%(run)s, 1, %(evil)s, %(evil)s, %(evil)s, 0, 1);
