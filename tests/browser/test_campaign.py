@@ -40,6 +40,7 @@ def test_a_problem_is_told_beside_the_form(visit: Visit, tmp_path: Path, violati
     visit.expected.append("422")
     page = visit()
     choose(page, tmp_path / "list.csv", LIST.encode())
+    page.locator("#campaign [name=segment_name]").select_option("")
     page.get_by_role("button", name="Get the vouchers").click()
     expect(page.get_by_role("alert")).to_contain_text("The file has no column segment_name. The file has: country_code")
     assert violations(page) == []

@@ -54,7 +54,7 @@ def test_a_tried_customer_of_each_kind(visit: Visit, stage: Stage, kind: str, op
     customer = {"country_code": "Peru", "segment_name": kind} | fields
     answer = requests.post(f"{stage.service.url}/voucher?explain=true", json=customer, timeout=10).json()
     expect(page.locator(".because")).to_have_text(answer["because"])
-    expect(page.locator(".voucher")).to_contain_text(str(answer["voucher_amount"]))
+    expect(page.locator(".voucher")).to_contain_text(f"{answer['voucher_amount']:,}")
     page.reload()
     expect(page.locator(".because")).to_have_text(answer["because"])
 
@@ -123,7 +123,7 @@ def test_a_publish_appears_by_itself(visit: Visit, stage: Stage) -> None:
     top = page.evaluate("document.getElementById('total_orders').getBoundingClientRect().top")
     try:
         stage.publish("next")
-        expect(page.locator("#segments li").first).to_contain_text("5500", timeout=SECONDS)
+        expect(page.locator("#segments .kind li").first).to_contain_text("5,500", timeout=SECONDS)
         expect(page.get_by_role("status")).to_have_text("A new run was published. This page now shows it.")
         expect(page.locator("#total_orders")).to_be_focused()
         expect(page.locator("#total_orders")).to_have_value("4")
@@ -132,7 +132,7 @@ def test_a_publish_appears_by_itself(visit: Visit, stage: Stage) -> None:
         assert abs(page.evaluate("document.getElementById('total_orders').getBoundingClientRect().top") - top) < 5
     finally:
         stage.roll_back(before, f"It was a test {EVIL}")
-    expect(page.locator("#segments li").first).to_contain_text("3520", timeout=SECONDS)
+    expect(page.locator("#segments .kind li").first).to_contain_text("3,520", timeout=SECONDS)
     expect(page.locator(".timeline li").first).to_contain_text(f"It was a test {EVIL}")
 
 
@@ -179,7 +179,7 @@ def test_a_banner_tells_that_postgres_is_away_and_goes_with_it(
         expect(page.locator(".banner")).to_contain_text("The database is down.", timeout=SECONDS)
         expect(page.get_by_role("status")).to_have_text("The database is down.")
         expect(page.locator("#dropped")).to_contain_text("be shown while the database is down")
-        expect(page.locator("#segments li").first).to_contain_text("3520")
+        expect(page.locator("#segments .kind li").first).to_contain_text("3,520")
         page.locator("#total_orders").fill("20")
         page.locator("#try button[type=submit]").click()
         expect(page.locator(".because")).to_contain_text("20 orders, so segment 14-37")
@@ -211,7 +211,7 @@ def test_a_service_that_is_gone_is_told(visit: Visit, stage: Stage) -> None:
     try:
         stage.stop()
         expect(page.get_by_role("status")).to_contain_text("No connection to the service.", timeout=SECONDS)
-        expect(page.locator("#segments li").first).to_contain_text("3520")
+        expect(page.locator("#segments .kind li").first).to_contain_text("3,520")
     finally:
         stage.start()
     expect(page.get_by_role("status")).to_have_text("", timeout=SECONDS)
@@ -316,10 +316,12 @@ def test_an_unknown_country_is_in_nobodys_way(visit: Visit, violations: Violatio
 
 
 def test_on_paper_there_is_what_can_be_read(visit: Visit) -> None:
-    """The printed page has all sections, but no forms or navigation."""
+    """The printed page has all sections and the colours of its legends, but no forms or navigation."""
     page = visit()
     page.emulate_media(media="print")
-    for name in ("segments", "try", "dropped", "runs"):
+    exact = "each => [...each].map(one => getComputedStyle(one).printColorAdjust)"
+    assert set(page.locator(".legend i, .cells b").evaluate_all(exact)) == {"exact"}
+    for name in ("segments", "overview", "try", "dropped", "runs"):
         expect(page.locator(f"#{name} h2")).to_be_visible()
     for selector in ("form", ".parts", ".pills", ".curl", ".skip"):
         expect(page.locator(selector).first).to_be_hidden()
