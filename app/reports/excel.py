@@ -10,6 +10,7 @@ import xlsxwriter
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 
+from app.places.territories import territory
 from app.published.segment import Segment
 from app.published.snapshot import Snapshot
 from app.reports import responses
@@ -27,7 +28,7 @@ SURE = {
     "clear": "clear",
     "unclear": "not clear",
 }
-AMOUNT, COUNT, SHARE, TEXT = "#,##0.##", "#,##0", "0.0%", "@"
+AMOUNT, COUNT, SHARE, TEXT = "#,##0.00", "#,##0", "0.0%", "@"
 # Heading, width in characters and format of each column. `_cells` has the values in the same order.
 COLUMNS = (
     ("Country", 18, TEXT),
@@ -67,9 +68,10 @@ def segments_xlsx(query: OfCountry) -> Response:
         of_country(run.segments, run, query.country),
         key=lambda row: (row.country_code, run.kind(row.segment_name).position, row.position),
     )
+    of = f"-{territory(rows[0].country_code) or 'country'}" if query.country and rows else ""
     headers = {
         RUN_HEADER: run.run_id,
-        "Content-Disposition": f'attachment; filename="vouchers-{run.published_at:%Y-%m-%d}.xlsx"',
+        "Content-Disposition": f'attachment; filename="vouchers{of}-{run.published_at:%Y-%m-%d}.xlsx"',
     }
     return Response(_workbook(run, rows), headers=headers, content_type=XLSX)
 
@@ -79,9 +81,11 @@ def _workbook(run: Snapshot, rows: list[Segment]) -> bytes:
     with xlsxwriter.Workbook(file, {"in_memory": True, "default_date_format": "yyyy-mm-dd hh:mm"}) as book:
         book.set_properties({"created": run.published_at})  # the same run gives the same bytes
         heading = book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bottom": 1})
+        whole = all(row.voucher_amount % 1 == 0 for row in rows)
         sheet = book.add_worksheet("Vouchers")
         for column, (name, width, number) in enumerate(COLUMNS):
-            sheet.set_column(column, column, width, book.add_format({"num_format": number}))
+            shown = COUNT if number == AMOUNT and whole else number
+            sheet.set_column(column, column, width, book.add_format({"num_format": shown}))
             sheet.write_string(0, column, name, heading)
         for line, row in enumerate(rows, start=1):
             for column, value in enumerate(_cells(run, row)):

@@ -25,9 +25,7 @@ def day(cell: str) -> date | None:
         return utc_day(cell)
     except ValueError:
         if REWRITTEN.fullmatch(cell) and not re.match("[0-9]{4}-[0-9]{2}-[0-9]{2}", cell):
-            raise ValueError(
-                "does not say which number is the month: write 2018-05-03 (in Excel, format the cells as yyyy-mm-dd)"
-            ) from None
+            raise ValueError("must be written like 2018-05-03 (in Excel, format the cells as yyyy-mm-dd)") from None
         raise
 
 

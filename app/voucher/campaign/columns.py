@@ -94,13 +94,14 @@ def _check(names: Sequence[str], keys: Sequence[str], given: Mapping[str, str], 
     for name in given:
         if name in keys:
             raise BadColumnsError(
-                f"{name} is given for the whole file, but the file has a column {name}. Leave out one of them."
+                f"{name} is given for the whole file, but the file has a column {name}. Leave out the column, or "
+                "the value for the whole file."
             )
     missing = [name for name in REQUIRED if name not in keys and name not in given]
     if missing:
         raise BadColumnsError(
             f"The file has no column {' and no column '.join(missing)}. {_has(names)} Name the columns in the first "
-            f"line, or give {' and '.join(missing)} for the whole file as a parameter."
+            f"line, or choose {' and '.join(missing)} for the whole file."
         )
 
 

@@ -25,7 +25,10 @@ class NotUTF8Error(ApiError):
     title = "The file is not UTF-8"
 
     def __init__(self, line: int) -> None:
-        super().__init__(f'Line {line:,} is not UTF-8. In Excel, save the file as "CSV UTF-8 (Comma delimited)".')
+        super().__init__(
+            f'Line {line:,} is not UTF-8. In Excel, save the file as "CSV UTF-8 (Comma delimited)"; a workbook '
+            "(.xlsx) can't be read."
+        )
 
 
 class Record(NamedTuple):
