@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.page.filters import amount
 from app.published.effects import Effect, Policy
 from app.published.segment import Kind, Segment
 from app.published.snapshot import Snapshot
@@ -70,10 +71,10 @@ def lottery_line(run: Snapshot, country: str) -> str:
     of_drawn, of_held = (_percent(float(lottery.shares.get(how, 0))) for how in ("lottery", "holdout"))
     parts = []
     if drawn:
-        which = f"draw one of {len(drawn)} amounts" if len(drawn) > 1 else f"get {drawn[0]}"
+        which = f"draw one of {len(drawn)} amounts" if len(drawn) > 1 else f"get {amount(drawn[0])}"
         parts.append(f"{of_drawn} of customers {which} by lottery")
     if held:
-        parts.append(f"{of_held}{'' if drawn else ' of customers'} always get {held[0]}")
+        parts.append(f"{of_held}{'' if drawn else ' of customers'} always get {amount(held[0])}")
     return ", and ".join(parts)
 
 

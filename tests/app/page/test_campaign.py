@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from app.settings import CAMPAIGNS
 from tests.app.conftest import RUN, Ask, start, stop
-from tests.app.page.test_pages import words
+from tests.app.page.conftest import words
 
 Send = Callable[..., TestResponse]
 FILE = b"country_code,total_orders\nPeru,14\n"

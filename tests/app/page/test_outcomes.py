@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from tests.app.conftest import KINDS
 from tests.app.outcomes import EFFECTS, POLICIES, draws, effect
-from tests.app.page.test_pages import EVIL, part, words
+from tests.app.page.conftest import EVIL, part, words
 
 Publish = Callable[..., None]
 
@@ -40,12 +40,12 @@ def test_what_works(publish: Publish, client: FlaskClient) -> None:
     ]
     assert policies < found.index("0-4 orders")
     assert (
-        "voucher 1000 30.1 % 28.5 % to 31.8 % of 1,234 customers costs 301 a customer voucher 1500 35.0 % 33.3 % to "
-        "36.7 % of 1,234 customers costs 525 a customer one more redemption than with 1000 costs 4,588 5-13"
+        "voucher 1,000 30.1 % 28.5 % to 31.8 % of 1,234 customers costs 301 a customer voucher 1,500 35.0 % 33.3 % to "
+        "36.7 % of 1,234 customers costs 525 a customer one more redemption than with 1,000 costs 4,588 5-13"
     ) in found
-    assert "costs 301 a customer no clear difference from 1200" in found
-    assert "costs 301 a customer fewer redeem it than 1300" in found
-    assert "voucher 2200 Not told only 3 of the 10 clusters needed; known outcomes: 3" in found
+    assert "costs 301 a customer no clear difference from 1,200" in found
+    assert "costs 301 a customer fewer redeem it than 1,300" in found
+    assert "voucher 2,200 Not told only 3 of the 10 clusters needed; known outcomes: 3" in found
     assert found.count("was not left to chance, so this recommends nothing.") == 1
     assert '<rect class="left" x="0" width="35.0" height="1"/><rect class="range" x="33.33" width="3.33"' in page
     assert '<rect class="won" x="0" width="30.12" height="1"/><rect class="range"' in page
@@ -65,7 +65,9 @@ def test_only_what_is_there_is_shown(publish: Publish, client: FlaskClient) -> N
     nowhere = client.get("/?country=Latvia").text
     for page in (elsewhere, nowhere):
         for word in ("effect", "lottery", "What works", "Association", "redeem"):
-            assert word not in page.partition("<footer")[0].replace("is not effect", ""), word
+            assert word not in page.partition('id="campaign"')[0], word
+    assert "customer_id" in part(elsewhere, "campaign")
+    assert "customer_id" not in part(nowhere, "campaign")
     assert "does not mean “most effective”: the history has no outcomes." in nowhere
     assert "the history has no outcomes" not in elsewhere
 
@@ -74,9 +76,10 @@ def test_an_amount_chosen_by_effect(publish: Publish, client: FlaskClient) -> No
     """A segment whose amount is chosen by its effect says so in place of its lead."""
     publish(countries={"Peru": 7256}, uses=1451, runner_up=(3520, 4401), evidence=(30, 0.1, 0.3, False), basis="effect")
     board = part(client.get("/").text, "segments")
-    assert "1,451 of 7,256 vouchers Chosen by effect 3,520 was used in 61 % 5-13" in board
+    assert "1,451 of 7,256 vouchers Chosen by effect 3,520 was used in 61 %" in board
+    assert "3,520, matches 61 % of the vouchers sent. These segments match 20 %: 41 points fewer" in board
     assert "Where it says so, the amount is chosen by its effect instead." in board
-    for word in ("Clear", "Not clear", "points", "most used 95", "runner-up"):
+    for word in ("Clear", "Not clear", "points more", "points ahead", "most used 95", "runner-up"):
         assert word not in board
 
 
@@ -84,7 +87,7 @@ def test_an_amount_chosen_by_effect(publish: Publish, client: FlaskClient) -> No
     ("drawn", "held", "line"),
     [
         ((1000, 1500, 2500, 3500, 4500), 880, "6 % of customers draw one of 5 amounts by lottery, and 2 % always get 880."),
-        ((1500,), None, "6 % of customers get 1500 by lottery."),
+        ((1500,), None, "6 % of customers get 1,500 by lottery."),
         ((), 0, "2 % of customers always get 0."),
     ],
 )  # fmt: skip
