@@ -18,8 +18,8 @@ def register(blueprint: Blueprint) -> None:
     """Make these functions known to the templates."""
     for made in (redact, effects.money, count, percent, amount, day, moment, second, age, against):
         blueprint.add_app_template_filter(made)
-    for made in (page_url, kept):
-        blueprint.add_app_template_global(made)
+    blueprint.add_app_template_global(page_url)
+    blueprint.add_app_template_global(kept)
 
 
 def page_url(section: str = "", **changed: str | None) -> str:
