@@ -22,11 +22,11 @@ EVIL = "<img src=x onerror=alert(1)>\"'&"
 def words(html: str) -> str:
     """Return the visible text of the HTML, with single spaces and plain quotation marks, dashes and minus signs."""
     text = unescape(re.sub(r"<[^>]*>", " ", html)).translate(PLAIN)
-    return " ".join(text.split()).replace(" :", ":").replace(" ,", ",")
+    return re.sub(" (?=[:,;])", "", " ".join(text.split()))
 
 
 def part(page: str, name: str) -> str:
-    """Return the visible text of one of the page's four sections."""
+    """Return the visible text of one of the page's sections."""
     return words(page.partition(f'<section id="{name}"')[2].partition('<section id="')[0].partition("<footer")[0])
 
 
@@ -48,3 +48,9 @@ def move(run: CleanedRows, at: datetime, to: str, previous: str | None, action: 
         " VALUES (%(at)s, %(to)s, %(previous)s, 'ana', %(action)s, %(reason)s)",
         **{"at": at, "to": to, "previous": previous, "action": action, "reason": reason},
     )
+
+
+def reread(run: CleanedRows, client: FlaskClient) -> None:
+    """Let the app read the published run again, after its rows were changed."""
+    run.execute("UPDATE voucher.current_run SET checked_at = checked_at + interval '1 second'")
+    client.application.extensions["published"].refresh()

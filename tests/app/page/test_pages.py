@@ -1,4 +1,4 @@
-"""The HTML page at /: banners, dropped rows, its state, and what it escapes."""
+"""The HTML page at /: its banners and state, what it escapes, and addresses that nothing is at."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,48 +10,6 @@ from flask.testing import FlaskClient
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import RUN, Ask, Tables, start, stop
 from tests.app.page.conftest import AT, EVIL, OTHER, Publish, part, words
-
-
-def drop(run: CleanedRows) -> None:
-    """Write rules with counts: `no_amount` also matches rows dropped by `no_orders`, and some rows have no country."""
-    run.execute(
-        """UPDATE voucher.run SET rows_in = 1000, rows_kept = 880 WHERE run_id = %(run)s;
-        INSERT INTO voucher.rule VALUES (%(run)s, 1, 'missing_country_code', NULL, 'No country.', 0, 0),
-            (%(run)s, 2, 'unreadable_amount', NULL, 'No number.', 0, 0),
-            (%(run)s, 3, 'no_orders', 'total_orders IS NULL', 'It fits no segment.', 0, 1),
-            (%(run)s, 4, 'no_amount', 'voucher_amount IS NULL', 'It says nothing.', 0, 1);
-        INSERT INTO voucher.rule_outcome (run_id, country_code, rule, matched, dropped) VALUES
-            (%(run)s, '', 'missing_country_code', 20, 20), (%(run)s, 'Peru', 'missing_country_code', 0, 0),
-            (%(run)s, 'Peru', 'unreadable_amount', 0, 0),
-            (%(run)s, 'Peru', 'no_orders', 40, 40), (%(run)s, 'Latvia', 'no_orders', 30, 30),
-            (%(run)s, 'Peru', 'no_amount', 25, 10), (%(run)s, 'Latvia', 'no_amount', 20, 20);
-        INSERT INTO voucher.unplaced VALUES (%(run)s, 'Peru', 'frequent_segment', 30),
-            (%(run)s, 'Peru', 'recency_segment', 0)"""
-    )
-
-
-def test_the_funnel_of_a_country_and_of_all(publish: Publish, client: FlaskClient, run: CleanedRows) -> None:
-    """The funnel shows all, dropped, matched and kept rows: unplaced ones as kept, those of no country in the total."""
-    publish(countries={"Peru": 30, "Latvia": 90}, kinds={"frequent_segment": ("total_orders", [("0-4", 0, 4, 7), ("5+", 5, None, 8)])})  # fmt: skip
-    drop(run)
-    found = part(client.get("/?country=Peru").text, "dropped")
-    assert "All rows of the history Peru 140 All countries 1,000" in found
-    assert "No country. missing_country_code Peru -0 0.0 % matched 0 All countries -20 2.0 % matched 20" in found
-    assert "It fits no segment. no_orders drops a row when total_orders IS NULL Peru -40 28.6 % matched 40" in found
-    assert "It says nothing. no_amount drops a row when voucher_amount IS NULL Peru -10 7.1 % matched 25 All" in found
-    assert "Kept rows, which are counted as votes Peru 90 64.3 % All countries 880 88.0 %" in found
-    assert "1 more reasons" not in found
-    assert "One more rule, for unreadable values, removed no row." in found
-
-
-def test_the_bars_of_the_funnel_shrink(publish: Publish, client: FlaskClient, run: CleanedRows) -> None:
-    """Each bar consists of the rows left and the rows dropped, and is as long as the rows left in the bar before."""
-    publish(countries={"Peru": 60}, kinds={"frequent_segment": ("total_orders", [("0+", 0, None, 7)])})
-    drop(run)
-    page = client.get("/?country=Peru").text
-    assert '<rect class="left" x="0" width="71.43" height="1"/><rect class="lost" x="71.43" width="28.57"' in page
-    assert '<rect class="left" x="0" width="64.29" height="1"/><rect class="lost" x="64.29" width="7.14"' in page
-    assert '<rect class="won" x="0" width="64.29"' in page
 
 
 def test_nothing_published_says_what_to_do(client: FlaskClient) -> None:
@@ -158,12 +116,17 @@ def test_the_state_tells_whether_the_page_would_say_something_else(publish: Publ
 def test_a_part_that_could_not_be_read_is_asked_for_again(
     publish: Publish, client: FlaskClient, run: CleanedRows
 ) -> None:
-    """A page with an unreadable section has no state, so it is requested again, even if the database counts as up."""
+    """What is read from memory stays; a page without the rest has no state, so it is requested again."""
     publish()
     run.execute("ALTER TABLE voucher.publication RENAME TO elsewhere")
     page = client.get("/").text
     assert "can't be shown while the database is down" in part(page, "runs")
     assert 'data-state=""' in page
+    for name, amount in (("segments", "1,000"), ("overview", "1,000"), ("try", "1,200")):
+        assert amount in part(page, name), name
+    history = client.get("/history")
+    assert (history.status_code, history.mimetype) == (503, "text/html")
+    assert "Retry-After" in history.headers
 
 
 def test_html_in_what_is_published_is_shown_as_text(publish: Publish, client: FlaskClient, run: CleanedRows) -> None:
@@ -210,9 +173,30 @@ def test_there_is_an_icon(standing: Ask) -> None:
 def test_the_page_says_what_else_there_is(standing: Ask) -> None:
     """The page links to the documentation, the downloads and the runs, for people rather than programs."""
     page = standing.client.get("/?country=Peru").text
-    for path in ("/redoc/", "/segments.csv", "/segments.csv?country=Peru", "/segments.xlsx", "/history", f"/history/{RUN}#rules"):
+    for path in (
+        "/redoc/",
+        "/segments.csv",
+        "/segments.csv?country=Peru",
+        "/segments.xlsx",
+        "/history",
+        f"/history/{RUN}#rules",
+    ):
         assert f'href="{path}"' in page, path
         assert standing.client.get(path).status_code == (302 if path == "/redoc/" else 200)
     for path in ("/health", "/readyz", "/runs", "/rules"):
         assert f'href="{path}' not in page, path
     assert 'href="/assignments.csv?country=Peru"' in page
+
+
+def test_an_unknown_path_is_a_page_for_a_browser(standing: Ask) -> None:
+    """A browser that opens an unknown path gets a page; programs and other methods get problem+json."""
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    page = standing.client.get("/nowhere", headers=browser)
+    assert (page.status_code, page.mimetype) == (404, "text/html")
+    assert "There is no page at this address. See which voucher each customer gets" in words(page.text)
+    assert "form-action 'self'" in page.headers["Content-Security-Policy"]
+    assert "Accept" in page.headers["Vary"]
+    program = [standing.client.get("/nowhere", headers={"Accept": kind}) for kind in ("*/*", "application/json")]
+    for answer in (*program, standing.client.get("/nowhere"), standing.client.post("/nowhere", headers=browser)):
+        assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+        assert "Accept" in answer.headers["Vary"]

@@ -1,5 +1,7 @@
-"""The segments of a country: amounts, how sure they are, and what segments add."""
+"""The segments of a country: amounts, their currency, how sure they are, and what segments add."""
 
+import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -7,17 +9,19 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.app.cleaned_rows import CleanedRows
-from tests.app.conftest import KINDS
-from tests.app.page.conftest import OTHER, Publish, part
+from tests.app.conftest import KINDS, Tables, start, stop
+from tests.app.page.conftest import OTHER, Publish, part, reread
 
 
 def test_the_board_has_every_segment_of_the_country_with_most_rows(still: FlaskClient) -> None:
-    """The page lists each segment with its measure and amount; without a country it shows the one with most rows."""
+    """Each segment has its measure, amount, and first value if its label says another; most rows come first."""
     board = part(still.get("/").text, "segments")
     assert "of Latvia" in board
     for measure, bounds in KINDS.values():
         unit = "orders" if measure == "total_orders" else "days since the last order"
-        for label, _, _, amount in bounds:
+        for label, lower, upper, amount in bounds:
+            if upper is None and label != f"{lower}+":
+                unit = f"days from {lower} since the last order"
             assert f"{label} {unit}: voucher {amount:,}" in board
 
 
@@ -36,7 +40,7 @@ def test_how_sure_an_answer_is(publish: Publish, client: FlaskClient) -> None:
     [
         ((30, 0.57412, 0.63894, True), "(20 %) Clear: 57 % to 64 % in 30 sends"),
         ((30, 0.57412, 0.63894, False), "(20 %) Not clear: 57 % to 64 % in 30 sends"),
-        ((2, None, None, None), "(20 %) Too few sends to tell how sure that is (2)"),
+        ((2, None, None, None), "(20 %) Too few sends 2 are too few to tell how sure that is"),
     ],
     ids=["clear", "not clear", "few"],
 )
@@ -79,7 +83,7 @@ def test_a_kind_whose_field_the_api_does_not_read(publish: Publish, client: Flas
     """The page names such a kind as its run does; trying it says that the answers do not cover it."""
     publish(kinds={"spend_segment": ("total_spend", [("0+", 0, None, 7)])})
     page = client.get("/?segment_name=spend_segment").text
-    assert "Number of spend spend_segment 0+ spend: voucher 7" in part(page, "segments")
+    assert "0+ spend: voucher 7" in part(page, "segments")
     assert "do not cover this customer" in part(page, "try")
 
 
@@ -93,13 +97,94 @@ def test_kinds_and_segments_have_the_names_of_their_run(
     run.execute(
         "UPDATE voucher.kind SET because = 'New customers decide early.' WHERE position = 0 AND run_id = %(run)s"
     )
-    run.execute("UPDATE voucher.current_run SET checked_at = checked_at + interval '1 second'")
-    client.application.extensions["published"].refresh()
+    reread(run, client)
     board = part(client.get("/?country=Peru").text, "segments")
-    assert (
-        "Days since the first order tenure_segment New customers decide early. 0-99 days since the first order, new: voucher 7"
-        in board
-    )
+    assert "Days since the first order tenure_segment New customers decide early." in board
+    assert "0-99 days since the first order, new: voucher 7" in board
     assert "0-29 days since the last order, active: voucher 2,000" in board
     titles = ["Days since the first order", "Number of orders", "Days since the last order"]
     assert sorted(titles, key=board.index) == titles
+
+
+def test_what_segments_add(publish: Publish, client: FlaskClient) -> None:
+    """Each kind says how many votes one amount matches and how many its segments match, as /countries does."""
+    publish(countries={"Peru": 100}, uses=60, runner_up=(3520, 30))
+    board = part(client.get("/").text, "segments")
+    kinds = client.get("/countries").json["countries"]
+    assert [kind["segment_name"] for kind in kinds] == [*KINDS]
+    for kind in kinds:
+        single, segments = 100 * kind["single_share"], 100 * kind["segments_share"]
+        assert (
+            f"One amount for all of Peru, {kind['single_amount']:,}, matches {single:.0f} % of the vouchers sent. "
+            f"These segments match {segments:.0f} %: {segments - single:.0f} points more"
+        ) in board
+
+
+@pytest.mark.parametrize(
+    ("amount", "uses", "other", "said"),
+    [
+        (100, 5, 101, "about the average of these vouchers, 100"),
+        (100, 5, 300, "50 % less than the average of these vouchers, 200"),
+        (300, 5, 100, "50 % more than the average of these vouchers, 200"),
+        (900, 1, 100, "5 times the average of these vouchers, 180"),
+        (50_000, 1, 11, "10 times the average of these vouchers, 5,010"),
+    ],
+)
+def test_what_an_amount_costs(
+    publish: Publish, client: FlaskClient, amount: int, uses: int, other: int, said: str
+) -> None:
+    """Each amount is compared with the mean of the amounts sent to the segment, which is that of /segments."""
+    kinds = {"frequent_segment": ("total_orders", [("0+", 0, None, amount)])}
+    publish(countries={"Peru": 10}, kinds=kinds, uses=uses, runner_up=(other, 10 - uses))
+    assert said in part(client.get("/").text, "segments")
+    [row] = client.get("/segments").json["segments"]
+    assert said.endswith(f", {round(row['mean_amount']):,}")
+
+
+def test_a_guess_has_no_average(publish: Publish, client: FlaskClient) -> None:
+    """A segment that was sent nothing is marked as a guess, and compared with no mean."""
+    publish(countries={"Peru": 0}, basis="country")
+    board = part(client.get("/").text, "segments")
+    assert board.count("A guess") == sum(len(bounds) for _, bounds in KINDS.values())
+    assert "average" not in board.partition("A guess")[2]
+
+
+def test_all_amounts_of_a_segment(publish: Publish, client: FlaskClient) -> None:
+    """Each segment with several amounts lists them all, with the numbers and in the order of /votes."""
+    publish(countries={"Peru": 1000}, uses=500, runner_up=(Decimal("250.50"), 300))
+    page = client.get("/").text.partition('id="segments"')[2].partition('id="overview"')[0]
+    listed = re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?)</td><td>(.*?)\N{NO-BREAK SPACE}%</td></tr>', page)
+    votes = client.get("/votes?country=Peru").json["votes"]
+    assert [tuple(float(cell.replace(",", "")) for cell in row) for row in listed] == [
+        (vote["voucher_amount"], vote["uses"], 100 * vote["share"]) for vote in votes
+    ]
+    assert page.count("<summary>All 3 amounts") == page.count("<details") == len(votes) / 3
+
+
+def test_a_single_amount_needs_no_list(still: FlaskClient) -> None:
+    """A segment with one amount has no list of amounts."""
+    assert "All 1 amount" not in part(still.get("/").text, "segments")
+
+
+@pytest.mark.parametrize(
+    ("settings", "country", "said"),
+    [
+        ({}, "Peru", "Amounts are in PEN, taken from the country."),
+        ({}, "Utopia", None),
+        ({"currency": "USD"}, "Peru", "Amounts are in USD, set by VOUCHER_CURRENCY."),
+        ({"currency": "USD"}, "Utopia", "Amounts are in USD, set by VOUCHER_CURRENCY."),
+    ],
+)
+def test_amounts_have_a_currency(
+    database: str, tables: Tables, settings: Mapping[str, str], country: str, said: str | None
+) -> None:
+    """The page says which currency the amounts are in and where that is from; an unknown one is left out."""
+    tables.publish(countries={"Peru": 30, "Utopia": 20})
+    app = start(database, **settings)
+    page = app.test_client().get(f"/?country={country}&segment_name=frequent_segment&total_orders=3").text
+    stop(app)
+    code = said.split()[3].rstrip(",") if said else ""
+    found = re.search(r"Amounts are in .*?\.", part(page, "segments"))
+    assert (found and found[0]) == said
+    assert " ".join(f"Voucher {code} 1,000".split()) in part(page, "try")
+    assert f"{country} {code}".strip() in part(page, "overview")

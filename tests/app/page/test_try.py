@@ -72,6 +72,27 @@ def test_what_cannot_be_answered_is_said_beside_its_field(
         assert f'value="{given}"' in response.text
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"countries": {"Peru": 0}, "basis": "country", "uses": None, "runner_up": (None, None)},
+            "Voucher PEN 1,000 A guess ",
+        ),
+        ({"evidence": (2, None, None, None)}, "Voucher PEN 1,000 Too few sends "),
+        ({"evidence": (30, 0.3, 0.7, False)}, "Voucher PEN 1,000 Not clear "),
+        ({"tied": True}, "Voucher PEN 1,000 A tie "),
+        ({"evidence": (30, 0.6, 0.7, True)}, "Voucher PEN 1,000 3 orders, so segment"),
+    ],
+    ids=["guess", "few", "unclear", "tie", "clear"],
+)
+def test_an_unsure_answer_is_marked(publish: Publish, client: FlaskClient, options: dict[str, Any], said: str) -> None:
+    """An answer that is a guess, a tie or not clear says so beside its amount; a clear one has no mark."""
+    publish(**{"countries": {"Peru": 10}, "uses": 5, "runner_up": (3520, 5)} | options)
+    page = client.get("/?country=Peru&segment_name=frequent_segment&total_orders=3").text
+    assert said in part(page, "try")
+
+
 @pytest.mark.parametrize("country", ["Peru", "Côte d'Ivoire", 'A "quoted" \\ one; $(date) `date`', "<b>"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_command_does_the_same_in_a_shell(publish: Publish, client: FlaskClient, country: str, kind: str) -> None:
