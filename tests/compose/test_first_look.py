@@ -40,6 +40,19 @@ def test_the_published_curls_are_answered(project: Project, curl: str) -> None:
     assert answer.strip() == '{"voucher_amount":2640}'
 
 
+def test_a_file_of_customers_is_kept_on_disk(project: Project) -> None:
+    """A file that does not fit into the container's memory for temporary files is answered line by line."""
+    line = f"Peru,3,{'x' * 1000}\r\n"
+    customers = f"country_code,total_orders,note\r\n{line * 40_000}"
+    url = f"http://localhost:{project.api.port}/vouchers?segment_name=frequent_segment"
+    with project.timed("a file of 40 MB"):
+        answer = requests.post(url, data=customers, headers={"Content-Type": "text/csv"}, timeout=120)
+    assert answer.status_code == 200
+    assert answer.text.splitlines()[1:] == [f"{line.strip()},2640,"] * 40_000
+    folders = project.run("docker", "exec", project.container("api"), "sh", "-c", "df /tmp $TMPDIR | tail -n 2")
+    assert ["tmpfs" in mounted for mounted in folders.splitlines()] == [True, False]
+
+
 def test_only_three_ports_and_only_here(project: Project) -> None:
     """Only other containers can reach Postgres and S3; the API and Airflow are published only on this machine."""
     ports = {name: project.state(name)["NetworkSettings"]["Ports"] for name in ALWAYS}
