@@ -139,7 +139,9 @@ def test_an_unchanged_country_has_no_changed_answers(publish: Publish, client: F
     assert "Changed was" not in found
 
 
-@pytest.mark.parametrize(("status", "said"), [("loading", "planned, not live"), ("rejected", "rejected, not live")])
+@pytest.mark.parametrize(
+    ("status", "said"), [("loading", "planned, not live"), ("rejected", "rejected by its audits, not live")]
+)
 def test_a_run_that_is_not_live_shows_what_it_would_change(
     publish: Publish, client: FlaskClient, tables: Tables, status: str, said: str
 ) -> None:
