@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from tests.app.cleaned_rows import CleanedRows
 from tests.app.conftest import RUN, Tables
-from tests.app.page.conftest import AT, OTHER, Publish, move, words
+from tests.app.page.conftest import AT, EVIL, OTHER, Publish, move, words
 
 STATES = {  # of runs that are not live: the column status, and what the page says
     "b": ("published", "Was live before"),
@@ -82,6 +82,9 @@ def test_a_run_in_words(runs: CleanedRows, client: FlaskClient) -> None:
     assert "It says nothing. no_amount: voucher_amount IS NULL 1,500 (25.0 %) 1,200 0 % to 50 %" in said
     assert "s3://bucket/key 1 sha" in said
     assert "hunter2" not in page
+    start = client.get("/").text
+    assert "Checks before it went live 1 of 3 passed" in words(start)
+    assert f'<a href="/history/{RUN}#audits">1 of 3 passed</a>' in start
 
 
 def test_a_run_without_anything_says_so(tables: Tables, client: FlaskClient) -> None:
@@ -130,3 +133,18 @@ def test_an_unknown_run_is_a_page(still: FlaskClient, path: str) -> None:
     assert "Unknown run" in words(page.text)
     assert '<a href="/">' in page.text
     assert "form-action 'self'" in page.headers["Content-Security-Policy"]
+
+
+def test_html_in_runs_is_shown_as_text(tables: Tables, client: FlaskClient, run: CleanedRows) -> None:
+    """Both pages escape HTML in sources, files, audits, rules, reasons and actors."""
+    tables.publish(source=EVIL, synthetic=[False])
+    run.execute(
+        """INSERT INTO voucher.audit_outcome VALUES (%(run)s, %(evil)s, 'warn', false, %(evil)s, %(evil)s, NULL);
+        INSERT INTO voucher.rule VALUES (%(run)s, 1, %(evil)s, %(evil)s, %(evil)s, 0, 1);
+        INSERT INTO voucher.publication (run_id, actor, reason) VALUES (%(run)s, %(evil)s, %(evil)s)""",
+        evil=EVIL,
+    )
+    for path, times in (("/history", 2), (f"/history/{RUN}", 10)):
+        page = client.get(path).text
+        assert "<img src=x" not in page
+        assert page.count("&lt;img src=x onerror=alert(1)&gt;") == times

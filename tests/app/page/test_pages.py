@@ -147,7 +147,7 @@ def test_html_in_what_is_published_is_shown_as_text(publish: Publish, client: Fl
     assert page.status_code == 200
     assert page.text.count(EVIL) == 0
     assert "<img src=x" not in page.text
-    for name in ("segments", "try", "dropped", "runs"):
+    for name in ("segments", "overview", "try", "dropped", "runs"):
         assert "<img src=x onerror=alert(1)>" in unescape(page.text).partition(f'id="{name}"')[2]
 
 
