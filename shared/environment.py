@@ -70,7 +70,7 @@ VARIABLES = (
     Variable("VOUCHER_AIRFLOW_URL", ("api",),
         "URL of Airflow, for the links on the page", "no links; `make up` sets its own"),
     Variable("VOUCHER_CURRENCY", ("api",),
-        "ISO 4217 code of all amounts, such as EUR, shown with them", "the currency of each country, where it is known"),
+        "ISO 4217 code of all amounts, such as EUR, shown with them", "each country's own, where it is known"),
     Variable("VOUCHER_WORKERS", ("api",), "number of processes that answer requests", "2"),
     Variable("VOUCHER_ENV", ("pipeline", "api", "notebook"),
         "`production`: require every database address, refuse default passwords", "warnings instead"),
