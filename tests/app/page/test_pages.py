@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from html import unescape
 
 import pytest
 from flask.testing import FlaskClient
@@ -148,10 +147,10 @@ def test_html_in_what_is_published_is_shown_as_text(publish: Publish, client: Fl
     assert page.text.count(EVIL) == 0
     assert "<img src=x" not in page.text
     for name in ("segments", "overview", "try", "dropped", "runs"):
-        assert "<img src=x onerror=alert(1)>" in unescape(page.text).partition(f'id="{name}"')[2]
+        assert "<img src=x onerror=alert(1)>" in part(page.text, name), name
 
 
-@pytest.mark.parametrize("name", ["country", "segment_name", "total_orders", "last_order_ts", "old", "new"])
+@pytest.mark.parametrize("name", ["country", "segment_name", "total_orders", "last_order_ts", "old", "new", "overview"])
 def test_html_in_the_address_is_shown_as_text(still: FlaskClient, name: str) -> None:
     """The page escapes HTML in query parameters everywhere: in fields, links, messages and the title."""
     place = {"segment_name": "frequent_segment", "total_orders": "x", "old": RUN, "new": RUN} | {name: EVIL}
@@ -173,14 +172,8 @@ def test_there_is_an_icon(standing: Ask) -> None:
 def test_the_page_says_what_else_there_is(standing: Ask) -> None:
     """The page links to the documentation, the downloads and the runs, for people rather than programs."""
     page = standing.client.get("/?country=Peru").text
-    for path in (
-        "/redoc/",
-        "/segments.csv",
-        "/segments.csv?country=Peru",
-        "/segments.xlsx",
-        "/history",
-        f"/history/{RUN}#rules",
-    ):
+    downloads = [f"/segments.{kind}{country}" for kind in ("csv", "xlsx") for country in ("", "?country=Peru")]
+    for path in (*downloads, "/redoc/", "/history", f"/history/{RUN}#rules"):
         assert f'href="{path}"' in page, path
         assert standing.client.get(path).status_code == (302 if path == "/redoc/" else 200)
     for path in ("/health", "/readyz", "/runs", "/rules"):
