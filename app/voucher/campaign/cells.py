@@ -9,8 +9,8 @@ from typing import Any
 from app.errors import BadValue, BadValuesError
 from app.voucher.customer import REQUIRED, Customer, text, utc_day
 
-NUMBER = re.compile(r"([0-9]{1,18})(?:\.0*)?")  # pandas writes a column of numbers with gaps as 15.0
-REWRITTEN = re.compile(r"[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}(?: .*)?")  # a date, as Excel shows it
+NUMBER = re.compile(r"(\d{1,18})(?:\.0*)?", re.ASCII)  # pandas writes a column of numbers with gaps as 15.0
+REWRITTEN = re.compile(r"\d{1,4}[./-]\d\d?[./-]\d{1,4}(?: .*)?", re.ASCII)  # a date, as Excel shows it
 
 
 def whole_number(cell: str) -> int:
@@ -24,7 +24,7 @@ def day(cell: str) -> date | None:
     try:
         return utc_day(cell)
     except ValueError:
-        if REWRITTEN.fullmatch(cell) and not re.match("[0-9]{4}-[0-9]{2}-[0-9]{2}", cell):
+        if REWRITTEN.fullmatch(cell) and not re.match(r"\d{4}-\d\d-\d\d", cell, re.ASCII):
             raise ValueError("must be written like 2018-05-03 (in Excel, format the cells as yyyy-mm-dd)") from None
         raise
 
