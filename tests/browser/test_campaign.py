@@ -1,5 +1,6 @@
 """The page's form for a file of customers, in a real Chromium: a file in, a file out."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def test_a_file_in_and_a_file_out(visit: Visit, tmp_path: Path, options: dict[st
     form = page.locator("#campaign")
     choose(page, tmp_path / "lista de mayo.csv", b"\xef\xbb\xbf" + LIST.encode())
     form.locator("[name=segment_name]").select_option("frequent_segment")
+    form.get_by_label("explain each amount").uncheck()
     with page.expect_download() as waiting:
         form.get_by_role("button", name="Get the vouchers").click()
     assert waiting.value.suggested_filename == "lista de mayo-vouchers.csv"
@@ -33,6 +35,21 @@ def test_a_file_in_and_a_file_out(visit: Visit, tmp_path: Path, options: dict[st
     assert header == "country_code;total_orders;note;voucher_amount;problem"
     assert peru.startswith("Peru;3;=1+1;") and peru.removeprefix("Peru;3;=1+1;").removesuffix(";").isdecimal()
     assert atlantis.startswith("Atlantis;3;;;country_code 'Atlantis' is unknown")
+
+
+def test_the_example_file_is_answered(visit: Visit, tmp_path: Path) -> None:
+    """The example file of the form, sent as it is, gets an amount, and the explanation that the form adds."""
+    page = visit()
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="An example file").click()
+    choose(page, tmp_path / waiting.value.suggested_filename, waiting.value.path().read_bytes())
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Get the vouchers").click()
+    assert waiting.value.suggested_filename == "customers-vouchers.csv"
+    header, line = csv.reader(waiting.value.path().read_text("utf-8-sig").splitlines())
+    answer = dict(zip(header, line, strict=True))
+    assert answer["voucher_amount"].isdecimal()
+    assert answer["because"].startswith("15 orders, so segment ")
 
 
 def test_a_problem_is_told_beside_the_form(visit: Visit, tmp_path: Path, violations: Violations) -> None:

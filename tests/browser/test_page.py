@@ -190,6 +190,7 @@ def test_a_banner_tells_that_postgres_is_away_and_goes_with_it(
     expect(page.locator("#dropped")).to_contain_text("missing_total_orders")
 
 
+@pytest.mark.long
 def test_a_banner_tells_that_the_answers_are_stale(visit: Visit, stage: Stage, violations: Violations) -> None:
     """The banner for a stale run comes and goes by itself, with the time of the last check and a link to Airflow."""
     page = visit()
