@@ -1,6 +1,7 @@
 """Files of customers under the server: how they arrive, clients that go away, and a disk without space."""
 
 import http.client
+import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,16 @@ def begin(url: str, request: bytes) -> socket.socket:
     return client
 
 
+def unfinished(url: str) -> socket.socket:
+    """Begin an upload that holds a place, which an earlier answer may still hold for a moment."""
+    for _ in range(50):
+        client = begin(url, head(10**6) + HEADER.encode())
+        if not select.select([client], [], [], 0.2)[0]:
+            return client
+        client.close()  # it got a 503
+    raise AssertionError("no place became free")
+
+
 def head(length: int) -> bytes:
     lines = [
         "POST /vouchers HTTP/1.1",
@@ -60,8 +71,8 @@ def test_a_file_may_arrive_in_chunks(url: str, chunked: bool) -> None:
 
 def test_a_client_that_goes_away_frees_its_place(url: str) -> None:
     """All places are taken by unfinished uploads, the next file gets a 503, and is answered when they break off."""
-    clients = [begin(url, head(10**6) + HEADER.encode()) for _ in range(CAMPAIGNS)]
-    assert until(lambda: status(url) == http.client.SERVICE_UNAVAILABLE, 10)
+    clients = [unfinished(url) for _ in range(CAMPAIGNS)]
+    assert status(url) == http.client.SERVICE_UNAVAILABLE
     assert requests.get(f"{url}/readyz", timeout=5).status_code == http.client.OK
     for client in clients:
         client.close()
@@ -70,9 +81,11 @@ def test_a_client_that_goes_away_frees_its_place(url: str) -> None:
 
 def test_a_reader_that_goes_away_frees_its_place(url: str) -> None:
     """A client that closes the connection in the middle of the answer frees its place too."""
-    clients = [begin(url, head(len(MANY)) + MANY) for _ in range(CAMPAIGNS)]
-    for client in clients:
-        assert client.recv(12) == b"HTTP/1.1 200"
+    clients = []
+    while len(clients) < CAMPAIGNS:
+        client = begin(url, head(len(MANY)) + MANY)
+        if client.recv(12) == b"HTTP/1.1 200":  # an earlier answer may still hold its place for a moment
+            clients.append(client)
     assert status(url) == http.client.SERVICE_UNAVAILABLE
     for client in clients:
         client.close()
