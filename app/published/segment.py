@@ -86,12 +86,12 @@ class Segment:
         """How sure the amount is, in a word. `unknown`: a run of an earlier version does not tell."""
         if self.basis != "segment":
             return "effect" if self.basis == "effect" else "guess"
+        if self.sends is not None and self.points is None:
+            return "few"
         if self.tied:
             return "tie"
         if self.sends is None:
             return "unknown"
-        if self.points is None:
-            return "few"
         return "clear" if self.clear else "unclear"
 
     def holds(self, measured: int) -> bool:

@@ -318,7 +318,7 @@ def test_an_unknown_country_is_in_nobodys_way(visit: Visit, violations: Violatio
 
 def test_on_paper_there_is_what_can_be_read(visit: Visit) -> None:
     """The printed page has all sections and the colours of its legends, but no forms or navigation."""
-    page = visit()
+    page = visit("/?country=Peru&segment_name=frequent_segment&total_orders=3")
     page.emulate_media(media="print")
     exact = "each => [...each].map(one => getComputedStyle(one).printColorAdjust)"
     assert set(page.locator(".legend i, .cells b").evaluate_all(exact)) == {"exact"}
