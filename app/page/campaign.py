@@ -13,9 +13,12 @@ from app.errors import ApiError
 from app.page.routes import set_policy
 from app.page.try_form import measured_fields
 from app.published.refresher import Published
+from app.published.snapshot import Snapshot
+from app.reports.responses import csv_line
 from app.settings import MAX_CAMPAIGN_BYTES
 from app.voucher.campaign.files import Options, answer_file
 from app.voucher.campaign.routes import options
+from app.voucher.schemas import example
 from app.web import problems
 
 MAX_NAME = 100  # characters of the file's name that the answer's name repeats
@@ -61,6 +64,15 @@ def _answer_name(name: str) -> dict[str, str]:
     full = f"{''.join(filter(str.isprintable, stem))[:MAX_NAME]}-vouchers.csv"
     plain = unicodedata.normalize("NFKD", full).encode("ascii", "ignore").decode()
     return {"filename": plain} if plain == full else {"filename": plain, "filename*": f"UTF-8''{quote(full, safe='')}"}
+
+
+@blueprint.app_template_global()
+def example_file(run: Snapshot) -> str:
+    """Return a CSV file with a customer that the run has an answer for, as a data URL."""
+    customer = example(run, run.kinds[0].segment_name)
+    fields = [name for name in ("country_code", *(each.name for each in measured_fields(run))) if name in customer]
+    values = (str(customer[name]).removesuffix(" 00:00:00") for name in fields)
+    return f"data:text/csv;charset=utf-8,{quote(csv_line(fields) + csv_line(values))}"
 
 
 def _error_page(error: ApiError | HTTPException) -> Response:

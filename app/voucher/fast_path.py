@@ -15,10 +15,7 @@ from app.settings import MAX_BODY_BYTES
 # Takes the body of a request, and returns the body and headers of a 200 response.
 Respond = Callable[[bytes], tuple[bytes, list[tuple[str, str]]]]
 
-PLAIN_TYPES = {
-    "application/json",
-    "application/json; charset=utf-8",
-}  # OpenFeature's JavaScript clients send this one
+PLAIN_TYPES = {"application/json", "application/json; charset=utf-8"}  # the latter from OpenFeature's JavaScript
 
 
 class FastPath:

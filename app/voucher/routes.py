@@ -99,7 +99,8 @@ def decide(customer: Customer, snapshot: Snapshot, reference_day: date) -> tuple
     """Return the customer's segment, the choice, and the measured value. Raises the errors of `answer`."""
     found = measure(customer, snapshot, reference_day)
     row = snapshot.find(customer.country_code, customer.segment_name, found)
-    return row, snapshot.choose(row, identity(customer.customer_id)) if snapshot.draws else row.choice, found
+    choice = snapshot.choose(row, identity(customer.customer_id)) if snapshot.draws else row.choice
+    return row, choice, found
 
 
 def headers(row: Segment, choice: Choice, snapshot: Snapshot) -> dict[str, str]:
