@@ -120,6 +120,7 @@ def test_parts_hold_consecutive_samples(history: pa.Table, tmp_path: Path) -> No
         assert SAMPLE_MARK in part.metadata.metadata.items()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("history")
 def test_a_folder_of_mixed_editions_is_written_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

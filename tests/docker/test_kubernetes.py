@@ -208,6 +208,7 @@ def test_the_programs_do_what_they_are_there_for(cluster: Cluster) -> None:
     assert not [process for record in records if record for process in record.members()]
 
 
+@pytest.mark.long
 def test_a_worker_that_lost_its_scheduler_ends(cluster: Cluster) -> None:
     """A worker ends when its scheduler is gone, so that Kubernetes restarts it and it finds the next one."""
     with Client(cluster.address, timeout="10s") as client:

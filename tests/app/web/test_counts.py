@@ -185,6 +185,7 @@ def test_a_missing_folder_costs_counts_and_no_answers(tmp_path: Path, database: 
         assert "voucher_fresh 1.0" in requests.get(f"{url}/metrics", timeout=5).text
 
 
+@pytest.mark.long
 def test_files_that_cannot_be_read_are_skipped(tmp_path: Path, database: str, tables: Tables) -> None:
     """Truncated, overwritten and other unreadable files are skipped, and the rest is summed up."""
     tables.publish()

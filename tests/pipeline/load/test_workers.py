@@ -126,6 +126,7 @@ def test_a_scheduler_without_a_worker_says_how_one_is_started(
     assert error.value.retryable
 
 
+@pytest.mark.long
 def test_a_scheduler_that_ends_in_mid_run_may_come_back(
     settings: Make, written: Written, query: Query, database: str, pipeline_database: str, tmp_path: Path
 ) -> None:

@@ -197,6 +197,7 @@ def test_cleaned_rows_may_not_lie_where_the_history_is_looked_for(
     assert str(error.value).startswith("VOUCHER_ROWS, ") == refused
 
 
+@pytest.mark.long
 def test_more_keys_than_one_answer_holds(bucket: Bucket) -> None:
     """All keys under a prefix are found, although S3 lists a thousand at a time."""
     client = bucket.client

@@ -157,6 +157,7 @@ def test_overlap_counts_rows_that_break_two_rules() -> None:
     assert overlap.loc["one_order_with_two_dates", "missing_voucher_amount"] == 0
 
 
+@pytest.mark.long
 def test_frame_file_and_s3_are_the_same_history(bucket: Bucket, written: Callable[[pa.Table], Path]) -> None:
     """A pandas frame, a Parquet file and an S3 object give the same counts; typed rows keep the file's order."""
     path = written(ROWS)
