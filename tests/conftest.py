@@ -6,14 +6,16 @@ No test reads the environment of a running stack: `scrub` removes it before any 
 import fcntl
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from dev.ports import free_port
 from dev.services.postgres import Postgres
@@ -27,6 +29,7 @@ scrub()
 # Fixtures that start a server or create the whole sample. A test with one of them is not quick.
 SLOW = {"postgres", "own_postgres", "server", "s3", "index", "cluster", "browser", "airflow_home", "processes"}
 SLOW |= {"sample_file"}
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 # Each file runs on one worker. These files take longest, so they start first.
 FIRST = (
     *("browser/test_page", "docs/test_readme", "small_proofs/test_proofs", "small_proofs/test_service"),
@@ -138,3 +141,23 @@ def sample_file(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Pat
         if not path.exists():
             subprocess.run([sys.executable, "-m", "sample", path], cwd=ROOT, check=True)
     return path
+
+
+def missing(what: str) -> NoReturn:
+    """Skip the test, or fail if the browser is required."""
+    if os.environ.get("REQUIRE_BROWSER") == "1":
+        pytest.fail(f"REQUIRE_BROWSER=1, but {what}", pytrace=False)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Yield the system's Chromium. A process can have one only: Playwright's loop runs as long as it is open."""
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None) or missing(
+        f"there is none of {', '.join(CHROMIUM)}: `apt-get install chromium` brings one"
+    )
+    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        yield browser
+        browser.close()

@@ -1,39 +1,18 @@
 """The system's Chromium. `visit` opens pages and fails on console errors and on requests to other hosts."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 from tests.browser.stage import Stage
+from tests.conftest import missing
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 MACHINE = "net::ERR_NETWORK_CHANGED"  # a network interface was added or removed
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-
-
-def missing(what: str) -> NoReturn:
-    """Skip the test, or fail if the browser is required."""
-    if os.environ.get("REQUIRE_BROWSER") == "1":
-        pytest.fail(f"REQUIRE_BROWSER=1, but {what}", pytrace=False)
-    pytest.skip(what)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, NAMES)), None) or missing(
-        f"there is none of {', '.join(NAMES)}: `apt-get install chromium` brings one"
-    )
-    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

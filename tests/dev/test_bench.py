@@ -15,7 +15,7 @@ pytestmark = pytest.mark.long
 
 SAID = {
     "service": (
-        5,
+        6,
         ("/voucher during publishes", "/voucher with a lottery", "(a) bare Flask", "(b) Flask, psycopg2", "p99", "PSS"),
     ),
     "pipeline": (2, ("pipeline  ", "the limit  ", "the common way  ", "plan", "load", "audit", "publish", "prune")),

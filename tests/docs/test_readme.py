@@ -162,13 +162,18 @@ def test_the_table_has_every_setting() -> None:
 @pytest.mark.long
 def test_the_customers_are_answered(newcomer: Newcomer) -> None:
     """The API answers the curl commands, and each of many customers with its reason or its problem."""
-    first, second, of_a_run = (text for text in BLOCKS if text.startswith("curl "))
+    first, second, of_a_run, of_a_file = (text for text in BLOCKS if text.startswith("curl "))
     assert json.loads(newcomer.execute(first)) == ANSWER
     assert json.loads(newcomer.execute(second)) == ANSWER
     assert json.loads(newcomer.execute(of_a_run.replace("RUN", newcomer.published())))["run_status"] == "current"
     told, problem = map(json.loads, newcomer.execute(block("printf ")).splitlines())
     assert told["voucher_amount"] == ANSWER["voucher_amount"]
     assert problem["status"] == 422
+    (newcomer.folder / "customers.csv").write_text("country_code,total_orders\nPeru,3\nPeru,none\n")
+    newcomer.execute(of_a_file)
+    answer, without = (newcomer.folder / "answers.csv").read_text().splitlines()[1:]
+    assert answer.startswith(f"Peru,3,{ANSWER['voucher_amount']},")
+    assert without.startswith("Peru,none,,")
 
 
 @pytest.mark.long

@@ -14,8 +14,7 @@ import requests
 from dev.services.postgres import Postgres
 from tests.app.conftest import Tables, served
 from tests.app.outcomes import draws
-from tests.browser.conftest import missing
-from tests.conftest import ROOT
+from tests.conftest import ROOT, missing
 
 CLIENTS = ROOT / "tests" / "ofrep"
 KEY = "a-key-of-16-or-more"

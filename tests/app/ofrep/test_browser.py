@@ -11,9 +11,6 @@ from playwright.sync_api import Browser
 
 from tests.app.conftest import served
 from tests.app.ofrep.conftest import CUSTOMER
-from tests.browser.conftest import browser
-
-__all__ = ["browser"]
 
 pytestmark = pytest.mark.long  # npm fetches the client
 
