@@ -95,7 +95,8 @@ VARIABLES = (
 )
 # fmt: on
 NAMES = frozenset(variable.name for variable in VARIABLES)
-SETTINGS = [each.name for each in VARIABLES if not {"tests", "client"} & {*each.readers}]
+PREFIX = "VOUCHER_"
+BY_END = {each.name.removeprefix(PREFIX): each.name for each in VARIABLES if not {"tests", "client"} & {*each.readers}}
 
 
 class _OfProcess(Mapping[str, str]):
@@ -168,10 +169,10 @@ def warnings(environ: Mapping[str, str]) -> list[str]:
     """Return a sentence for each variable that looks like a setting but has no effect."""
     found = []
     for name in sorted(environ):
-        if not name.startswith("VOUCHER_") or name in NAMES or OF_KUBERNETES.fullmatch(name):
+        if not name.startswith(PREFIX) or name in NAMES or OF_KUBERNETES.fullmatch(name):
             continue
-        (nearest,) = get_close_matches(name, SETTINGS, n=1, cutoff=0)
-        found.append(f"{name} is set, but is not a setting; did you mean {nearest}?")
+        (nearest,) = get_close_matches(name.removeprefix(PREFIX), BY_END, n=1, cutoff=0)
+        found.append(f"{name} is set, but is not a setting; did you mean {BY_END[nearest]}?")
     if (mode := text(environ, "VOUCHER_ENV")) and not is_production(environ):
         found.append(f"VOUCHER_ENV is {_echo(mode)}, which has no effect; only 'production' has one")
     return found
