@@ -10,8 +10,9 @@ from sqlalchemy import Row, select
 
 from app.page.filters import day
 from app.published import models
-from app.published.reader import reader
+from app.published.reader import UnknownRunError, reader
 from app.published.results import SEGMENTS
+from app.published.runs import full_id
 from app.published.segment import Segment
 from app.voucher.parameters import RUN_ID
 from shared import definitions, differences
@@ -55,8 +56,8 @@ class Comparison:
         """Return the changed answers of a country, however it is spelled."""
         return self._by_country.get(country_key(country), [])
 
-    def others(self, country: str) -> list[tuple[str, list[Change]]]:
-        """Return the changed answers of the other countries, by name."""
+    def others(self, country: str = "") -> list[tuple[str, list[Change]]]:
+        """Return the changed answers of the other countries, by name; those of all without a country."""
         return [
             (changes[0].row.country_code, changes)
             for key, changes in sorted(self._by_country.items())
@@ -75,6 +76,17 @@ class Comparison:
         for one in self.answers:
             found.setdefault(country_key(one.row.country_code), []).append(one)
         return found
+
+
+def whole_id(given: str) -> str:
+    """Return the id of the run that a link names, shortened or not; a text that names no run is returned unchanged.
+
+    Raises AmbiguousRunError or DatabaseUnavailableError.
+    """
+    try:
+        return full_id(reader("tables"), given) if RUN_ID.fullmatch(given) else given
+    except UnknownRunError:
+        return given
 
 
 def compare(old: str, new: str) -> Comparison | None:

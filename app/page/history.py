@@ -4,29 +4,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
+from app.page import comparison
 from app.published import models
 from app.published.reader import UnknownRunError, reader
 from app.reports import rules
 from app.reports.run_models import Run
-from app.reports.runs import RUNS, load_run, load_runs
+from app.reports.runs import PUBLICATIONS, RUNS, load_run, load_runs
 from app.voucher.parameters import RUN_ID
 
 LATEST = 20  # publications; /history lists all runs
 PAGE = 50  # runs of /history
 
-PUBLICATIONS = (
-    select(models.Publication, models.Run.rows_kept, models.Run.data_to)
-    .join(models.Run, models.Run.run_id == models.Publication.run_id)
-    .order_by(models.Publication.at.desc())
+MOVES = PUBLICATIONS.add_columns(models.Run.rows_kept, models.Run.data_to).join(
+    models.Run, models.Run.run_id == models.Publication.run_id
 )
 
 
 def latest() -> tuple[Sequence[Row[Any]], list[Run]]:
     """Return the latest publications and the latest loaded runs, newest first. Raises DatabaseUnavailableError."""
     loaded = RUNS.where(models.Run.finished_at.is_not(None)).limit(LATEST)
-    moves, found = reader("tables").read(PUBLICATIONS.limit(LATEST), loaded)
+    moves, found = reader("tables").read(MOVES.limit(LATEST), loaded)
     return moves, [Run.model_validate(row) for row in found]
 
 
@@ -37,19 +36,29 @@ def add_routes(blueprint: Blueprint) -> None:
 
 
 def runs() -> Response:
-    """All runs, newest first: when, status, who, why and rows. Raises DatabaseUnavailableError or UnknownRunError."""
+    """All runs, newest first: when, status, who, why and rows. Raises the errors of `load_runs`."""
     before = request.args.get("before")
     if before is not None and not RUN_ID.fullmatch(before):
         raise UnknownRunError(before)
     found, more = load_runs(PAGE, before)
     ids = [one.run_id for one in found]
-    [moves] = reader("tables").read(PUBLICATIONS.where(models.Publication.run_id.in_(ids)))
+    [moves] = reader("tables").read(MOVES.where(models.Publication.run_id.in_(ids)))
     last = {move.run_id: move for move in reversed(moves)}
     return make_response(render_template("history.html", runs=found, last=last, more=more))
 
 
 def run(run_id: str) -> Response:
-    """A run with its files, audits, publications and rules. Raises DatabaseUnavailableError or UnknownRunError."""
+    """A run with what it changed or would change, audits, publications, rules and files.
+
+    A run that was live is compared with the one it replaced last, any other with the live one. Raises the errors of
+    `load_run`.
+    """
     found, published = load_run(run_id), current_app.extensions["published"].snapshot
     live = published.run_id if published else None
-    return make_response(render_template("run.html", run=found, rules=rules.load_rules(run_id), live=live))
+    move = next((one for one in found.publications if one.run_id == found.run_id), None)
+    before = move.previous_run_id if move else None if found.current else live
+    changes = comparison.compare(before, found.run_id) if before and found.finished_at else None
+    compared = {"move": move, "before": before, "changes": changes}
+    return make_response(
+        render_template("run.html", run=found, rules=rules.load_rules(found.run_id), live=live, **compared)
+    )

@@ -17,6 +17,7 @@ from app.page.dropped import dropped as dropped_rows
 from app.places.countries import AmbiguousCountryError, UnknownCountryError
 from app.published.database import DatabaseUnavailableError
 from app.published.refresher import Published
+from app.published.runs import AmbiguousRunError
 from app.published.snapshot import Snapshot
 from app.reports.countries import country_kinds
 from app.reports.runs import load_run
@@ -31,7 +32,6 @@ POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancesto
 blueprint = Blueprint("pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static")
 filters.register(blueprint)
 history.add_routes(blueprint)
-problems.register(blueprint, lambda problem, _: _problem_page(problem))
 
 
 @blueprint.get("/")
@@ -61,14 +61,18 @@ def not_found(error: NotFound) -> Response:
     """Answer an unknown path with a page if a browser asks, and with JSON to every other client."""
     problem = problems.from_http_exception(error)
     wants_page = request.method == "GET" and request.accept_mimetypes.best_match(["application/json", "text/html"])
-    response = _problem_page(problem) if wants_page == "text/html" else problems.response(problem)
+    response = _problem_page(problem, error) if wants_page == "text/html" else problems.response(problem)
     response.vary.add("Accept")
     return response
 
 
-def _problem_page(problem: problems.Problem) -> Response:
-    response = make_response(render_template("problem.html", problem=problem), problem.status)
+def _problem_page(problem: problems.Problem, error: Exception) -> Response:
+    runs = error.found if isinstance(error, AmbiguousRunError) else ()
+    response = make_response(render_template("problem.html", problem=problem, runs=runs), problem.status)
     return set_policy(response)
+
+
+problems.register(blueprint, _problem_page)
 
 
 @blueprint.after_request
@@ -116,8 +120,9 @@ def _from_postgres(run: Snapshot, country: str) -> dict[str, Any]:
             votes.setdefault((vote.segment_name, vote.segment), []).append(vote)
         newest = publications[0] if publications else None
         replaced = newest.previous_run_id if newest else None
-        old = request.args.get("old") or replaced
-        new = request.args.get("new") or (newest and newest.run_id)
+        given = (request.args.get(name) for name in ("old", "new"))
+        old, new = (comparison.whole_id(one) if one else None for one in given)
+        old, new = old or replaced, new or (newest and newest.run_id)
         changes = comparison.compare(old, new) if old and new else None
         audits = load_run(run.run_id).audits
         latest = None

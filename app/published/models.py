@@ -22,7 +22,7 @@ else:
     Model = db.Model
 
 
-SCHEMA_VERSIONS = frozenset({"0007"})  # migrations whose tables match these models
+SCHEMA_VERSIONS = frozenset({"0007", "0008"})  # migrations whose tables match these models
 
 
 class SchemaVersion(Model):

@@ -1,9 +1,13 @@
-"""Any run on record, to try a run before it is published and to explain an old answer. Used by `voucher`."""
+"""Any run on record, by its id or the beginning of it: to try it before it is published, or to explain an old answer.
+
+Used by `voucher`, `reports` and `page`.
+"""
 
 import threading
+from collections.abc import Sequence
 from http import HTTPStatus
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, and_, case, func, select
 
 from app.errors import ApiError
 from app.published import models
@@ -11,8 +15,13 @@ from app.published.reader import Reader, UnknownRunError
 from app.published.results import read_snapshot
 from app.published.snapshot import Snapshot
 
+DIGITS = 16  # of a run's id, which a request may shorten
 KEPT = 4  # snapshots of runs that each process keeps in memory
 
+# What a run is. The table calls it `loading` until it is published or rejected, even if it is loaded.
+STATUS = case(
+    (and_(models.Run.status == "loading", models.Run.finished_at.is_not(None)), "planned"), else_=models.Run.status
+)
 _last_published = select(func.max(models.Publication.at)).where(models.Publication.run_id == models.Run.run_id)
 # The fields of a snapshot that come before `sample`, then what changes when the run is loaded or planned again.
 RECORD = select(
@@ -22,11 +31,7 @@ RECORD = select(
     func.coalesce(models.CurrentRun.checked_at, models.Run.planned_at).label("checked_at"),
     models.Run.data_to,
     models.Run.source,
-    case(
-        (models.CurrentRun.run_id.is_not(None), "current"),
-        (models.Run.status == "loading", "planned"),
-        else_=models.Run.status,
-    ).label("status"),
+    case((models.CurrentRun.run_id.is_not(None), "current"), else_=STATUS).label("status"),
     models.Run.planned_at,
     models.Run.finished_at,
 ).outerjoin(models.CurrentRun, models.CurrentRun.run_id == models.Run.run_id)
@@ -45,6 +50,18 @@ class RunUnfinishedError(ApiError):
         )
 
 
+class AmbiguousRunError(ApiError):
+    """Several runs begin with the digits of a shortened id."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    type = "ambiguous-run"
+    title = "Several runs begin like this"
+
+    def __init__(self, given: str, found: Sequence[str]) -> None:
+        self.found = found
+        super().__init__(f"{len(found)} runs begin with {given!r}: {', '.join(found)}. Name one of them.")
+
+
 class NoAnswersError(ApiError):
     """The run is loaded, but has no segments."""
 
@@ -57,6 +74,22 @@ class NoAnswersError(ApiError):
             f"Run {run.run_id} ({run.status}) has no answers: no row of its history was kept, or its results were "
             "deleted. /runs lists the runs."
         )
+
+
+def full_id(reader: Reader, given: str) -> str:
+    """Return the id of the only run that begins with these digits. One that has all digits is returned unread.
+
+    Raises UnknownRunError, AmbiguousRunError or DatabaseUnavailableError.
+    """
+    if len(given) == DIGITS:
+        return given
+    beginning = func.starts_with(models.Run.run_id, given)
+    [rows] = reader.read(select(models.Run.run_id).where(beginning).order_by(models.Run.run_id))
+    if not rows:
+        raise UnknownRunError(given)
+    if len(rows) > 1:
+        raise AmbiguousRunError(given, [row.run_id for row in rows])
+    return str(rows[0].run_id)
 
 
 class RecordedRuns:

@@ -20,7 +20,7 @@ from pydantic.json_schema import SkipJsonSchema
 from app.errors import BadValue, BadValuesError
 from app.published.snapshot import Snapshot
 from app.voucher.customer import SPELLINGS, TEXT, text
-from app.voucher.parameters import RUN_ID, run_id
+from app.voucher.parameters import RUN_ID, SHORT, run_id
 from shared.countries import country_key
 
 
@@ -80,7 +80,7 @@ def of_country(rows: Iterable[R], run: Snapshot, country: str | None) -> list[R]
 
 
 class OfRun(Query):
-    run: RunId | SkipJsonSchema[None] = Field(None, description="A run's id. Default: the published run.")
+    run: RunId | SkipJsonSchema[None] = Field(None, description=f"{SHORT} Default: the published run.")
 
 
 class OfRunAndCountry(OfRun, OfCountry):
@@ -90,7 +90,7 @@ class OfRunAndCountry(OfRun, OfCountry):
 class Page(Query):
     limit: Limit = Field(20, description="Maximum number of runs.")
     before: RunId | SkipJsonSchema[None] = Field(
-        None, description="A run's id. Only runs that started before it are listed. `next` of a response has it."
+        None, description=f"{SHORT} Only runs that started before it are listed. `next` of a response has it."
     )
 
 

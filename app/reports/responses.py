@@ -13,7 +13,9 @@ from flask import Response, current_app, request
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
+from app.published.reader import reader
 from app.published.refresher import Published
+from app.published.runs import full_id
 from app.published.snapshot import Snapshot
 from app.voucher.csv_cells import cell
 from app.web.request_log import RUN_HEADER
@@ -29,6 +31,14 @@ def published_run() -> Snapshot:
     """Return the published run. Raises the errors of `Published.require`."""
     published: Published = current_app.extensions["published"]
     return published.require()
+
+
+def wanted_run(given: str | None) -> str:
+    """Return the id of the run that a request names, or of the published one if it names none.
+
+    Raises the errors of `full_id` and `Published.require`.
+    """
+    return full_id(reader("tables"), given) if given else published_run().run_id
 
 
 def live_since(run: Snapshot) -> dict[str, Any]:

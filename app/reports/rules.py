@@ -77,7 +77,7 @@ def rules(query: OfRun) -> Response:
 
     They are those of the published run, or of the run that `run` names.
     """
-    found = load_rules(query.run or responses.published_run().run_id)
+    found = load_rules(responses.wanted_run(query.run))
     return responses.json_response(found, found.run_id)
 
 

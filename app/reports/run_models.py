@@ -13,7 +13,10 @@ class Run(BaseModel):
 
     run_id: str
     current: bool = Field(description="Whether this is the published run.")
-    status: Literal["loading", "rejected", "published", "withdrawn"]
+    status: Literal["loading", "planned", "rejected", "published", "withdrawn"] = Field(
+        description="`loading` until its results are written; then `planned`, until it is `published` or `rejected` by "
+        "its audits; `withdrawn` by a rollback."
+    )
     source: str
     sample: bool = Field(description="Whether the source is the built-in synthetic sample, which is invented data.")
     today: date | None = Field(description="The day that recency counts to, if TODAY pinned it.")
@@ -60,6 +63,7 @@ class Publication(BaseModel):
 
     at: datetime
     action: Literal["publish", "force", "rollback"]
+    forward: bool = Field(description="Whether a rollback went forward again, to a run first published later.")
     actor: str
     reason: str | None
     run_id: str
@@ -105,6 +109,7 @@ RUN = RunDetail(
         Publication(
             at=datetime(2026, 3, 1, 4, 30, tzinfo=UTC),
             action="publish",
+            forward=False,
             actor="airflow",
             reason=None,
             run_id=responses.RUN_ID,

@@ -4,21 +4,22 @@ from typing import Any
 
 from flask import Response, url_for
 from flask_openapi3.blueprint import APIBlueprint
-from pydantic import BaseModel
-from sqlalchemy import Executable, func, or_, select, tuple_
+from pydantic import BaseModel, Field
+from sqlalchemy import Executable, and_, func, or_, select, tuple_
 from sqlalchemy.orm import aliased
 
 from app.published import models
 from app.published.reader import UnknownRunError, reader
 from app.published.results import is_sample
+from app.published.runs import STATUS, full_id
 from app.reports import responses, run_models
 from app.reports.parameters import Page
 from app.reports.run_models import Run, RunDetail, Runs
-from app.voucher.parameters import RUN_ID
+from app.voucher.parameters import RUN_ID, SHORT
 
 
 class Id(BaseModel):
-    run_id: str
+    run_id: str = Field(description=SHORT)
 
 
 blueprint = APIBlueprint("runs", __name__, abp_tags=[responses.TAG])
@@ -53,8 +54,9 @@ def run(path: Id) -> Response:
 def load_runs(limit: int, before: str | None) -> tuple[list[Run], bool]:
     """Return the newest runs, or those that started before this one, and whether there are more.
 
-    `page` uses it too. Raises DatabaseUnavailableError or UnknownRunError.
+    `page` uses it too. Raises the errors of `full_id`.
     """
+    before = before and full_id(reader("tables"), before)
     wanted = RUNS.limit(limit + 1)
     if before:
         edge = aliased(models.Run)
@@ -68,10 +70,11 @@ def load_runs(limit: int, before: str | None) -> tuple[list[Run], bool]:
 def load_run(run_id: str) -> RunDetail:
     """Return a run with its files, audits and publications. `page` uses it too.
 
-    Raises DatabaseUnavailableError, or UnknownRunError, also for a text that is no id.
+    Raises the errors of `full_id`; UnknownRunError also for a text that is no id.
     """
     if not RUN_ID.fullmatch(run_id):
         raise UnknownRunError(run_id)
+    run_id = full_id(reader("tables"), run_id)
     found, parts, audits, publications = reader("tables").read(*_all_of(run_id))
     if not found:
         raise UnknownRunError(run_id)
@@ -86,7 +89,8 @@ def _age(run: Any) -> Any:
 
 RUNS = (
     select(
-        models.Run,
+        *(column for column in models.Run.__table__.columns if column.name != "status"),
+        STATUS.label("status"),
         models.CurrentRun.run_id.is_not(None).label("current"),
         select(func.max(models.Publication.at))
         .where(models.Publication.run_id == models.Run.run_id)
@@ -99,11 +103,25 @@ RUNS = (
 )
 
 
+def _first_published(run_id: Any) -> Any:
+    publication = aliased(models.Publication)
+    return select(func.min(publication.at)).where(publication.run_id == run_id).scalar_subquery()
+
+
+_forward = and_(
+    models.Publication.action == "rollback",
+    _first_published(models.Publication.run_id) > _first_published(models.Publication.previous_run_id),
+)
+PUBLICATIONS = select(models.Publication, func.coalesce(_forward, False).label("forward")).order_by(
+    models.Publication.at.desc()
+)
+
+
 def _all_of(run_id: str) -> tuple[Executable, ...]:
     audit, moved = models.AuditOutcome, models.Publication
     return (
         RUNS.where(models.Run.run_id == run_id),
         select(models.Part).join(models.RunPart).where(models.RunPart.run_id == run_id).order_by(models.Part.uri),
         select(audit).where(audit.run_id == run_id).order_by(audit.audit),
-        select(moved).where(or_(moved.run_id == run_id, moved.previous_run_id == run_id)).order_by(moved.at.desc()),
+        PUBLICATIONS.where(or_(moved.run_id == run_id, moved.previous_run_id == run_id)),
     )

@@ -7,7 +7,7 @@ from flask import Response, request
 from flask_openapi3.types import ResponseDict
 
 from app.voucher.explanation import Answer, Explanation
-from app.voucher.parameters import RUN_ID
+from app.voucher.parameters import RUN_ID, SHORT
 from app.voucher.schemas import NDJSON, lines, ref
 from app.web import problems
 from app.web.request_log import RUN_HEADER
@@ -132,8 +132,8 @@ EXPLAIN = {
 RUN_PARAMETER = {
     "name": "run",
     "in": "query",
-    "description": "A run's id. The answer is that of this run, which may be planned, withdrawn or rejected. 409 if it "
-    "is not loaded yet, 410 if it has no answers. Default: the published run.",
+    "description": f"{SHORT} The answer is that of this run, which may be planned, withdrawn or rejected. 409 if it is "
+    "not loaded yet, 410 if it has no answers. Default: the published run.",
     "schema": {"type": "string", "pattern": f"^{RUN_ID.pattern}$"},
 }
 CUSTOMER: dict[str, Any] = {

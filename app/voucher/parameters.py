@@ -7,17 +7,21 @@ from werkzeug.datastructures import MultiDict
 
 from app.errors import BadValue, BadValuesError
 from app.published.reader import reader
-from app.published.runs import RecordedRuns
+from app.published.runs import DIGITS, RecordedRuns, full_id
 from app.published.snapshot import Snapshot
 
-RUN_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
+RUN_ID = re.compile(rf"[0-9a-f]{{6,{DIGITS}}}", re.ASCII)  # or the beginning of one
+SHORT = "A run's id, or at least 6 digits that begin the id of only one run."  # for the OpenAPI document
 YES_OR_NO = {"true": True, "1": True, "false": False, "0": False}
 
 
 def run_id(value: str) -> str:
-    """Return the value if it may be a run's id, otherwise raise ValueError."""
+    """Return the value if it may be a run's id or begin one, otherwise raise ValueError."""
     if not RUN_ID.fullmatch(value):
-        raise ValueError("must be a run's id: 16 hexadecimal digits in lower case; /runs lists them")
+        raise ValueError(
+            f"must be a run's id: {DIGITS} hexadecimal digits in lower case, or at least the first 6 of them; /runs "
+            "lists the runs"
+        )
     return value
 
 
@@ -47,7 +51,7 @@ def wants_explanation() -> bool:
 def named_run() -> Snapshot | None:
     """Return the run that the query parameter `run` names; None if it is not given.
 
-    Raises BadValuesError, DatabaseUnavailableError, or the errors of `RecordedRuns.find`.
+    Raises BadValuesError, AmbiguousRunError, DatabaseUnavailableError, or the errors of `RecordedRuns.find`.
     """
     given = request.args.getlist("run")
     if not given:
@@ -59,4 +63,5 @@ def named_run() -> Snapshot | None:
     except ValueError as error:
         raise BadValuesError(BadValue("run", str(error), (", ".join(given),))) from None
     recorded: RecordedRuns = current_app.extensions["recorded_runs"]
-    return recorded.find(reader("tables"), wanted)
+    tables = reader("tables")
+    return recorded.find(tables, full_id(tables, wanted))

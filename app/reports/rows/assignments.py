@@ -44,7 +44,7 @@ def assignments(query: OfRunAndCountry) -> Response:
     """
     slots: Slots = current_app.extensions["download_slots"]
     settings: Settings = current_app.extensions["settings"]
-    run_id = query.run or responses.published_run().run_id
+    run_id = responses.wanted_run(query.run)
     rows = reader("rows")
     with ExitStack() as slot:
         slot.enter_context(slots.take())

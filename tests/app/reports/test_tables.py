@@ -362,6 +362,7 @@ def test_a_run_tells_where_its_rows_are_from_and_how_it_was_published(
         {
             "at": "2026-03-01T04:31:00Z",
             "action": "rollback",
+            "forward": False,
             "actor": "me",
             "reason": "that's why",
             "run_id": RUN,
@@ -370,6 +371,7 @@ def test_a_run_tells_where_its_rows_are_from_and_how_it_was_published(
         {
             "at": "2026-03-01T04:30:00Z",
             "action": "force",
+            "forward": False,
             "actor": "me",
             "reason": "why not",
             "run_id": OTHER,
@@ -378,6 +380,7 @@ def test_a_run_tells_where_its_rows_are_from_and_how_it_was_published(
         {
             "at": "2026-03-01T04:29:00Z",
             "action": "publish",
+            "forward": False,
             "actor": "me",
             "reason": None,
             "run_id": RUN,

@@ -144,7 +144,7 @@ def test_a_run_without_answers_is_refused(publish: Publish, tables: Tables, clie
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("value", ["", "x", OLD.upper(), OLD[:-1], f"{OLD}0", "%00"])
+@pytest.mark.parametrize("value", ["", "x", OLD.upper(), OLD[:5], f"{OLD}0", "%00"])
 def test_a_run_that_cannot_be_is_a_bad_value(standing: Ask, path: str, value: str) -> None:
     """A value that is not a run's id gets a 422 that names the parameter, as in the other endpoints."""
     response = post(standing.client, path, CUSTOMERS, f"?run={value}")
