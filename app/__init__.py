@@ -72,7 +72,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     published.refresh()
     published.start()
     requests = metrics.Requests(app, app.extensions["metrics"])
-    if count := settings.trusted_proxies:
+    # Some proxies append to the header of the proxy before them, most replace it or hand it on. So ProxyFix for fewer
+    # values goes before, because it ignores a header with fewer values than it expects.
+    for count in range(settings.trusted_proxies, 0, -1):
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=0, x_proto=count, x_host=count, x_port=0, x_prefix=count
         )
