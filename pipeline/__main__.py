@@ -12,9 +12,19 @@ from typing import Any
 
 from pipeline import PipelineError
 from pipeline.commands.output import LogOutput
+from pipeline.notices import outbox
 from pipeline.publish import publication, runs
 from pipeline.publish.database import Database
-from pipeline.settings import Settings, address, database_url, owner_url, reject_default_secrets, warn
+from pipeline.settings import (
+    Settings,
+    address,
+    database_url,
+    owner_url,
+    page_url,
+    receiver,
+    reject_default_secrets,
+    warn,
+)
 from shared.environment import is_production
 
 log = logging.getLogger("pipeline")
@@ -127,10 +137,11 @@ def _dropped(options: Any) -> None:
 
 
 def _rollback(options: Any) -> None:
-    database = Database(database_url(os.environ))
+    database, told = Database(database_url(os.environ)), receiver(os.environ)
     run_id = runs.find_id(database, options.run)
     left = publication.roll_back(database, run_id, _actor(), options.reason)
     log.info("run %s is published again, instead of run %s", run_id, left)
+    outbox.deliver(database, told, page_url(os.environ))
 
 
 def _migrate(_: Any) -> None:

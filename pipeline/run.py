@@ -7,18 +7,21 @@ and never to an earlier state of the source. One step at a time changes the tabl
 
 import logging
 from collections.abc import Sequence
-from datetime import date, datetime
-from enum import StrEnum
+from datetime import date
 from hashlib import sha256
 from time import monotonic
 
 from pipeline import PipelineError
 from pipeline.audits.runner import audit_run
 from pipeline.load import row_files, steps, tables
-from pipeline.publish import publication, runs
+from pipeline.notices import outbox
+from pipeline.publish import guard, pruning, publication, runs
 from pipeline.publish.changes.compare import changes
 from pipeline.publish.changes.models import Changes
 from pipeline.publish.database import Database
+from pipeline.publish.guard import Outcome
+from pipeline.publish.news import News, find_news
+from pipeline.publish.publication import Approval
 from pipeline.publish.runs import Run
 from pipeline.rules.rulebook import RULES_FILE, RuleBook
 from pipeline.rules.segments import SEGMENTS_FILE, SegmentBook
@@ -28,15 +31,6 @@ from pipeline.source.s3 import SourceError
 from shared.addresses import redact
 
 log = logging.getLogger("pipeline")
-
-
-class Outcome(StrEnum):
-    """The result of publishing a run, as words that follow "run ID"."""
-
-    PUBLISHED = "is published now"
-    CHECKED = "was published already; its source has been checked"
-    WITHDRAWN = "is not published, because it was withdrawn by a rollback"
-    SUPERSEDED = "is not published, because a newer one is"
 
 
 def plan(settings: Settings) -> str:
@@ -70,7 +64,7 @@ def load(settings: Settings, run_id: str, force: str | None = None) -> None:
     with Database(settings.database_url).exclusive() as database:
         if runs.is_loaded(database, run_id):
             log.info("load: run %s is loaded already", run_id)
-        elif not _blocked(database, run_id, force):
+        elif not guard.blocked(database, run_id, force):
             _load(settings, database, run_id)
 
 
@@ -79,39 +73,56 @@ def audit(settings: Settings, run_id: str, force: str | None = None) -> None:
 
     Raises RunRejected if an audit fails, unless `force` is the reason to publish all the same.
     """
-    with Database(settings.database_url).exclusive() as database:
-        if publication.current(database) == run_id:
-            log.info("audit: run %s is published already", run_id)
-        elif not _blocked(database, run_id, force):
-            _load(settings, database, run_id)
-            audit_run(database, run_id, force)
+    try:
+        with Database(settings.database_url).exclusive() as database:
+            if publication.current(database) == run_id:
+                log.info("audit: run %s is published already", run_id)
+            elif not guard.blocked(database, run_id, force):
+                _load(settings, database, run_id)
+                audit_run(database, run_id, force)
+    finally:
+        notify(settings)
 
 
-def publish(settings: Settings, run_id: str, actor: str, force: str | None = None) -> Outcome:
+def publish(
+    settings: Settings, run_id: str, actor: str, force: str | None = None, approval: Approval | None = None
+) -> Outcome:
     """Make the run visible to readers. If it is already, only record when its source was checked.
 
-    `force` is the reason to publish a run that failed an audit, was rolled back or is superseded.
+    `force` is the reason to publish a run that failed an audit, was rolled back or is superseded. `approval`: the only
+    replacement that is allowed; None allows any. Raises NotApproved for another one.
     """
     with Database(settings.database_url).exclusive() as database:
-        if blocked := _blocked(database, run_id, force):
+        if blocked := guard.blocked(database, run_id, force):
             return blocked
         _load(settings, database, run_id)
         try:
-            previous = publication.publish(database, run_id, actor, force)
+            previous = publication.publish(database, run_id, actor, force, approval)
         except publication.Outdated:
             audit_run(database, run_id, force)
-            previous = publication.publish(database, run_id, actor, force)
+            previous = publication.publish(database, run_id, actor, force, approval)
         if previous == run_id:
             log.info("publish: run %s was published already", run_id)
             return Outcome.CHECKED
         log.info("publish: run %s takes over from %s", run_id, previous or "nothing")
         log.info("publish: %s", changes(database, run_id, previous).summary)
-        return Outcome.PUBLISHED
+    notify(settings)
+    return Outcome.PUBLISHED
+
+
+def news(settings: Settings, run_id: str) -> News | None:
+    """Return what the run's publication changed, if it is the published one and was not before its last plan."""
+    return find_news(Database(settings.database_url), run_id)
+
+
+def notify(settings: Settings) -> None:
+    """Send the notices that are due. What goes wrong is logged, and never raised."""
+    outbox.deliver(Database(settings.database_url), settings.receiver, settings.page_url)
 
 
 def blocked(settings: Settings, run_id: str) -> Outcome | None:
     """Return why the run must not be published without force, or None if it may be."""
-    return _blocked(Database(settings.database_url), run_id, None)
+    return guard.blocked(Database(settings.database_url), run_id, None)
 
 
 def is_superseded(settings: Settings, run_id: str) -> bool:
@@ -122,7 +133,7 @@ def is_superseded(settings: Settings, run_id: str) -> bool:
 def prune(settings: Settings) -> None:
     """Delete cleaned rows that no kept run needs."""
     with Database(settings.database_url).exclusive() as database:
-        dropped = publication.prune(database, settings.keep_runs)
+        dropped = pruning.prune(database, settings.keep_runs)
         if settings.rows:
             dropped = sorted({*dropped, *tables.delete_unused_rows(database, settings.rows)})
         for run_id in dropped:
@@ -139,7 +150,7 @@ def run(settings: Settings, actor: str, force: str | None = None) -> str:
     """Run all steps in order, log the result in the last line, and return the run_id."""
     began = monotonic()
     run_id = plan(settings)
-    if not (outcome := _blocked(Database(settings.database_url), run_id, force)):
+    if not (outcome := guard.blocked(Database(settings.database_url), run_id, force)):
         load(settings, run_id, force)
         audit(settings, run_id, force)
         outcome = publish(settings, run_id, actor, force)
@@ -156,32 +167,6 @@ def _load(settings: Settings, database: Database, run_id: str) -> None:
     if (rules.hash, segments.hash) != (planned.rules_hash, planned.segments_hash):
         raise PipelineError(f"the rules or segments changed since run {run_id} was planned; run again")
     steps.load(settings, database, planned, rules, segments)
-
-
-def _blocked(database: Database, run_id: str, force: str | None) -> Outcome | None:
-    """Return why the run must not be published: it was rolled back, or a newer run is published. Log what to do."""
-    if force:
-        return None
-    if left := publication.withdrawal(database, run_id):
-        log.warning(
-            "run %s was rolled back from at %s by %s (%s), so it is not published. To go forward to it again: "
-            "`python -m pipeline rollback %s --reason …`",
-            *(run_id, _time(left.at), left.actor, left.reason, run_id),
-        )
-        return Outcome.WITHDRAWN
-    if newer := publication.superseding(database, run_id):
-        log.warning(
-            "run %s was planned before run %s, which answers as of %s (by %s), so it is not published. `python -m "
-            "pipeline run` looks at the source again; to return to these answers: `python -m pipeline rollback %s "
-            "--reason …`",
-            *(run_id, newer.run_id, _time(newer.decided_at), newer.actor, run_id),
-        )
-        return Outcome.SUPERSEDED
-    return None
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _find_parts(settings: Settings) -> Sequence[Part]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from pipeline import PipelineError
+from pipeline.receiver import Receiver
 from shared import environment
 from shared.addresses import redact
 from shared.environment import DEFAULT_SECRET, is_production
@@ -18,6 +19,7 @@ log = logging.getLogger("pipeline")
 DEFAULT_MEMORY, LEAST_MEMORY = 1536, 768  # MiB
 DAY = 24 * 60 * 60
 PLAIN_HOST, PLAIN_PLACE = re.compile(r"[\w.-]+:\d+"), re.compile(r"/[\w./-]*|s3://[\w.-]+/?")
+PLAIN_PAGE = re.compile(r"[\w.-]+(:\d+)?(/[\w./-]*)?")
 OF_SECRETS = ("DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL", "AIRFLOW")  # how variables with one begin
 
 
@@ -32,7 +34,8 @@ class Settings:
     source: the history's address (see `source.parts`). database_url: of the pipeline's own role. anonymous: read S3
     unsigned. today: the pinned reference day or None. keep_runs: how many published runs keep their cleaned rows.
     memory: limit of a process, in MiB. dask: a scheduler's address, '' for none. rows: where cleaned rows go as
-    Parquet, s3://bucket/prefix/, '' for Postgres.
+    Parquet, s3://bucket/prefix/, '' for Postgres. receiver: of notices, None for nobody. page_url: of the page,
+    without a slash at its end, '' for no links.
     """
 
     source: str = field(repr=False)
@@ -43,6 +46,8 @@ class Settings:
     memory: int = DEFAULT_MEMORY
     dask: str = field(default="", repr=False)
     rows: str = field(default="", repr=False)
+    receiver: Receiver | None = None
+    page_url: str = ""
 
     @classmethod
     def read(cls, source: str | None = None, environ: Mapping[str, str] = environment.OF_PROCESS) -> "Settings":
@@ -63,6 +68,8 @@ class Settings:
                 memory=memory(environ),
                 dask=_dask(environment.text(environ, "VOUCHER_DASK")),
                 rows=_rows(environment.text(environ, "VOUCHER_ROWS")),
+                receiver=Receiver.read(environ),
+                page_url=page_url(environ),
             )
 
 
@@ -112,6 +119,20 @@ def warn(environ: Mapping[str, str] = environment.OF_PROCESS) -> None:
     """Warn of variables that look like settings but aren't. Called once per command or DAG run."""
     for warning in environment.warnings(environ):
         log.warning("%s", warning)
+
+
+def receiver(environ: Mapping[str, str]) -> Receiver | None:
+    """Return who gets the notices, None for nobody. Raises SettingsError."""
+    with _our_errors():
+        return Receiver.read(environ)
+
+
+def page_url(environ: Mapping[str, str]) -> str:
+    """Return the URL of the page without a slash at its end, '' if it is unset. Raises SettingsError."""
+    text = environment.text(environ, "VOUCHER_PAGE_URL").rstrip("/")
+    if text and not (text.startswith(("http://", "https://")) and redact(text) == text):
+        raise SettingsError(f"VOUCHER_PAGE_URL{_is(text, PLAIN_PAGE)} not a URL like https://vouchers.example")
+    return text
 
 
 def memory(environ: Mapping[str, str] = environment.OF_PROCESS) -> int:

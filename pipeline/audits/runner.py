@@ -39,8 +39,8 @@ def audit_run(database: Database, run_id: str, force: str | None) -> None:
     if force:
         log.warning("audit: published in spite of it, by force: %s", force)
         return
-    publication.reject(database, run_id)
     faults = "; ".join(f"{outcome.audit.name}: {outcome.seen}" for outcome in failed)
+    publication.reject(database, run_id, faults)
     remedies = dict.fromkeys(outcome.audit.remedy for outcome in failed)
     for remedy in remedies:
         log.info("audit: what to do: %s", remedy)

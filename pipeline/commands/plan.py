@@ -11,6 +11,7 @@ from pipeline.publish.changes.markdown import markdown
 from pipeline.publish.changes.models import Changes
 from pipeline.publish.changes.text import text
 from pipeline.publish.database import Database
+from pipeline.publish.guard import Outcome
 from pipeline.settings import Settings
 from shared.addresses import redact
 
@@ -22,7 +23,7 @@ def plan(options: Any) -> None:
     settings = Settings.read(options.source)
     run_id = run.plan(settings)
     if blocked := run.blocked(settings, run_id):
-        if options.form and blocked is not run.Outcome.WITHDRAWN:  # it may not be loaded, so nothing can be compared
+        if options.form and blocked is not Outcome.WITHDRAWN:  # it may not be loaded, so nothing can be compared
             raise PipelineError(f"run {run_id} {blocked}; run again")
         if options.form:
             _show(options, run.preview(settings, run_id, blocked))

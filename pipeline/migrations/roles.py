@@ -35,6 +35,7 @@ PIPELINE = {
     "TABLE voucher.audit_outcome": "INSERT, UPDATE",
     "TABLE voucher.current_run": "INSERT, UPDATE",
     "TABLE voucher.publication": "INSERT",  # append-only
+    "TABLE voucher.notice": "INSERT, UPDATE",
     "FUNCTION voucher.open_partition(text)": "EXECUTE",
     "FUNCTION voucher.drop_partition(text)": "EXECUTE",
 }

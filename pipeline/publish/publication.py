@@ -4,9 +4,19 @@ Called by `run.py` and the command line. The published run only moves forward, t
 Force and rollback are the exceptions, each with a recorded reason.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.publish.database import Database, DatabaseError
+from pipeline.publish.notice import leave_notice
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A person agreed that this run replaces `previous`, the run that was published then; None if none was."""
+
+    run_id: str
+    previous: str | None
 
 
 class Outdated(DatabaseError):
@@ -19,18 +29,25 @@ class Superseded(DatabaseError):
     """The published run's source was listed later, or a person published it since this run was planned."""
 
 
+class NotApproved(DatabaseError):
+    """Nobody approved that this run replaces the published one."""
+
+
 def current(database: Database) -> str | None:
     """Return the run_id of the published run."""
     with database.transaction() as cursor:
         return _current(cursor)
 
 
-def publish(database: Database, run_id: str, actor: str, force: str | None = None) -> str | None:
+def publish(
+    database: Database, run_id: str, actor: str, force: str | None = None, approval: Approval | None = None
+) -> str | None:
     """Make this run the published one, in one transaction; return the run_id of the run published before.
 
     If it is published already, only `checked_at` and `decided_at` follow its last plan. `force` is the reason to
-    publish a run that failed an audit, was rolled back or is superseded. Raises DatabaseError if the run must not be
-    published, Outdated if it must be audited again, Superseded if a newer one is published.
+    publish a run that failed an audit, was rolled back or is superseded. `approval`: the only replacement that is
+    allowed; None allows any. Raises DatabaseError if the run must not be published, Outdated if it must be audited
+    again, Superseded if a newer one is published, NotApproved.
     """
     with database.transaction() as cursor:
         cursor.execute("LOCK TABLE voucher.current_run IN EXCLUSIVE MODE")
@@ -42,6 +59,10 @@ def publish(database: Database, run_id: str, actor: str, force: str | None = Non
                 (run_id,),
             )
             return previous
+        if approval and approval != Approval(run_id, previous):
+            raise NotApproved(
+                f"nobody approved that run {run_id} replaces {previous or 'nothing'}, which is published now; run again"
+            )
         if not force and (newer := _newer(cursor, run_id)):
             raise Superseded(f"run {newer.run_id} was published after run {run_id} was planned; run again")
         cursor.execute(
@@ -63,6 +84,7 @@ def publish(database: Database, run_id: str, actor: str, force: str | None = Non
             raise Outdated(f"another run replaced run {run_id} after it was audited; run again")
         _set_status(cursor, run_id, "published")
         at = _record(cursor, run_id, previous, actor=actor, action="force" if force else "publish", reason=force)
+        leave_notice(cursor, "published", run_id, previous, actor=actor, reason=force)
         cursor.execute(
             """INSERT INTO voucher.current_run (run_id, published_at, checked_at, decided_at)
             SELECT run_id, %(at)s, planned_at, CASE WHEN %(force)s THEN %(at)s ELSE planned_at END
@@ -102,6 +124,7 @@ def roll_back(database: Database, run_id: str, actor: str, reason: str) -> str:
             _set_status(cursor, left, "withdrawn")
         _set_status(cursor, run_id, "published")
         at = _record(cursor, run_id, left, actor=actor, action="rollback", reason=reason)
+        leave_notice(cursor, "rolled_back", run_id, left, actor=actor, reason=reason)
         cursor.execute(
             "UPDATE voucher.current_run SET run_id = %s, published_at = %s, decided_at = %s", (run_id, at, at)
         )
@@ -127,38 +150,18 @@ def superseding(database: Database, run_id: str) -> Any:
         return _newer(cursor, run_id)
 
 
-def reject(database: Database, run_id: str) -> None:
-    """Mark a run that failed its audits, and drop its rows if it was never published. Its counts and audits stay."""
+def reject(database: Database, run_id: str, reason: str) -> None:
+    """Mark a run that failed its audits, and drop its rows if it was never published. Its counts and audits stay.
+
+    reason: which audits failed, in one line.
+    """
     with database.transaction() as cursor:
+        leave_notice(cursor, "refused", run_id, _current(cursor), actor=None, reason=reason)
         cursor.execute(
             """UPDATE voucher.run SET status = 'rejected' WHERE run_id = %s AND status = 'loading'
             RETURNING voucher.drop_partition(run_id)""",
             (run_id,),
         )
-
-
-def prune(database: Database, keep: int) -> list[str]:
-    """Drop rows that neither the published run nor the `keep` runs published last need; return the runs that loaded
-    them.
-
-    The rows of an unfinished run go too if another run overtakes it, which loads them again.
-    """
-    with database.transaction() as cursor:
-        cursor.execute(
-            """WITH kept AS (
-                (SELECT run_id FROM voucher.publication GROUP BY run_id ORDER BY max(at) DESC LIMIT %s)
-                UNION SELECT run_id FROM voucher.current_run
-            ), loader AS (
-                SELECT replace(relname, 'assignment_', '') AS run_id
-                FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-                WHERE inhparent = 'voucher.assignment'::regclass
-                UNION SELECT loaded_by FROM voucher.loaded_part
-            )
-            SELECT run_id, voucher.drop_partition(run_id) FROM loader
-            WHERE run_id NOT IN (SELECT loaded_by FROM voucher.run_part JOIN kept USING (run_id))""",
-            (keep,),
-        )
-        return [row.run_id for row in cursor.fetchall()]
 
 
 def _current(cursor: Any) -> str | None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline import run
-from pipeline.publish import publication
+from pipeline.publish import pruning, publication
 from pipeline.publish.database import Database
-from pipeline.run import Outcome
+from pipeline.publish.guard import Outcome
 from pipeline.settings import Settings
 from tests.pipeline.conftest import history
 
@@ -48,7 +48,7 @@ def test_a_late_step_of_an_old_plan_does_nothing_and_says_so(
     old, new = run.run(mistaken, "test"), run.run(corrected, "test")
     before = query(SEEN)
     for keep in (2, 1):  # with its rows, then without
-        publication.prune(Database(mistaken.database_url), keep)
+        pruning.prune(Database(mistaken.database_url), keep)
         caplog.clear()
         run.load(mistaken, old)
         run.audit(mistaken, old)

@@ -35,6 +35,7 @@ MAY = {
         "audit_outcome": {"INSERT", "UPDATE"},
         "current_run": {"INSERT", "UPDATE"},
         "publication": {"INSERT"},
+        "notice": {"INSERT", "UPDATE"},
     },
     API: {},
 }

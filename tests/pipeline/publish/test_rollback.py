@@ -14,7 +14,7 @@ import pytest
 from dev.processes import until
 from pipeline import run
 from pipeline.audits.runner import RunRejected
-from pipeline.publish import publication
+from pipeline.publish import pruning, publication
 from pipeline.publish.database import SETTINGS, Database, DatabaseError
 from pipeline.settings import Settings
 from tests.pipeline.conftest import FREQUENT, history
@@ -32,6 +32,7 @@ MOMENTS = {
     "run": ["planned_at", "started_at", "finished_at"],
     "current_run": ["published_at", "checked_at", "decided_at"],
     "publication": ["at"],
+    "notice": ["notice_id", "at"],
 }
 
 
@@ -78,7 +79,7 @@ def test_a_withdrawn_run_whose_rows_are_gone_is_not_loaded(
     """A withdrawn run whose rows were pruned stays withdrawn, and its rows are not loaded again."""
     _, newer, first, second = pair
     publication.roll_back(Database(pipeline_database), first, "test", "why")
-    assert publication.prune(Database(pipeline_database), 1) == [second]
+    assert pruning.prune(Database(pipeline_database), 1) == [second]
     run.run(newer, "test")
     assert query("SELECT count(*) FROM voucher.assignment WHERE loaded_by = %s", second) == [(0,)]
     assert dict(query(STATUS))[second] == "withdrawn"
@@ -111,7 +112,7 @@ def test_a_rollback_needs_only_the_answers(
 ) -> None:
     """A rollback needs only the segments, which are never pruned; the next run of the same data reloads the rows."""
     older, _, first, second = pair
-    assert publication.prune(Database(pipeline_database), 1) == [first]
+    assert pruning.prune(Database(pipeline_database), 1) == [first]
     assert publication.roll_back(Database(pipeline_database), first, "test", "why") == second
     assert run.run(older, "test") == first
     assert query("SELECT count(*) FROM voucher.assignment WHERE loaded_by = %s", first) == [(1,)]
@@ -310,7 +311,7 @@ def test_a_load_that_is_cut_off_does_not_count_as_loaded(
         settings(written(history({"voucher_amount": amount}), f"{amount}.parquet")) for amount in (1.0, 2.0)
     )
     first, _ = run.run(older, "test"), run.run(newer, "test")
-    publication.prune(Database(pipeline_database), 1)
+    pruning.prune(Database(pipeline_database), 1)
 
     def cut(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -339,5 +340,5 @@ def test_a_reader_that_holds_on_to_rows_is_not_waited_for_forever(
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM voucher.assignment")
         with pytest.raises(DatabaseError, match=r"another session has locked a table .*lock timeout"):
-            publication.prune(Database(pipeline_database), 1)
-    assert publication.prune(Database(pipeline_database), 1) == [pair[2]]
+            pruning.prune(Database(pipeline_database), 1)
+    assert pruning.prune(Database(pipeline_database), 1) == [pair[2]]

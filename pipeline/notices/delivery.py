@@ -1,0 +1,116 @@
+"""Send one notice: as a webhook after Standard Webhooks, or in the form of Slack or Teams.
+
+Source of the forms: the specification of Standard Webhooks, 1.0.0; Slack's incoming webhooks; Teams' workflow "When a
+Teams webhook request is received", which takes an adaptive card.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import requests
+
+from pipeline.notices.content import Notice
+from pipeline.receiver import Receiver
+
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings repeat the path of the URL, which is a secret
+
+TIMEOUT = 5  # seconds to connect, and between two pieces of the answer's head
+DEADLINE = 10.0  # seconds for an attempt as a whole
+PAUSES = (1.0, 3.0)  # seconds before each further attempt
+RETRYABLE = {408, 425, 429, 500, 502, 503, 504}
+SLACK = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}  # Slack's three control characters
+CARD = "application/vnd.microsoft.card.adaptive"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Why the receiver did not take a notice, None if it did; and whether it answered at all."""
+
+    error: str | None = None
+    reached: bool = True
+    retryable: bool = False
+
+
+def send(receiver: Receiver, notice: Notice) -> Answer:
+    """Send the notice; if the receiver is down or busy for a moment, try again. The answer shows no secret."""
+    answer = _attempt(receiver, notice)
+    for pause in PAUSES:
+        if not answer.retryable:
+            break
+        time.sleep(pause)
+        answer = _attempt(receiver, notice)
+    return answer
+
+
+def _attempt(receiver: Receiver, notice: Notice) -> Answer:
+    """Send it once. A thread has the request, because a timeout of requests starts again with each received byte."""
+    answers: SimpleQueue[Answer] = SimpleQueue()
+    threading.Thread(target=lambda: answers.put(_post(receiver, notice)), daemon=True).start()
+    try:
+        return answers.get(timeout=DEADLINE)
+    except Empty:
+        return Answer(f"no answer within {DEADLINE:.0f} s", reached=False)
+
+
+def _post(receiver: Receiver, notice: Notice) -> Answer:
+    body = _body(receiver, notice)
+    headers = _headers(receiver, notice.id, body)
+    try:
+        with requests.post(
+            receiver.url, body, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True
+        ) as answer:
+            status = answer.status_code
+    except requests.Timeout:
+        return Answer(f"no answer within {TIMEOUT} s", reached=False)
+    except (requests.RequestException, ValueError) as error:  # whose text may have the URL
+        return Answer(f"it can't be reached ({type(error).__name__})", reached=False, retryable=True)
+    if 200 <= status < 300:
+        return Answer()
+    where = "; redirects are not followed, so set the URL that it leads to" if 300 <= status < 400 else ""
+    return Answer(f"it answered {status}{where}", retryable=status in RETRYABLE)
+
+
+def _headers(receiver: Receiver, notice_id: str, body: bytes) -> Mapping[str, str]:
+    """Return the headers, those of Standard Webhooks too. The timestamp is that of the attempt, against replays."""
+    at = str(int(time.time()))
+    headers = {"Content-Type": "application/json", "User-Agent": "voucher-select"}
+    headers |= {"webhook-id": notice_id, "webhook-timestamp": at}
+    if receiver.key:
+        digest = hmac.digest(receiver.key, b".".join((notice_id.encode(), at.encode(), body)), hashlib.sha256)
+        headers["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
+    return headers
+
+
+def _body(receiver: Receiver, notice: Notice) -> bytes:
+    if receiver.form == "webhook":
+        return notice.model_dump_json().encode()
+    return json.dumps(_slack(notice) if receiver.form == "slack" else _teams(notice), ensure_ascii=False).encode()
+
+
+def _slack(notice: Notice) -> dict[str, Any]:
+    title, *lines = ("".join(SLACK.get(char, char) for char in line) for line in notice.lines())
+    link = [f"<{notice.data.url}|What changed>"] if notice.data.url else []
+    return {"text": "\n".join([f"*{title}*", *lines, *link])}
+
+
+def _teams(notice: Notice) -> dict[str, Any]:
+    title, *lines = notice.lines()
+    runs = [
+        {"type": "TextRun", "text": title, "weight": "Bolder"},
+        *({"type": "TextRun", "text": line} for line in lines),
+    ]
+    blocks = [{"type": "RichTextBlock", "inlines": [run]} for run in runs]  # unlike a TextBlock, it knows no Markdown
+    url = notice.data.url
+    actions = [{"type": "Action.OpenUrl", "title": "What changed", "url": url}] if url else []
+    card = {"$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.2"}
+    attachment = {"contentType": CARD, "content": card | {"body": blocks, "actions": actions}}
+    return {"type": "message", "attachments": [attachment]}
