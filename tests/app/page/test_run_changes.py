@@ -1,5 +1,6 @@
 """What the page of a run says that it changed, or would change: the page that logs and notices link to."""
 
+import re
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -103,16 +104,25 @@ def test_what_cannot_be_compared_says_why(tables: Tables, publish: Publish, clie
 
 
 def test_many_changed_countries_are_links(publish: Publish, tables: Tables, client: FlaskClient) -> None:
-    """More than five changed countries are links to their changes on the start page, and more than 40 are counted."""
-    countries = {f"Land {number}": 100 - number for number in range(43)}
+    """More than five changed countries are links to the changes of each, also of those that are not live."""
+    countries = {f"Land {number}": 100 - number for number in range(30)}
     publish(RUN, kinds=one_kind(100), countries=countries)
-    tables.publish(OTHER, kinds=one_kind(150), countries=countries, status="loading")
+    tables.publish(OTHER, kinds=one_kind(150), countries=countries | {"Nowhere": 3}, status="loading")
     page = unescape(client.get(f"/history/{OTHER}").text)
-    assert "43 answers of 43 countries would change. Land 0: 1 changed Land 1: 1 changed" in words(page)
-    assert "and 3 more." in words(page)
-    link = f"/?country=Land+10&old={RUN}&new={OTHER}#compared"
-    assert f'href="{link}"' in page
-    assert "Land 10 1 changed Segment" in part(client.get(link).text, "runs")
+    assert "32 answers of 31 countries would change. Land 0: 1 changed Land 1: 1 changed" in words(page)
+    links = re.findall(rf'href="(/history/{OTHER}\?country=[^"#]*)#changes"', page)
+    assert len(links) == 31
+    found = {link: part(client.get(link).text, "changes") for link in links}
+    assert all("100 100 % → 150 100 %" in said for link, said in found.items() if "Land" in link)
+    nowhere = found[f"/history/{OTHER}?country=Nowhere"]
+    assert "Nowhere 2 changed" in nowhere
+    assert "0-9 orders no such segment → 150 100 % 3" in nowhere
+    assert "No answer of “<b>Elsewhere” is among them." in part(
+        client.get(f"/history/{OTHER}?country=%3Cb%3EElsewhere").text, "changes"
+    )
+    listed = unescape(client.get(f"/?old={RUN}&new={OTHER}").text)
+    assert "Nowhere: 2 changed" in words(listed)
+    assert "country=Nowhere" not in listed
 
 
 def test_a_rollback_that_goes_forward_is_called_so(three: CleanedRows, client: FlaskClient) -> None:
