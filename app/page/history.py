@@ -8,11 +8,10 @@ from sqlalchemy import Row
 
 from app.page import comparison
 from app.published import models
-from app.published.reader import UnknownRunError, reader
+from app.published.reader import reader
 from app.reports import rules
 from app.reports.run_models import Run
-from app.reports.runs import PUBLICATIONS, RUNS, load_run, load_runs
-from app.voucher.parameters import RUN_ID
+from app.reports.runs import PUBLICATIONS, RUNS, load_run, load_runs, path_id
 
 LATEST = 20  # publications; /history lists all runs
 PAGE = 50  # runs of /history
@@ -36,11 +35,9 @@ def add_routes(blueprint: Blueprint) -> None:
 
 
 def runs() -> Response:
-    """All runs, newest first: when, status, who, why and rows. Raises the errors of `load_runs`."""
+    """All runs, newest first: when, status, who, why and rows. Raises the errors of `path_id`."""
     before = request.args.get("before")
-    if before is not None and not RUN_ID.fullmatch(before):
-        raise UnknownRunError(before)
-    found, more = load_runs(PAGE, before)
+    found, more = load_runs(PAGE, None if before is None else path_id(before))
     ids = [one.run_id for one in found]
     [moves] = reader("tables").read(MOVES.where(models.Publication.run_id.in_(ids)))
     last = {move.run_id: move for move in reversed(moves)}

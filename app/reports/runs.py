@@ -15,7 +15,7 @@ from app.published.runs import STATUS, full_id
 from app.reports import responses, run_models
 from app.reports.parameters import Page
 from app.reports.run_models import Run, RunDetail, Runs
-from app.voucher.parameters import RUN_ID, SHORT
+from app.voucher.parameters import FORM, RUN_ID, SHORT
 
 
 class Id(BaseModel):
@@ -67,14 +67,22 @@ def load_runs(limit: int, before: str | None) -> tuple[list[Run], bool]:
     return [Run.model_validate(row) for row in found[:limit]], len(found) > limit
 
 
-def load_run(run_id: str) -> RunDetail:
-    """Return a run with its files, audits and publications. `page` uses it too.
+def path_id(given: str) -> str:
+    """Return the id of a run that a path or a page's address names, shortened or not.
 
     Raises the errors of `full_id`; UnknownRunError also for a text that is no id.
     """
-    if not RUN_ID.fullmatch(run_id):
-        raise UnknownRunError(run_id)
-    run_id = full_id(reader("tables"), run_id)
+    if not RUN_ID.fullmatch(given):
+        raise UnknownRunError(given, f"does not exist: an id has {FORM}")
+    return full_id(reader("tables"), given)
+
+
+def load_run(run_id: str) -> RunDetail:
+    """Return a run with its files, audits and publications. `page` uses it too.
+
+    Raises the errors of `path_id`.
+    """
+    run_id = path_id(run_id)
     found, parts, audits, publications = reader("tables").read(*_all_of(run_id))
     if not found:
         raise UnknownRunError(run_id)

@@ -11,6 +11,7 @@ from app.published.runs import DIGITS, RecordedRuns, full_id
 from app.published.snapshot import Snapshot
 
 RUN_ID = re.compile(rf"[0-9a-f]{{6,{DIGITS}}}", re.ASCII)  # or the beginning of one
+FORM = f"{DIGITS} hexadecimal digits in lower case, or at least the first 6 of them"
 SHORT = "A run's id, or at least 6 digits that begin the id of only one run."  # for the OpenAPI document
 YES_OR_NO = {"true": True, "1": True, "false": False, "0": False}
 
@@ -18,10 +19,7 @@ YES_OR_NO = {"true": True, "1": True, "false": False, "0": False}
 def run_id(value: str) -> str:
     """Return the value if it may be a run's id or begin one, otherwise raise ValueError."""
     if not RUN_ID.fullmatch(value):
-        raise ValueError(
-            f"must be a run's id: {DIGITS} hexadecimal digits in lower case, or at least the first 6 of them; /runs "
-            "lists the runs"
-        )
+        raise ValueError(f"must be a run's id: {FORM}; /runs lists the runs")
     return value
 
 
