@@ -17,6 +17,7 @@ from pipeline.load import row_files, steps, tables
 from pipeline.notices import outbox
 from pipeline.publish import guard, pruning, publication, runs
 from pipeline.publish.changes.compare import changes
+from pipeline.publish.changes.log import log_publication
 from pipeline.publish.changes.models import Changes
 from pipeline.publish.database import Database
 from pipeline.publish.guard import Outcome
@@ -35,6 +36,7 @@ log = logging.getLogger("pipeline")
 
 def plan(settings: Settings) -> str:
     """Find and inspect the parts, record the run, and return its run_id. The same input gives the same run_id."""
+    notify(settings)  # of what an earlier process could not tell any more
     rules, segments = RuleBook.load(RULES_FILE), SegmentBook.load(SEGMENTS_FILE)
     database, named = Database(settings.database_url), redact(settings.source)
     if settings.rows and contains(settings.source, row_files.address(settings.rows, "", 1)):
@@ -68,10 +70,11 @@ def load(settings: Settings, run_id: str, force: str | None = None) -> None:
             _load(settings, database, run_id)
 
 
-def audit(settings: Settings, run_id: str, force: str | None = None) -> None:
+def audit(settings: Settings, run_id: str, force: str | None = None, *, announce: bool = True) -> None:
     """Check the loaded run against its rules' bands, its own tables and the published run.
 
-    Raises RunRejected if an audit fails, unless `force` is the reason to publish all the same.
+    announce: whether a refusal is worth a notice, as it is unless a person only plans. Raises RunRejected if an audit
+    fails, unless `force` is the reason to publish all the same.
     """
     try:
         with Database(settings.database_url).exclusive() as database:
@@ -79,7 +82,7 @@ def audit(settings: Settings, run_id: str, force: str | None = None) -> None:
                 log.info("audit: run %s is published already", run_id)
             elif not guard.blocked(database, run_id, force):
                 _load(settings, database, run_id)
-                audit_run(database, run_id, force)
+                audit_run(database, run_id, force, announce=announce)
     finally:
         notify(settings)
 
@@ -92,22 +95,13 @@ def publish(
     `force` is the reason to publish a run that failed an audit, was rolled back or is superseded. `approval`: the only
     replacement that is allowed; None allows any. Raises NotApproved for another one.
     """
-    with Database(settings.database_url).exclusive() as database:
-        if blocked := guard.blocked(database, run_id, force):
-            return blocked
-        _load(settings, database, run_id)
-        try:
-            previous = publication.publish(database, run_id, actor, force, approval)
-        except publication.Outdated:
-            audit_run(database, run_id, force)
-            previous = publication.publish(database, run_id, actor, force, approval)
-        if previous == run_id:
-            log.info("publish: run %s was published already", run_id)
-            return Outcome.CHECKED
-        log.info("publish: run %s takes over from %s", run_id, previous or "nothing")
-        log.info("publish: %s", changes(database, run_id, previous).summary)
-    notify(settings)
-    return Outcome.PUBLISHED
+    try:
+        with Database(settings.database_url).exclusive() as database:
+            if blocked := guard.blocked(database, run_id, force):
+                return blocked
+            return _publish(settings, database, run_id, actor, force=force, approval=approval)
+    finally:
+        notify(settings)
 
 
 def news(settings: Settings, run_id: str) -> News | None:
@@ -157,6 +151,23 @@ def run(settings: Settings, actor: str, force: str | None = None) -> str:
     prune(settings)
     log.info("run %s %s (%.1f s)", run_id, outcome, monotonic() - began)
     return run_id
+
+
+def _publish(
+    settings: Settings, database: Database, run_id: str, actor: str, *, force: str | None, approval: Approval | None
+) -> Outcome:
+    _load(settings, database, run_id)
+    try:
+        previous = publication.publish(database, run_id, actor, force, approval)
+    except publication.Outdated:
+        audit_run(database, run_id, force)
+        previous = publication.publish(database, run_id, actor, force, approval)
+    if previous == run_id:
+        log.info("publish: run %s was published already", run_id)
+        return Outcome.CHECKED
+    log.info("publish: run %s takes over from %s", run_id, previous or "nothing")
+    log_publication(changes(database, run_id, previous), settings.page_url)
+    return Outcome.PUBLISHED
 
 
 def _load(settings: Settings, database: Database, run_id: str) -> None:

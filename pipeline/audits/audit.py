@@ -31,17 +31,26 @@ class Audit:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an audit found. `seen` is one line. A skipped audit counts as passed."""
+    """What an audit found. `seen` is one line; `without_rows` is the same without example rows of the history.
+
+    A skipped audit counts as passed.
+    """
 
     audit: Audit
     passed: bool
     seen: str
     skipped: bool = False
+    without_rows: str = ""
 
     @property
     def failed(self) -> bool:
         """Whether it keeps the run from being published."""
         return not self.passed and self.audit.severity == "fail"
+
+    @property
+    def fault(self) -> str:
+        """What was expected, what was seen, and what to do, in one line."""
+        return f"{self.audit.name}: {self.seen}; expected: {self.audit.expected}. {self.audit.remedy}"
 
     @property
     def word(self) -> str:

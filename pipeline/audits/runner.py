@@ -1,6 +1,7 @@
 """Run all audits on a loaded run. Called by `run.py`. A failed audit keeps the run from being published."""
 
 import logging
+from collections.abc import Sequence
 
 from tabulate import tabulate
 
@@ -9,6 +10,7 @@ from pipeline.audits import comparison, consistency
 from pipeline.audits.audit import Audit, Outcome
 from pipeline.audits.side_by_side import HASH_JOINS, parameters
 from pipeline.publish import publication
+from pipeline.publish.changes.markdown import EXAMPLE
 from pipeline.publish.database import Database
 
 log = logging.getLogger("pipeline")
@@ -18,13 +20,25 @@ SHOWN = 5  # failing rows of a check; the rest are counted
 
 
 class RunRejected(PipelineError):
-    """The run failed an audit and is not published. The published run stays as it was."""
+    """The run failed an audit and is not published. The published run stays as it was.
+
+    failed: the outcomes of the audits that it failed. summary: names them, in one line; the message says what they saw
+    and what to do.
+    """
+
+    def __init__(self, run_id: str, failed: Sequence[Outcome]) -> None:
+        self.failed = failed
+        names = ", ".join(outcome.audit.name for outcome in failed)
+        self.summary = f"run {run_id} is not published, because audits failed: {names}"
+        faults = "; ".join(f"{outcome.audit.name}: {outcome.seen}" for outcome in failed)
+        remedies = ". ".join(dict.fromkeys(outcome.audit.remedy for outcome in failed))
+        super().__init__(f"run {run_id} is not published: {faults}. {remedies}")
 
 
-def audit_run(database: Database, run_id: str, force: str | None) -> None:
+def audit_run(database: Database, run_id: str, force: str | None, *, announce: bool = True) -> None:
     """Audit a loaded run, log the outcomes, and reject the run if an audit fails, unless `force` is a reason not to.
 
-    Raises RunRejected.
+    announce: whether the rejection leaves a notice. Raises RunRejected.
     """
     published = publication.current(database)
     outcomes = _run_audits(database, run_id, published)
@@ -39,12 +53,9 @@ def audit_run(database: Database, run_id: str, force: str | None) -> None:
     if force:
         log.warning("audit: published in spite of it, by force: %s", force)
         return
-    faults = "; ".join(f"{outcome.audit.name}: {outcome.seen}" for outcome in failed)
-    publication.reject(database, run_id, faults)
-    remedies = dict.fromkeys(outcome.audit.remedy for outcome in failed)
-    for remedy in remedies:
-        log.info("audit: what to do: %s", remedy)
-    raise RunRejected(f"run {run_id} is not published: {faults}. {'. '.join(remedies)}")
+    reason = "; ".join(f"{outcome.audit.name}: {outcome.without_rows}" for outcome in failed)
+    publication.reject(database, run_id, reason, announce=announce)
+    raise RunRejected(run_id, failed)
 
 
 def _run_audits(database: Database, run_id: str, published: str | None) -> list[Outcome]:
@@ -84,4 +95,6 @@ def _run_audits(database: Database, run_id: str, published: str | None) -> list[
 
 def _outcome(check: Audit, faults: list[str]) -> Outcome:
     more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-    return Outcome(check, not faults, "; ".join([*faults[:SHOWN], *more]) or "as expected")
+    seen = "; ".join([*faults[:SHOWN], *more]) or "as expected"
+    without_rows = "; ".join([*(fault.partition(EXAMPLE)[0] for fault in faults[:SHOWN]), *more])
+    return Outcome(check, not faults, seen, without_rows=without_rows)

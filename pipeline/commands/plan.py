@@ -31,7 +31,7 @@ def plan(options: Any) -> None:
         return
     run.load(settings, run_id)
     try:
-        run.audit(settings, run_id)
+        run.audit(settings, run_id, announce=False)
     finally:
         _show(options, run.preview(settings, run_id))
     if publication.current(Database(settings.database_url)) != run_id:

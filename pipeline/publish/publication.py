@@ -150,13 +150,14 @@ def superseding(database: Database, run_id: str) -> Any:
         return _newer(cursor, run_id)
 
 
-def reject(database: Database, run_id: str, reason: str) -> None:
+def reject(database: Database, run_id: str, reason: str, *, announce: bool = True) -> None:
     """Mark a run that failed its audits, and drop its rows if it was never published. Its counts and audits stay.
 
-    reason: which audits failed, in one line.
+    reason: which audits failed, in one line without rows of the history. announce: whether it leaves a notice.
     """
     with database.transaction() as cursor:
-        leave_notice(cursor, "refused", run_id, _current(cursor), actor=None, reason=reason)
+        if announce:
+            leave_notice(cursor, "refused", run_id, _current(cursor), actor=None, reason=reason)
         cursor.execute(
             """UPDATE voucher.run SET status = 'rejected' WHERE run_id = %s AND status = 'loading'
             RETURNING voucher.drop_partition(run_id)""",
