@@ -107,8 +107,13 @@ class HealthCollector(Collector):
             ("voucher_published_timestamp_seconds", "Publication of the run.", _seconds(health.published_at)),
             ("voucher_data_to_timestamp_seconds", "Last timestamp of the run's history.", _seconds(health.data_to)),
             ("voucher_database_up", "Whether the last poll of the database succeeded.", "database" in health.ok),
+            ("voucher_sample", "Whether the answers come from the synthetic sample, which is invented.", health.sample),
         ):
             yield GaugeMetricFamily(name, documentation, value)
+        ready = GaugeMetricFamily("voucher_ready", "Whether a check of /readyz passes.", labels=["check"])
+        for check in sorted((*health.ok, *health.failing)):
+            ready.add_metric([check], check in health.ok)
+        yield ready
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -13,12 +13,19 @@ Publish = Callable[..., None]
 
 COUNTS = {"voucher_requests": "counter", "voucher_request_seconds": "histogram"}
 UNPUBLISHED = {"voucher_fresh": 0, "voucher_max_age_seconds": 36 * 3600, "voucher_database_up": 1}
+CHECKS = ("database", "freshness", "log", "metrics", "published_run", "schema_version")
 
 
 def samples(client: FlaskClient) -> dict[str, float]:
     families = text_string_to_metric_families(client.get("/metrics").text)
-    told = [family for family in families if family.name not in COUNTS]
+    told = [family for family in families if family.name not in {*COUNTS, "voucher_ready"}]
     return {sample.name: sample.value for family in told for sample in family.samples}
+
+
+def checks(client: FlaskClient) -> dict[str, float]:
+    """Return `voucher_ready` by check."""
+    families = {each.name: each for each in text_string_to_metric_families(client.get("/metrics").text)}
+    return {sample.labels["check"]: sample.value for sample in families["voucher_ready"].samples}
 
 
 def test_metrics_are_prometheus_text(publish: Publish, client: FlaskClient) -> None:
@@ -31,7 +38,7 @@ def test_metrics_are_prometheus_text(publish: Publish, client: FlaskClient) -> N
         assert not family.name.endswith("_created")
         assert family.type == COUNTS.get(family.name, "gauge")
         assert family.documentation
-        assert family.name in COUNTS or len(family.samples) == 1
+        assert family.name in COUNTS or len(family.samples) == (len(CHECKS) if family.name == "voucher_ready" else 1)
 
 
 def test_metrics_say_when_what_was_published(publish: Publish, client: FlaskClient) -> None:
@@ -48,7 +55,9 @@ def test_metrics_say_when_what_was_published(publish: Publish, client: FlaskClie
         "voucher_checked_timestamp_seconds": checked_at.timestamp(),
         "voucher_data_to_timestamp_seconds": DATA_TO.timestamp(),
         "voucher_database_up": 1,
+        "voucher_sample": 0,
     }
+    assert checks(client) == dict.fromkeys(CHECKS, 1)
     assert f'voucher_published_run_info{{run_id="{"a" * 16}"}} 1' in client.get("/metrics").text
 
 
@@ -61,6 +70,7 @@ def test_metrics_and_readiness_agree(database: str, tables: Tables, minutes: int
     try:
         assert samples(client)["voucher_fresh"] == fresh
         assert ("freshness" in client.get("/readyz").json["ok"]) == fresh
+        assert checks(client) == dict.fromkeys(CHECKS, 1) | {"freshness": fresh}
         assert samples(client)["voucher_max_age_seconds"] == 3600
     finally:
         stop(app)
@@ -69,3 +79,4 @@ def test_metrics_and_readiness_agree(database: str, tables: Tables, minutes: int
 def test_nothing_published_is_not_fresh(client: FlaskClient) -> None:
     """Unknown values have no sample, rather than a 0 that reads as 1970."""
     assert samples(client) == UNPUBLISHED
+    assert checks(client) == dict.fromkeys(CHECKS, 1) | {"freshness": 0, "published_run": 0}
