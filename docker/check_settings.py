@@ -7,7 +7,7 @@ containers that depend on it, when a secret changes. The containers that use a v
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from shared.environment import DEFAULT_SECRET, YES, is_production, text
 
@@ -22,9 +22,14 @@ IN_ADDRESSES = {
 OF_THE_STAND_IN = ("AWS_ENDPOINT_URL_S3", "AWS_SECRET_ACCESS_KEY")
 
 
-def main(environ: Mapping[str, str] = os.environ) -> int:
-    """Print a line for each problem. Return 1 if there are any, otherwise 0."""
-    found = list(refusals(environ)) if is_production(environ) else []
+def main(environ: Mapping[str, str] = os.environ, only: Sequence[str] = ()) -> int:
+    """Print a line for each problem. Return 1 if there are any, otherwise 0.
+
+    With names of passwords, such as GRAFANA_PASSWORD of a profile, check these only.
+    """
+    found = []
+    if is_production(environ):
+        found = [*_of_secrets(only, environ)] if only else refusals(environ)
     for refusal in found:
         print(f"error: VOUCHER_ENV=production: {refusal}", file=sys.stderr)  # noqa: T201
     return int(bool(found))
@@ -32,12 +37,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
 
 def refusals(environ: Mapping[str, str]) -> list[str]:
     """Return what is not allowed in production, and what to do about each."""
-    found = []
-    if names := _public(environ):
-        found.append(
-            f"these are unset or contain a default password from this repository: {', '.join(names)}. Set each in "
-            ".env. docs/operations.md, Settings, has a command that generates them."
-        )
+    found = [*_of_secrets(_needed(environ), environ)]
     if not text(environ, "WITH_S3"):
         found.append(
             "the S3 stand-in would serve the synthetic sample as your history. Set WITH_S3=0 and VOUCHER_SOURCE in "
@@ -50,11 +50,19 @@ def refusals(environ: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _public(environ: Mapping[str, str]) -> list[str]:
+def _of_secrets(needed: Iterable[str], environ: Mapping[str, str]) -> Iterator[str]:
+    if names := sorted(name for name in needed if not text(environ, name) or DEFAULT_SECRET in environ[name]):
+        yield (
+            f"these are unset or contain a default password from this repository: {', '.join(names)}. Set each in "
+            ".env. docs/operations.md, Settings, has a command that generates them."
+        )
+
+
+def _needed(environ: Mapping[str, str]) -> set[str]:
     needed = {*ALWAYS, *(password for password, address in IN_ADDRESSES.items() if not text(environ, address))}
     if text(environ, "WITH_POSTGRES") != "0":
         needed |= {*INITIAL}
-    return sorted(name for name in needed if not text(environ, name) or DEFAULT_SECRET in environ[name])
+    return needed
 
 
 def _of_the_stand_in(environ: Mapping[str, str]) -> list[str]:
@@ -64,4 +72,4 @@ def _of_the_stand_in(environ: Mapping[str, str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(only=sys.argv[1:]))

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from proofs.support.killable import FORKS
-from proofs.support.voucher_client import SECONDS, Client, NobodyThere
+from proofs.support.voucher_client import SECONDS, Client, NobodyThere, Proxied
 
 KEPT, CLIENTS = 8, 12  # clients that reuse a connection, and all
 
@@ -58,9 +58,17 @@ class Report:
 class Load:
     """Clients in their own process. `amounts`: the right answers, by run. `rate`: requests per second, in total."""
 
-    def __init__(self, port: int, amounts: Mapping[str, int], rate: int, *, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        port: int,
+        amounts: Mapping[str, int],
+        rate: int,
+        *,
+        host: str = "127.0.0.1",
+        proxied: Proxied | None = None,
+    ) -> None:
         self._pipe, theirs = FORKS.Pipe()
-        arguments = (theirs, (host, port), dict(amounts), CLIENTS / rate)
+        arguments = (theirs, (host, port), dict(amounts), CLIENTS / rate, proxied)
         self._process = FORKS.Process(target=_run, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
@@ -85,7 +93,9 @@ class Load:
         self._process.kill()
 
 
-def _run(pipe: Connection, address: tuple[str, int], amounts: dict[str, int], interval: float) -> None:
+def _run(
+    pipe: Connection, address: tuple[str, int], amounts: dict[str, int], interval: float, proxied: Proxied | None
+) -> None:
     """Send requests until the other end of the pipe is closed."""
     shared, lock, ended = [Report()], threading.Lock(), threading.Event()
 
@@ -112,7 +122,7 @@ def _run(pipe: Connection, address: tuple[str, int], amounts: dict[str, int], in
                         shared[0].wrong.append(f"run {run or 'none'} answered {amount}")
         client.close()
 
-    clients = [Client(address, amounts, keep=place < KEPT) for place in range(CLIENTS)]
+    clients = [Client(address, amounts, place < KEPT, proxied) for place in range(CLIENTS)]
     threads = [
         threading.Thread(target=ask_on, args=(client, place * interval / CLIENTS))
         for place, client in enumerate(clients)

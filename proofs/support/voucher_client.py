@@ -2,7 +2,9 @@
 
 import json
 import socket
+import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 CUSTOMER = json.dumps({"country_code": "Peru", "segment_name": "frequent_segment", "total_orders": 3}).encode()
 REQUEST = (
@@ -12,14 +14,34 @@ REQUEST = (
 SECONDS = 10  # until a client gives up
 
 
+@dataclass(frozen=True)
+class Proxied:
+    """How a client reaches the service behind a proxy with TLS: a host name, a path prefix and a CA in PEM."""
+
+    host: str
+    prefix: str
+    ca: str
+
+    def request(self, plain: bytes) -> bytes:
+        return plain.replace(b"POST /", f"POST {self.prefix}/".encode()).replace(
+            b"Host: voucher", b"Host: " + self.host.encode()
+        )
+
+    def wrap(self, plain: socket.socket) -> socket.socket:
+        return ssl.create_default_context(cadata=self.ca).wrap_socket(plain, server_hostname=self.host)
+
+
 class NobodyThere(ConnectionError):
     """No connection could be made; nothing was sent."""
 
 
 class Client:
-    def __init__(self, address: tuple[str, int], amounts: Mapping[str, int], keep: bool) -> None:
-        self._address, self._amounts, self._keep = address, amounts, keep
-        self._request = REQUEST % (b"keep-alive" if keep else b"close", len(CUSTOMER))
+    def __init__(
+        self, address: tuple[str, int], amounts: Mapping[str, int], keep: bool, proxied: Proxied | None = None
+    ) -> None:
+        self._address, self._amounts, self._keep, self._proxied = address, amounts, keep, proxied
+        request = REQUEST % (b"keep-alive" if keep else b"close", len(CUSTOMER))
+        self._request = proxied.request(request) if proxied else request
         self._socket: socket.socket | None = None
 
     def ask(self) -> tuple[str, int | str]:
@@ -54,7 +76,7 @@ class Client:
         except OSError as error:
             raise NobodyThere from error
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return made
+        return self._proxied.wrap(made) if self._proxied else made
 
     def _receive(self, connection: socket.socket) -> tuple[bytes, bytes]:
         data = b""

@@ -24,4 +24,4 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
             project.switched_on()
         yield project
     finally:
-        project.compose("--profile", "notebook", "down", "--volumes", "--timeout=5", check=False)
+        project.compose("--profile=*", "down", "--volumes", "--timeout=5", check=False)

@@ -12,8 +12,7 @@ from tests.compose.project import Project
 @pytest.fixture
 def load(project: Project) -> Iterator[Load]:
     """Yield a load on the container itself: the proxy of a published port accepts connections for a stopped one."""
-    networks = project.state("api")["NetworkSettings"]["Networks"]
-    (network,) = networks.values()
+    network = next(iter(project.state("api")["NetworkSettings"]["Networks"].values()))
     with Load(8000, {str(project.api.run_id()): 2640}, 200, host=network["IPAddress"]) as load:
         steady = load.during(2)
         assert steady.requests

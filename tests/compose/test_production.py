@@ -13,6 +13,7 @@ CREATE ROLE managed LOGIN CREATEROLE PASSWORD 'managed-owner';
 CREATE DATABASE managed OWNER managed;
 """
 ROLES = {"DATABASE_URL": "managed", "PIPELINE_DATABASE_URL": "managed_pipeline", "API_DATABASE_URL": "managed_api"}
+NETWORKS = ("voucher-select-production_data", "voucher-select-production_airflow")  # of those who need Postgres
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +48,14 @@ def production(project: Project, tmp_path_factory: pytest.TempPathFactory) -> It
     )
     try:
         there.compose("create")
-        there.run("docker", "network", "connect", "--alias=db.example", "voucher-select-production_default", postgres)
+        for network in NETWORKS:
+            there.run("docker", "network", "connect", "--alias=db.example", network, postgres)
         with there.timed("production: docker compose up -d --wait"):
             there.compose("up", "-d", "--wait")
         yield there
     finally:
-        there.run(
-            "docker", "network", "disconnect", "--force", "voucher-select-production_default", postgres, check=False
-        )
+        for network in NETWORKS:
+            there.run("docker", "network", "disconnect", "--force", network, postgres, check=False)
         there.compose("down", "--volumes", "--timeout=5", check=False)
 
 

@@ -20,6 +20,7 @@ from tests.conftest import ROOT
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
 EXAMPLE = (ROOT / ".env.example").read_text()
+OF_OTHERS = {"proxy", "prometheus", "grafana"}  # services of profiles whose images are not ours
 LOCKS = sorted((ROOT / "docker").glob("*.lock"))
 # Differences from the stack without Docker, except secrets and locations, which are in OTHER_VALUES.
 ONLY_IN_CONTAINERS = {
@@ -48,7 +49,8 @@ def resolved(text: str) -> tuple[str, dict[str, str]]:
         if sign == "-":
             defaults[name] = value
         text = text.replace(variable[0], value if sign == "-" else "")
-    defaults["AIRFLOW_DATABASE"] = ""  # the text after it is the default of AIRFLOW_DATABASE_URL
+    # The text after these is a part of AIRFLOW_DATABASE_URL and VOUCHER_PAGE_URL.
+    defaults |= {"AIRFLOW_DATABASE": "", "TLS_HOST": ""}
     return text, defaults
 
 
@@ -105,12 +107,12 @@ def test_every_variable_has_its_example() -> None:
         ("VOUCHER_S3_ANONYMOUS", {"airflow-scheduler", "notebook"}),
         ("VOUCHER_SOURCE", {"airflow-scheduler", "notebook"}),
         ("AWS_SESSION_TOKEN", {"airflow-scheduler", "notebook"}),
-        ("VOUCHER_ENV", SERVICES.keys() - {"postgres", "s3"}),
+        ("VOUCHER_ENV", SERVICES.keys() - {"postgres", "s3"} - OF_OTHERS),
         ("VOUCHER_MEMORY_MIB", {"airflow-scheduler"}),
         ("TODAY", {"airflow-scheduler"}),
-        ("VOUCHER_MAX_AGE_HOURS", {"api"}),
-        ("VOUCHER_CURRENCY", {"api"}),
-        ("VOUCHER_WORKERS", {"api"}),
+        ("VOUCHER_MAX_AGE_HOURS", {"api", "api-2"}),
+        ("VOUCHER_CURRENCY", {"api", "api-2"}),
+        ("VOUCHER_WORKERS", {"api", "api-2"}),
     ],
 )
 def test_a_setting_reaches_all_who_read_it(variable: str, services: set[str]) -> None:
@@ -129,7 +131,7 @@ def test_default_secrets_are_marked_and_stand_in_compose_alone() -> None:
     """All default secrets but Airflow's login have the mark that production mode rejects; Python code contains none."""
     _, defaults = resolved(COMPOSE)
     secrets = {name: value for name, value in defaults.items() if re.search("PASSWORD|SECRET|TOKEN", name)}
-    assert len(secrets) == 9
+    assert len(secrets) == 10
     assert {name for name, value in secrets.items() if DEFAULT_SECRET not in value} == {"AIRFLOW_PASSWORD"}
     python = [
         path.read_text() for folder in ("app", "pipeline", "shared", "docker") for path in (ROOT / folder).rglob("*.py")
@@ -222,6 +224,19 @@ def test_production_names_all_that_it_refuses(
     assert check_settings.main(settings) == 0, "outside production nothing is refused"
 
 
+@pytest.mark.parametrize(
+    ("password", "code"), [("ours", 0), ("first-look-grafana", 1), ("", 1)], ids=["own", "default", "empty"]
+)
+def test_a_profile_s_password_is_checked_alone(password: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """The check of a profile refuses its own default password in production, and asks for no other secret."""
+    environ = {"VOUCHER_ENV": "production", "GRAFANA_PASSWORD": password}
+    assert check_settings.main(environ, ["GRAFANA_PASSWORD"]) == code
+    said = capsys.readouterr().err
+    assert {*re.findall(r"[A-Z]+_[A-Z0-9_]+", said)} - {"VOUCHER_ENV"} == ({"GRAFANA_PASSWORD"} if code else set())
+    assert password != "first-look-grafana" or password not in said
+    assert check_settings.main({"GRAFANA_PASSWORD": password}, ["GRAFANA_PASSWORD"]) == 0
+
+
 def test_the_check_hears_of_every_secret_and_keeps_none() -> None:
     """The check gets the value of initial passwords only. Of all other secrets, it gets only whether they are set."""
     given = SERVICES["settings"]["environment"]
@@ -239,6 +254,11 @@ def test_whatever_starts_waits_for_the_check() -> None:
         return direct.union(*map(needs, direct))
 
     assert {name for name in SERVICES if "settings" not in needs(name)} == {"settings"}
+    assert SERVICES["grafana-settings"]["entrypoint"][-1] in SERVICES["grafana-settings"]["environment"]
+    assert "grafana-settings" in needs("grafana")
+
+
+OF_INTERFACES = {"AIRFLOW_PASSWORD", "GRAFANA_PASSWORD"}  # not of a role in Postgres
 
 
 def test_default_logins_are_those_of_compose() -> None:
@@ -246,7 +266,7 @@ def test_default_logins_are_those_of_compose() -> None:
     _, defaults = resolved(COMPOSE)
     tried = {f"{DEFAULT_SECRET}-{word}" for word in DEFAULTS.values()}
     assert tried == {
-        value for name, value in defaults.items() if name.endswith("_PASSWORD") and name != "AIRFLOW_PASSWORD"
+        value for name, value in defaults.items() if name.endswith("_PASSWORD") and name not in OF_INTERFACES
     }
     assert {role for role in DEFAULTS if role.startswith("voucher")} == set(
         re.findall(r"postgresql://(\w+):", resolved(COMPOSE)[0])
@@ -264,11 +284,18 @@ def test_no_code_is_mounted() -> None:
     of_the_checkout = {mount for each in mounts.values() for mount in each if "./" in mount}
     assert of_the_checkout == {
         "./docker/initdb.sh:/docker-entrypoint-initdb.d/initdb.sh:ro", "./pipeline:/opt/rules:ro",
-        "./notebooks:/opt/voucher/notebooks", *WRITTEN,
+        "./notebooks:/opt/voucher/notebooks", "./docker/caddy:/etc/caddy:ro", *MONITORING, *WRITTEN,
     }  # fmt: skip
     assert [name for name, each in mounts.items() if {*WRITTEN} & {*each}] == ["notebook"]
 
 
+MONITORING = [
+    "./docker/prometheus:/etc/prometheus:ro",
+    "./docker/grafana/dashboards:/etc/grafana/dashboards:ro",
+    *(f"./{path}:/etc/{path.removeprefix('docker/')}:ro" for path in (
+        "docker/grafana/provisioning/datasources", "docker/grafana/provisioning/dashboards",
+    )),
+]  # fmt: skip
 WRITTEN = [
     str(
         {
@@ -303,7 +330,7 @@ def test_every_container_is_confined() -> None:
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["mem_limit"], name
-        assert all(port.startswith("${PUBLISH_ON:-127.0.0.1}:") for port in service.get("ports", [])), name
+        assert all(re.match(r"\$\{(TLS_)?PUBLISH_ON:-127.0.0.1\}:", port) for port in service.get("ports", [])), name
 
 
 @pytest.mark.parametrize(
