@@ -20,6 +20,7 @@ DEFAULT_MEMORY, LEAST_MEMORY = 1536, 768  # MiB
 DAY = 24 * 60 * 60
 PLAIN_HOST, PLAIN_PLACE = re.compile(r"[\w.-]+:\d+"), re.compile(r"/[\w./-]*|s3://[\w.-]+/?")
 PLAIN_PAGE = re.compile(r"[\w.-]+(:\d+)?(/[\w./-]*)?")
+PAGE = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?(/[\w.~%/-]*)?")  # without user, query and fragment
 OF_SECRETS = ("DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL", "AIRFLOW")  # how variables with one begin
 
 
@@ -130,7 +131,7 @@ def receiver(environ: Mapping[str, str]) -> Receiver | None:
 def page_url(environ: Mapping[str, str]) -> str:
     """Return the URL of the page without a slash at its end, '' if it is unset. Raises SettingsError."""
     text = environment.text(environ, "VOUCHER_PAGE_URL").rstrip("/")
-    if text and not (text.startswith(("http://", "https://")) and redact(text) == text):
+    if text and not PAGE.fullmatch(text):
         raise SettingsError(f"VOUCHER_PAGE_URL{_is(text, PLAIN_PAGE)} not a URL like https://vouchers.example")
     return text
 
