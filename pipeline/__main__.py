@@ -1,4 +1,4 @@
-"""The command line, `python -m pipeline COMMAND`: run, plan, runs, dropped, rollback, migrate."""
+"""The command line, `python -m pipeline COMMAND`: run, plan, runs, dropped, rollback, notify, migrate."""
 
 import argparse
 import gc
@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import PipelineError
-from pipeline.commands.output import LogOutput
+from pipeline.commands import notify
+from pipeline.commands.output import LogOutput, write
+from pipeline.commands.results import Rollback
 from pipeline.notices import outbox
-from pipeline.publish import publication, runs
+from pipeline.publish import publication
 from pipeline.publish.database import Database
+from pipeline.publish.listing import find_id
 from pipeline.settings import (
-    Settings,
     address,
     database_url,
     owner_url,
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "runs": _runs,
         "dropped": _dropped,
         "rollback": _rollback,
+        "notify": _notify,
         "migrate": _migrate,
     }
     try:
@@ -70,19 +73,31 @@ def _parser() -> argparse.ArgumentParser:
     for command in (run, plan):
         command.add_argument("--source", help="an object, folder or pattern, instead of VOUCHER_SOURCE")
     runs = commands.add_parser("runs", help="list the runs and the publications")
-    runs.add_argument("--limit", type=int, default=20, help="of how many, newest first (20)")
+    runs.add_argument("--limit", type=_positive, default=20, help="of how many, newest first (20)")
     dropped = commands.add_parser("dropped", help="list the rows that a rule dropped, read again from the source")
     dropped.add_argument("rule", metavar="RULE", help="a rule or a built-in reason")
     dropped.add_argument("--country", help="only its rows, in any spelling; '' for rows without a country")
     dropped.add_argument(
         "--matched", action="store_true", help="all rows that the rule matches, whichever dropped them"
     )
-    dropped.add_argument("--run", metavar="RUN", help="instead of the published run")
+    dropped.add_argument("--run", metavar="RUN", help="instead of the published run; its first 6 digits are enough")
     dropped.add_argument("--limit", type=_positive, help="at most so many rows (20; all for --csv)")
     dropped.add_argument("--csv", metavar="FILE", type=Path, help="write them to this file")
     rollback = commands.add_parser("rollback", help="publish an earlier run again, or go forward to one rolled back")
     rollback.add_argument("run", metavar="RUN", help="its id, as `runs` shows it, or the first 6 digits or more")
     rollback.add_argument("--reason", type=_reason, required=True, help="kept in the log of publications")
+    for command in (run, runs, rollback):
+        command.add_argument(
+            "--json",
+            dest="form",
+            action="store_const",
+            const="json",
+            help="write the result as JSON, the log to stderr",
+        )
+    notify = commands.add_parser("notify", help="send the notices that are due to VOUCHER_NOTIFY_URL")
+    notify.add_argument(
+        "--test", action="store_true", help="send a test notice instead; nothing is published or stored"
+    )
     commands.add_parser("migrate", help="bring the tables to the newest version (as their owner: DATABASE_URL)")
     return parser
 
@@ -113,9 +128,9 @@ def _printable(text: str) -> str:
 
 
 def _run(options: Any) -> None:
-    from pipeline.run import run  # noqa: PLC0415  (what a rollback doesn't need takes a second to import)
+    from pipeline.commands.run import run  # noqa: PLC0415  (what a rollback doesn't need takes a second to import)
 
-    run(Settings.read(options.source), _actor(), options.force)
+    run(options, _actor())
 
 
 def _plan(options: Any) -> None:
@@ -138,10 +153,19 @@ def _dropped(options: Any) -> None:
 
 def _rollback(options: Any) -> None:
     database, told = Database(database_url(os.environ)), receiver(os.environ)
-    run_id = runs.find_id(database, options.run)
+    run_id = find_id(database, options.run)
     left = publication.roll_back(database, run_id, _actor(), options.reason)
     log.info("run %s is published again, instead of run %s", run_id, left)
+    if options.form == "json":
+        write(Rollback(run_id=run_id, previous_run_id=left).model_dump_json(indent=2))
     outbox.deliver(database, told, page_url(os.environ))
+
+
+def _notify(options: Any) -> None:
+    if options.test:
+        notify.test(_actor())
+    else:
+        notify.notify()
 
 
 def _migrate(_: Any) -> None:

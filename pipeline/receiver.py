@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from shared import environment
+from shared.addresses import HIDDEN, redact
 
 URL, FORM, SECRET = "VOUCHER_NOTIFY_URL", "VOUCHER_NOTIFY_FORM", "VOUCHER_NOTIFY_SECRET"
 FORMS = ("webhook", "slack", "teams")
@@ -36,8 +37,8 @@ class Receiver:
 
     @property
     def name(self) -> str:
-        """The receiver in messages: its host, without what may be secret."""
-        return urlsplit(self.url).hostname or ""
+        """The receiver in messages: its host, because the rest of the URL may be secret."""
+        return _host(self.url) or ""
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> "Receiver | None":
@@ -47,7 +48,10 @@ class Receiver:
             return None
         host = _host(url)
         if not host:
-            raise environment.SettingsError(f"{URL} is not a URL like https://host/path; unset it to send no notices.")
+            raise environment.SettingsError(
+                f"{URL} is not a URL like https://host/path, with every @ of a password or a path as %40; unset it to "
+                "send no notices."
+            )
         form = environment.text(environ, FORM).lower()
         if form and form not in FORMS:
             raise environment.SettingsError(
@@ -57,13 +61,15 @@ class Receiver:
 
 
 def _host(url: str) -> str | None:
-    """Return the host of an http(s) URL, None if it is something else."""
+    """Return the host of an http(s) URL; None if it is something else, or if a password in it may look like a host."""
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises ValueError if it is none
     except ValueError:
         return None
-    return parts.hostname if parts.scheme in ("http", "https") else None
+    is_shown = HIDDEN not in redact(url).partition("://")[2].partition("/")[0]
+    is_url = parts.scheme in {"http", "https"} and url.isprintable() and not {" ", "\\"} & {*url}
+    return parts.hostname if is_url and is_shown else None
 
 
 def _form(host: str) -> str:

@@ -19,6 +19,7 @@ from pipeline.load import tables
 from pipeline.load.steps import BASE_MEMORY
 from pipeline.publish import definitions, publication, runs
 from pipeline.publish.database import Database, DatabaseError
+from pipeline.publish.listing import find_id
 from pipeline.rules.columns import ALL, COLUMNS
 from pipeline.rules.rulebook import RuleBook
 from pipeline.settings import database_url, memory, s3_anonymous
@@ -67,7 +68,7 @@ def dropped(options: Any) -> None:
     Raises PipelineError, after the others are listed, if a part is gone, has changed or can't be read.
     """
     database = Database(database_url(os.environ))
-    run_id = runs.find_id(database, options.run) if options.run else publication.current(database)
+    run_id = find_id(database, options.run) if options.run else publication.current(database)
     if not run_id:
         raise DatabaseError("nothing is published; name a run with --run: `python -m pipeline runs` lists them")
     run = runs.get(database, run_id)

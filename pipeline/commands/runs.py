@@ -6,21 +6,28 @@ from typing import Any
 
 from tabulate import tabulate
 
-from pipeline.publish import runs as record
+from pipeline.commands.output import write
+from pipeline.commands.results import Runs
 from pipeline.publish.database import Database
+from pipeline.publish.listing import latest, latest_publications
 from pipeline.settings import database_url
 
 log = logging.getLogger("pipeline")
 
 
 def runs(options: Any) -> None:
-    """Log both tables, the newest first."""
+    """Log both tables, the newest first; with --json, write them as Runs."""
     database = Database(database_url(os.environ))
+    found = latest(database, options.limit)
+    published = latest_publications(database, options.limit)
+    if options.form == "json":
+        write(Runs.model_validate({"runs": found, "publications": published}).model_dump_json(indent=2))
+        return
     listed = [
         {
             "": "*" if run["current"] else "",
             "run": run["run_id"],
-            "status": "loaded" if run["status"] == "loading" and run["finished_at"] else run["status"],
+            "status": run["status"],
             "planned (UTC)": _time(run["started_at"]),
             "published (UTC)": _time(run["published_at"]),
             "rows in": _count(run["rows_in"]),
@@ -28,7 +35,7 @@ def runs(options: Any) -> None:
             "newest row": _time(run["data_to"]),
             "source": f"{run['source']} (synthetic sample)" if run["sample"] else run["source"],
         }
-        for run in record.latest(database, options.limit)
+        for run in found
     ]
     publications = [
         {
@@ -39,7 +46,7 @@ def runs(options: Any) -> None:
             "action": entry["action"],
             "reason": entry["reason"] or "",
         }
-        for entry in record.latest_publications(database, options.limit)
+        for entry in published
     ]
     if not listed:
         log.info("no run yet; `python -m pipeline run` creates one")

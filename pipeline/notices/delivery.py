@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from pipeline.notices.content import Notice
 from pipeline.receiver import Receiver
@@ -33,15 +34,21 @@ CARD = "application/vnd.microsoft.card.adaptive"
 
 @dataclass(frozen=True)
 class Answer:
-    """Why the receiver did not take a notice, None if it did; and whether it answered at all."""
+    """Why the receiver did not take a notice; None if it did.
+
+    retryable: whether to try again within seconds. is_down: whether other notices would fail too.
+    """
 
     error: str | None = None
-    reached: bool = True
     retryable: bool = False
+    is_down: bool = False
 
 
 def send(receiver: Receiver, notice: Notice) -> Answer:
-    """Send the notice; if the receiver is down or busy for a moment, try again. The answer shows no secret."""
+    """Send the notice. If the receiver is down or busy, try twice again. The answer shows no secret.
+
+    It takes at most (1 + len(PAUSES)) * DEADLINE + sum(PAUSES) seconds.
+    """
     answer = _attempt(receiver, notice)
     for pause in PAUSES:
         if not answer.retryable:
@@ -58,7 +65,7 @@ def _attempt(receiver: Receiver, notice: Notice) -> Answer:
     try:
         return answers.get(timeout=DEADLINE)
     except Empty:
-        return Answer(f"no answer within {DEADLINE:.0f} s", reached=False)
+        return Answer(f"it did not answer within {DEADLINE:.0f} s", is_down=True)
 
 
 def _post(receiver: Receiver, notice: Notice) -> Answer:
@@ -70,13 +77,14 @@ def _post(receiver: Receiver, notice: Notice) -> Answer:
         ) as answer:
             status = answer.status_code
     except requests.Timeout:
-        return Answer(f"no answer within {TIMEOUT} s", reached=False)
-    except (requests.RequestException, ValueError) as error:  # whose text may have the URL
-        return Answer(f"it can't be reached ({type(error).__name__})", reached=False, retryable=True)
+        return Answer(f"it did not answer within {TIMEOUT} s", is_down=True)
+    except (OSError, ValueError, HTTPError) as error:  # of requests, of its TLS files, of urllib3: may show the URL
+        return Answer(f"it can't be reached ({type(error).__name__})", retryable=True, is_down=True)
     if 200 <= status < 300:
         return Answer()
     where = "; redirects are not followed, so set the URL that it leads to" if 300 <= status < 400 else ""
-    return Answer(f"it answered {status}{where}", retryable=status in RETRYABLE)
+    busy = status in RETRYABLE
+    return Answer(f"it answered {status}{where}", retryable=busy, is_down=busy)
 
 
 def _headers(receiver: Receiver, notice_id: str, body: bytes) -> Mapping[str, str]:

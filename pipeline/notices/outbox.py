@@ -7,10 +7,11 @@ then, with the same id. Two processes don't send the same notice at once.
 
 import logging
 from collections.abc import Iterator
-from typing import Any
+from time import monotonic
+from typing import Any, NamedTuple
 
 from pipeline import PipelineError
-from pipeline.notices.content import Notice
+from pipeline.notices.content import RunNotice
 from pipeline.notices.delivery import send
 from pipeline.publish.changes.compare import changes
 from pipeline.publish.database import Database
@@ -18,49 +19,65 @@ from pipeline.receiver import Receiver
 
 log = logging.getLogger("pipeline")
 
+SECONDS = 30  # after which a call starts to send no further notice
 # After three days, a notice that could not be sent is given up: it would no longer be news.
 DUE = """SELECT notice_id, at, event, run_id, previous_run_id, actor, reason FROM voucher.notice
     WHERE sent_at IS NULL AND at > now() - interval '3 days' AND notice_id <> ALL(%s)
     ORDER BY at, notice_id LIMIT 1 FOR UPDATE SKIP LOCKED"""
 
 
-def deliver(database: Database, receiver: Receiver | None, page_url: str = "") -> None:
-    """Send each notice that is due. What goes wrong is logged and on record, and never raised.
+class Tally(NamedTuple):
+    """How many notices the receiver took, and how many it did not take."""
 
-    page_url: of the page, for a link; "" for none.
+    sent: int
+    failed: int
+
+
+def deliver(database: Database, receiver: Receiver | None, page_url: str = "") -> None:
+    """Send each notice that is due. What goes wrong is logged and recorded, and never raised.
+
+    A notice without a receiver stays due: a rollback in a shell without VOUCHER_NOTIFY_URL is told by the next run that
+    has it. page_url: of the page, for a link; "" for none.
     """
     if receiver is None:
         return
     try:
-        for notice, error in _attempts(database, receiver, page_url):
-            if error:
-                log.warning("notices: %s did not take %s: %s; a later step sends it", receiver.name, notice, error)
-            else:
-                log.info("notices: %s got %s", receiver.name, notice)
+        send_due(database, receiver, page_url)
     except PipelineError as error:
-        log.warning("notices: %s; a later step sends what is due", error)
+        log.warning("notices: %s; a later step sends those that are due", error)
 
 
-def _attempts(database: Database, receiver: Receiver, page_url: str) -> Iterator[tuple[str, str | None]]:
-    """Try each notice once, the oldest first, until the receiver can't be reached. Yield what it is, and the error."""
+def send_due(database: Database, receiver: Receiver, page_url: str = "") -> Tally:
+    """Send each notice that is due, for about half a minute, and log each attempt. Raises DatabaseError."""
+    sent = failed = 0
+    for due, error in _attempts(database, receiver, page_url):
+        named = (receiver.name, due.run_id, due.event)
+        if error:
+            failed += 1
+            log.warning("notices: %s did not take that of run %s (%s): %s; a later step sends it", *named, error)
+        else:
+            sent += 1
+            log.info("notices: %s took that of run %s (%s)", *named)
+    return Tally(sent, failed)
+
+
+def _attempts(database: Database, receiver: Receiver, page_url: str) -> Iterator[tuple[Any, str | None]]:
+    """Try each notice, the oldest first, until the receiver is down. Yield its row, and the error."""
     tried: list[str] = []
-    while True:
+    end = monotonic() + SECONDS
+    while monotonic() < end:
         with database.transaction() as cursor:
             cursor.execute(DUE, (tried,))
             due = cursor.fetchone()
             if not due:
                 return
             tried.append(due.notice_id)
-            answer = send(receiver, _notice(database, due, page_url))
+            found = changes(database, due.run_id, due.previous_run_id)
+            answer = send(receiver, RunNotice.of(due, found, page_url))
             _record(cursor, due.notice_id, answer.error)
-        yield f"{due.event} of run {due.run_id}", answer.error
-        if not answer.reached:
+        yield due, answer.error
+        if answer.is_down:
             return
-
-
-def _notice(database: Database, due: Any, page_url: str) -> Notice:
-    found = changes(database, due.run_id, due.previous_run_id)
-    return Notice.of(due, found, page_url)
 
 
 def _record(cursor: Any, notice_id: str, error: str | None) -> None:

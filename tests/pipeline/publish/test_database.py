@@ -20,6 +20,7 @@ from pipeline.migrations import MigrationError, migrate
 from pipeline.migrations.roles import RoleError
 from pipeline.publish import publication, runs
 from pipeline.publish.database import Database, DatabaseBusy, DatabaseError, DatabaseUnavailable
+from pipeline.publish.listing import latest_publications
 from pipeline.settings import Settings
 from shared import sqlstates
 from shared.postgres import Address
@@ -197,7 +198,7 @@ def test_text_comes_out_as_it_went_in(
     with Database(url).transaction() as cursor:
         cursor.execute("SELECT DISTINCT country_code FROM voucher.segment ORDER BY 1")
         assert [row[0] for row in cursor.fetchall()] == countries
-    assert next(iter(runs.latest_publications(Database(url), 1)))["actor"] == "tést"
+    assert next(iter(latest_publications(Database(url), 1)))["actor"] == "tést"
     if encoding == "LATIN1":
         path = written(history(*[{}] * 20), "other.parquet")
         with pytest.raises(
