@@ -21,7 +21,7 @@ WORKDIR /srv
 CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]
 """
 PROMETHEUS = """
-FROM debian:bookworm-slim
+FROM python:3.12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends prometheus && rm -rf /var/lib/apt/lists/* \
     && mkdir -p /prometheus && chown -R nobody:nogroup /prometheus
 USER nobody

@@ -10,8 +10,10 @@ from urllib.parse import urljoin
 
 import pytest
 import requests
+from playwright.sync_api import Browser
 
 from dev.ports import free_port
+from dev.processes import until
 from proofs.support.request_load import Load
 from proofs.support.voucher_client import Proxied
 from tests.compose.project import Project
@@ -75,7 +77,25 @@ def test_what_is_behind_the_prefix(behind: Behind) -> None:
     bare = behind.ask("GET", "", allow_redirects=False)
     assert (bare.status_code, bare.headers["Location"]) == (308, f"{PREFIX}/")
     root = behind.url.removesuffix(PREFIX)
-    assert requests.get(f"{root}/readyz", verify=str(behind.ca), timeout=10).text == ""
+    assert requests.get(f"{root}/readyz", verify=str(behind.ca), timeout=10).status_code == 404
+
+
+def test_a_browser_finds_no_fault(behind: Behind, browser: Browser) -> None:
+    """Page and documentation are complete below the prefix, without an error on the console or another host."""
+    context = browser.new_context(ignore_https_errors=True)
+    faults: list[str] = []
+    context.on("console", lambda message: message.type in ("error", "warning") and faults.append(message.text))
+    context.on("weberror", lambda error: faults.append(str(error.error)))
+    context.on("response", lambda answer: answer.status >= 400 and faults.append(answer.url))
+    context.on(
+        "request", lambda asked: asked.url.startswith(("data:", "blob:", behind.url)) or faults.append(asked.url)
+    )
+    page = context.new_page()
+    for path, text in (("/?country=Peru", "2640"), ("/redoc/", "Voucher Select"), ("/swagger/", "Voucher Select")):
+        page.goto(f"{behind.url}{path}")
+        page.get_by_text(text).first.wait_for()
+    context.close()
+    assert not faults
 
 
 def test_a_client_s_own_headers_are_not_trusted(behind: Behind) -> None:
@@ -121,6 +141,16 @@ def test_one_api_is_enough(behind: Behind, service: str) -> None:
             behind.project.compose(*words)
             assert load.during(3).requests
             behind.project.compose("up", "-d", "--wait", "--no-deps", service)
+
+
+def test_without_an_api_a_request_is_told_to_come_back(behind: Behind) -> None:
+    """If both APIs are away, the answer is a problem in JSON with Retry-After, and afterwards all is as before."""
+    behind.project.compose("stop", *APIS)
+    refused = behind.ask("POST", "/voucher", json=CUSTOMER)
+    behind.project.compose("up", "-d", "--wait", "--no-deps", *APIS)
+    assert (refused.status_code, refused.headers["Content-Type"]) == (503, "application/problem+json")
+    assert refused.json()["status"] == 503 and int(refused.headers["Retry-After"]) > 0
+    assert until(lambda: behind.ask("POST", "/voucher", json=CUSTOMER).ok, 10)
 
 
 @pytest.mark.parametrize("block", range(2), ids=["the API's password", "the owner's and the superuser's"])
