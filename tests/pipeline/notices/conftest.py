@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.settings import Settings
 from proofs.support.notice_receiver import NoticeReceiver
 from tests.pipeline.conftest import FREQUENT, history
 
@@ -49,9 +48,3 @@ def source(written: Callable[..., Path]) -> Callable[..., str]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the pauses before further attempts short."""
     monkeypatch.setattr("pipeline.notices.delivery.PAUSES", (0.01, 0.01))
-
-
-@pytest.fixture
-def unsent(settings: Callable[..., Settings]) -> Callable[..., Settings]:
-    """Return a function that creates settings for a history, without a receiver."""
-    return settings
