@@ -17,7 +17,7 @@ from shared.postgres import Address
 log = logging.getLogger("pipeline")
 
 DEFAULT_MEMORY, LEAST_MEMORY = 1536, 768  # MiB
-DAY = 24 * 60 * 60
+DAY, YEAR = 24 * 60 * 60, 365.0 * 24  # seconds, and hours
 PLAIN_HOST, PLAIN_PLACE = re.compile(r"[\w.-]+:\d+"), re.compile(r"/[\w./-]*|s3://[\w.-]+/?")
 PLAIN_PAGE = re.compile(r"[\w.-]+(:\d+)?(/[\w./-]*)?")
 PAGE = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?(/[\w.~%/-]*)?")  # without user, query and fragment
@@ -152,6 +152,13 @@ def retry_seconds(environ: Mapping[str, str] = environment.OF_PROCESS) -> int:
     """Return how long Airflow waits before it retries a failed task. Raises SettingsError."""
     with _our_errors():
         return environment.whole(environ, "VOUCHER_RETRY_SECONDS", 30, least=0, most=DAY)
+
+
+def approval_hours(environ: Mapping[str, str] = environment.OF_PROCESS) -> float | None:
+    """Return how long a run waits for approval in Airflow; None if it needs none. Raises SettingsError."""
+    with _our_errors():
+        hours = environment.hours(environ, "VOUCHER_APPROVAL_HOURS", 20)
+        return min(hours, YEAR) if environment.yes_no(environ, "VOUCHER_APPROVAL") else None
 
 
 @contextmanager

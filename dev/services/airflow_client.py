@@ -80,3 +80,27 @@ class Client:
         """Return the task instances of a run in the order in which they started, those not started last."""
         found = self._ask("GET", f"/dagRuns/{run_id}/taskInstances")["task_instances"]
         return sorted(found, key=lambda task: task["start_date"] or "~")
+
+    def clear(self, run_id: str, **what: object) -> None:
+        """Clear tasks of a run, as *Clear* on Airflow's page does: all of them, or task_ids and those after them."""
+        asked = {"dag_run_id": run_id, "dry_run": False, "only_failed": False, "include_downstream": True, **what}
+        if not self._ask("POST", "/clearTaskInstances", json=asked)["total_entries"]:
+            raise StackError(f"Airflow cleared no task of {run_id}: {what}")
+
+    def set_state(self, run_id: str, task: str, state: str) -> None:
+        """Mark a task as `success` or `failed` by hand."""
+        self._ask("PATCH", f"/dagRuns/{run_id}/taskInstances/{task}", json={"new_state": state})
+
+    def request(self, run_id: str, task: str) -> dict[str, Any]:
+        """Return what a task asks a person for, with the answer, if there is one."""
+        return self._ask("GET", f"/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails")
+
+    def answer(self, run_id: str, task: str, option: str) -> None:
+        """Answer a task's request, as a click on the option does."""
+        answer = {"chosen_options": [option], "params_input": {}}
+        self._ask("PATCH", f"/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails", json=answer)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the last asset events of this DAG, the newest first."""
+        asked = {"source_dag_id": self.dag, "order_by": "-timestamp", "limit": 50}
+        return list(self._send("GET", "/assets/events", params=asked).json()["asset_events"])

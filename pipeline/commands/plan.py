@@ -1,18 +1,19 @@
 """`python -m pipeline plan`: load and audit a run, and show what publishing it would change."""
 
 import logging
+import os
 import shlex
 from typing import Any
 
 from pipeline import PipelineError, run
 from pipeline.commands.output import write
 from pipeline.publish import publication
+from pipeline.publish.changes.log import log_plan
 from pipeline.publish.changes.markdown import markdown
 from pipeline.publish.changes.models import Changes
-from pipeline.publish.changes.text import text
 from pipeline.publish.database import Database
 from pipeline.publish.guard import Outcome
-from pipeline.settings import Settings
+from pipeline.settings import Settings, page_url
 from shared.addresses import redact
 
 log = logging.getLogger("pipeline")
@@ -46,4 +47,4 @@ def _show(options: Any, changes: Changes) -> None:
     elif options.form == "markdown":
         write(markdown(changes))
     else:
-        log.info("\n%s\n", text(changes))
+        log_plan(changes, page_url(os.environ))

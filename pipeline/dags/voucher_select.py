@@ -1,7 +1,7 @@
 """
 ### Voucher_Select: which voucher amount is used most for customers like this one?
 
-Once a day, and when triggered:
+Once a day, after each event of the asset `voucher_history`, and when triggered:
 
 1. **plan** finds the history (`VOUCHER_SOURCE`: S3, https or files), inspects its parts (ETag, size, SHA-256) and
    records a run. The same data with the same rules is the same run.
@@ -10,8 +10,11 @@ Once a day, and when triggered:
    loaded by the same rules are not read again. The task's log shows its progress and each rule's count.
 3. **audit** checks the run, and compares it with the published one. If a check fails, the task fails; its log shows
    what is wrong, with examples, and what to do. The published answers stay as they were.
-4. **publish** makes the run visible to `POST /voucher`, in one transaction.
-5. **prune** drops the rows of old runs.
+4. **approve** is there if `VOUCHER_APPROVAL=1`. It shows what would change and waits until a person approves or rejects
+   it (*Required Actions*). Only what was shown is published.
+5. **publish** makes the run visible to `POST /voucher`, in one transaction, and adds an event to the asset
+   `voucher_answers`, which other DAGs can be scheduled by.
+6. **prune** drops the rows of old runs.
 
 **Trigger it with parameters** to see what would change without publishing (`plan_only`), or to publish a run although
 a check fails, for a recorded reason (`force`).
@@ -23,45 +26,36 @@ Retries and repeated triggers are safe.
 """
 
 import logging
-from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeVar
 
 import pendulum
-from airflow.sdk import Param, dag, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
-from pipeline import PipelineError, run
-from pipeline.publish.changes.text import text
-from pipeline.settings import Settings, retry_seconds, warn
+from pipeline import run
+from pipeline.dags.approve import TASK, ApproveOperator, approved
+from pipeline.dags.events import ANSWERS, HISTORY, PUBLICATIONS, announce
+from pipeline.dags.steps import attempt, forced, still_forced
+from pipeline.publish.changes.log import log_plan
+from pipeline.settings import Settings, approval_hours, retry_seconds, warn
 
 log = logging.getLogger("pipeline")
-R = TypeVar("R")
 
-
-def attempt(step: Callable[..., R], *arguments: str | None) -> R:
-    """Run a step. An error that isn't retryable fails the task at once."""
-    try:
-        return step(Settings.read(), *arguments)
-    except PipelineError as error:
-        if error.retryable:
-            raise
-        raise AirflowFailException(str(error)) from None
-
-
-def forced(planned: str) -> str | None:
-    """Return the reason to publish in spite of an audit, or None if a newer run was published since it was given."""
-    reason = (get_current_context()["params"]["force"] or "").strip() or None
-    return None if reason and attempt(run.is_superseded, planned) else reason
+APPROVAL_HOURS = approval_hours()  # None: no approval is needed
 
 
 @dag(
     dag_id="Voucher_Select",
-    schedule="@daily",
+    description="Finds out which voucher amount is used most, and publishes it for the API",
+    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("@daily", timezone="UTC"), assets=HISTORY),
     start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=retry_seconds())},
+    default_args={
+        "owner": "voucher-select",
+        "retries": 2,
+        "retry_delay": timedelta(seconds=retry_seconds()),
+    },
     params={
         "plan_only": Param(
             False,
@@ -80,7 +74,7 @@ def forced(planned: str) -> str | None:
     tags=["voucher"],
 )
 def voucher_select() -> None:
-    @task
+    @task(inlets=[HISTORY])
     def plan() -> str:
         warn()
         return str(attempt(run.plan))
@@ -93,21 +87,33 @@ def voucher_select() -> None:
     def audit(planned: str) -> None:
         attempt(run.audit, planned, forced(planned))
 
-    @task
+    @task(inlets=[ANSWERS], outlets=[PUBLICATIONS])
     def publish(planned: str) -> None:
         context = get_current_context()
         if context["params"]["plan_only"]:
-            for line in text(attempt(run.preview, planned)).splitlines():
-                log.info(line)
+            log_plan(attempt(run.preview, planned), Settings.read().page_url)
             raise AirflowSkipException("plan only: nothing is published")
-        attempt(run.publish, planned, context["dag_run"].triggering_user_name or "airflow", forced(planned))
+        run_id, actor, allowed = planned, context["dag_run"].triggering_user_name or "airflow", None
+        if APPROVAL_HOURS:
+            decision = approved(context)
+            allowed, actor = decision.approval, decision.actor or actor
+            run_id = allowed.run_id or planned
+            force = still_forced(run_id, decision.force)
+        else:
+            force = forced(planned)
+        attempt(run.publish, run_id, actor, force, allowed)
+        announce(context, run_id)
 
     @task
     def prune() -> None:
         attempt(run.prune)
 
     planned = plan()
-    load(planned) >> audit(planned) >> publish(planned) >> prune()  # type: ignore[arg-type]
+    audited = load(planned) >> audit(planned)  # type: ignore[arg-type]
+    if APPROVAL_HOURS:
+        wait = timedelta(hours=APPROVAL_HOURS)
+        audited = audited >> ApproveOperator(task_id=TASK, subject="Publish the run", response_timeout=wait)
+    audited >> publish(planned) >> prune()  # type: ignore[arg-type]
 
 
 dag_object = voucher_select()

@@ -111,24 +111,51 @@ def test_planned_forced_and_rolled_back(
     assert query("SELECT run_id FROM voucher.current_run") == [(first,)]
 
 
-def test_the_dag_is_what_the_users_expect(airflow_home: dict[str, str]) -> None:
-    """Voucher_Select runs daily, without catchup, one run at a time; it has a description and five ordered tasks."""
-    script = """
+FACTS = """
+from airflow.serialization.serialized_objects import DagSerialization
 from pipeline.dags.voucher_select import dag_object as dag
-print(dag.dag_id, dag.schedule, dag.catchup, dag.max_active_runs, "rules.toml" in dag.doc_md)
+plan, publish = dag.get_task("plan"), dag.get_task("publish")
+print(dag.dag_id, dag.catchup, dag.max_active_runs, dag.owner, "rules.toml" in dag.doc_md, bool(dag.description))
+print(DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable.summary)
 print([task.task_id for task in dag.topological_sort()])
+print([each.name for port in (plan.inlets, plan.outlets, publish.inlets, publish.outlets) for each in port])
+print(dag.get_task("approve").response_timeout if dag.has_task("approve") else None)
 """
+
+
+@pytest.mark.parametrize(
+    ("more", "tasks", "timeout"),
+    [
+        ({}, "['plan', 'load', 'audit', 'publish', 'prune']", "None"),
+        ({"VOUCHER_APPROVAL": "1"}, "['plan', 'load', 'audit', 'approve', 'publish', 'prune']", "20:00:00"),
+        (
+            {"VOUCHER_APPROVAL": "yes", "VOUCHER_APPROVAL_HOURS": "0.5"},
+            "['plan', 'load', 'audit', 'approve', 'publish', 'prune']",
+            "0:30:00",
+        ),
+    ],
+    ids=["plain", "approval", "half an hour"],
+)
+def test_the_dag_is_what_the_users_expect(
+    airflow_home: dict[str, str], more: dict[str, str], tasks: str, timeout: str
+) -> None:
+    """Voucher_Select runs daily and for new history, without catchup, one run at a time; it has a description, an
+    owner, assets, and its tasks in order, with a person's approval if that is set.
+    """
     result = subprocess.run(
-        [sys.executable, "-c", script],
-        env=os.environ | airflow_home,
+        [sys.executable, "-c", FACTS],
+        env=os.environ | airflow_home | more,
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert result.stdout.splitlines()[-2:] == [
-        "Voucher_Select @daily False 1 True",
-        "['plan', 'load', 'audit', 'publish', 'prune']",
+    assert result.stdout.splitlines()[-5:] == [
+        "Voucher_Select False 1 voucher-select True True",
+        "Asset or 0 0 * * *",
+        tasks,
+        "['voucher_history', 'voucher_answers', 'voucher_publications']",
+        timeout,
     ]
 
 

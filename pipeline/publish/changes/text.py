@@ -1,6 +1,6 @@
 """The comparison of two runs as tables for a terminal or a log."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,11 +22,16 @@ def text(changes: Changes) -> str:
     rules = [[each.rule, *counts(each)] for each in changes.rules]
     parts += [tabulate(rules, ["rule", "matched", "dropped"], disable_numparse=True), changes.summary]
     if changes.answers:
-        headers = ["country", "kind", "customers", f"old {ANSWER}", "", f"new {ANSWER}"]
-        parts.append(tabulate(map(_compared, changes.answers), headers, disable_numparse=True))
+        parts.append(answers(changes.answers))
     if changes.policies:
         parts.append(tabulate(map(policy, changes.policies), POLICY, disable_numparse=True))
     return "\n\n".join(filter(None, parts))
+
+
+def answers(compared: Sequence[Compared]) -> str:
+    """Return a table of answers, old → new."""
+    headers = ["country", "kind", "customers", f"old {ANSWER}", "", f"new {ANSWER}"]
+    return tabulate(map(_compared, compared), headers, disable_numparse=True)
 
 
 RIGHT = ("left", "right", "right")
