@@ -21,7 +21,7 @@ from proofs import interrupts
 from proofs.document import fuzz, generated, ofrep
 from proofs.evidence import coverage, effects, lottery
 from proofs.parts import dask, parts
-from proofs.publishing import crash, readers, rollback, runs
+from proofs.publishing import crash, notices, readers, rollback, runs
 from proofs.secrets import secrets
 from proofs.service import campaign, container, requests, service, soak
 from proofs.support.environment import ROOT
@@ -37,6 +37,7 @@ PROOFS = {
     "fuzz": fuzz,
     "interrupts": interrupts,
     "lottery": lottery,
+    "notices": notices,
     "ofrep": ofrep,
     "parts": parts,
     "readers": readers,

@@ -47,6 +47,7 @@ class RunningStack:
         self._service = Service(folder, free_port())
         self._number = 0
         self._workers: list[http.client.HTTPConnection] = []
+        self.settings: dict[str, str] = {}  # further settings of the pipeline
 
     @classmethod
     @contextmanager
@@ -94,6 +95,7 @@ class RunningStack:
             "TODAY": histories.TODAY.isoformat(),
             "VOUCHER_KEEP_RUNS": str(KEEP_RUNS),
             "TMPDIR": str(self._folder),  # where killed processes leave their files
+            **self.settings,
         }
 
     @property
@@ -118,6 +120,10 @@ class RunningStack:
     def history(self, number: int) -> Path:
         return self._folder / f"history-{number}.parquet"
 
+    def latest(self) -> Path:
+        """Return the history that was written last."""
+        return self.history(self._number)
+
     def pipeline(self, *arguments: str, strike: Strike | None = None) -> Ended:
         return pipeline(arguments, self.environ, self._folder, strike)
 
@@ -139,6 +145,11 @@ class RunningStack:
 
     def current(self) -> str:
         ((run_id,),) = self.query("SELECT run_id FROM voucher.current_run")
+        return str(run_id)
+
+    def previous(self) -> str:
+        """Return the run that was published before the current one."""
+        ((run_id,),) = self.query("SELECT previous_run_id FROM voucher.publication ORDER BY at DESC LIMIT 1")
         return str(run_id)
 
     def histories(self) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """The pipeline's command line in its own process, which kills itself, or Postgres, at a named point.
 
-The points are the boundaries of what it sends to Postgres: after each statement that writes, before and after each
-commit of what was written, and in the middle of the rows. The product has no hook for this, so psycopg2 is wrapped
-here. The process is forked from a server that has imported the pipeline, so that it starts in 10 ms.
+The points are before and after each commit and each request to a receiver of notices, after each statement that
+writes, and in the middle of the rows. The product has no hook for this, so psycopg2 and requests are wrapped here. The
+process is forked from a server that has imported the pipeline, so that it starts in 10 ms.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 import psycopg2
+import requests
 
 from dev.processes import start_time, until
 from pipeline import run
@@ -29,9 +30,7 @@ from pipeline import run
 FORKS = get_context("forkserver")
 FORKS.set_forkserver_preload([__name__, "proofs.publishing.histories", "sqlglot.dialects.duckdb"])
 STEPS = ("plan", "load", "audit", "publish", "prune")
-WRITE = re.compile(
-    r"\b(INSERT INTO|UPDATE|DELETE FROM|LOCK TABLE|TRUNCATE)\s+([\w.]+)|\b(voucher\.\w+)\(", re.IGNORECASE
-)
+WRITE = re.compile(r"(?i)\b(INSERT INTO|(?<!FOR )UPDATE|DELETE FROM|LOCK TABLE|TRUNCATE)\s+([\w.]+)|\b(voucher\.\w+)\(")
 
 
 @dataclass(frozen=True)
@@ -118,6 +117,7 @@ class _Trace:
         for step in STEPS:
             setattr(run, step, self._in_step(step, getattr(run, step)))
         self._wrap_psycopg2(functools.partial(psycopg2.connect, url))
+        vars(requests)["post"] = functools.partial(self._request, requests.post)
 
     def _in_step(self, step: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -126,6 +126,12 @@ class _Trace:
             return function(*arguments, **options)
 
         return within
+
+    def _request(self, post: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        self.passed("before the request")
+        answer = post(*arguments, **options)
+        self.passed("after the answer")
+        return answer
 
     def _wrote(self, connection: Any, statement: bytes | str) -> None:
         text = statement.decode() if isinstance(statement, bytes) else statement

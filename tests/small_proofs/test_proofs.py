@@ -11,7 +11,7 @@ from dev.services.s3 import S3
 from proofs.parts import dask, parts
 from proofs.parts.servers import Servers
 from proofs.parts.trial import Fixtures
-from proofs.publishing import crash, readers, rollback, runs
+from proofs.publishing import crash, notices, readers, rollback, runs
 from sample.parts import write_parts
 
 pytestmark = pytest.mark.long
@@ -84,3 +84,12 @@ def test_each_part_is_read_once(servers: Servers, days: list[Path], tmp_path: Pa
     result = parts.trial(Fixtures(servers, days, parts.mixed(days[:10], tmp_path / "mixed")), what)
     print(parts.table([result]))
     assert not result.faults
+
+
+def test_each_publication_is_told_although_the_pipeline_is_killed(tmp_path: Path) -> None:
+    """The pipeline is killed around publications, rollbacks, refusals and their notices; the next run tells all."""
+    with notices.fixtures(tmp_path / "world") as fixtures:
+        results = [notices.trial(fixtures, *key) for key in notices.few(fixtures)]
+    print(notices.table(results))
+    assert not [(each.key, each.faults) for each in results if each.faults]
+    assert any(each.told > each.happened for each in results)
