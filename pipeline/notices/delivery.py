@@ -26,7 +26,7 @@ logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings repeat the 
 
 TIMEOUT = 5  # seconds to connect, and between two pieces of the answer's head
 DEADLINE = 10.0  # seconds for an attempt as a whole
-PAUSES = (1.0, 3.0)  # seconds before each further attempt
+PAUSES: tuple[float, ...] = (1.0, 3.0)  # seconds before each further attempt
 RETRYABLE = {408, 425, 429, 500, 502, 503, 504}
 SLACK = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}  # Slack's three control characters
 CARD = "application/vnd.microsoft.card.adaptive"

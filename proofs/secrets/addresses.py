@@ -1,5 +1,6 @@
-"""Addresses that contain a secret, well-formed and malformed."""
+"""Addresses that contain a secret, and keys that are one, well-formed and malformed."""
 
+import base64
 import random
 import string
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from proofs.secrets.targets import Targets
 
 DATABASES = ("DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL")
 SOURCES = ("VOUCHER_SOURCE", "VOUCHER_ROWS", "VOUCHER_DASK")
+NOTICES = (NOTIFY_URL, NOTIFY_SECRET) = ("VOUCHER_NOTIFY_URL", "VOUCHER_NOTIFY_SECRET")
+ALL = (*DATABASES, *SOURCES, *NOTICES)
 PIECE = 6  # characters of a secret that must not be seen together
 SPECIAL = (
     "",
@@ -40,12 +43,11 @@ PARAMETERS = (
     *("password", "application_name", "options", "sslpassword", "passfile", "sslcert", "sslmode", "connect_timeout"),
     *("user", "dbname", "target_session_attrs", "token", "krbsrvname", "fallback_application_name"),
 )
-TABLES = ("run", "part", "publication", "audit_outcome")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A variable with an address that has the secret at `where`; with another `day`, a run gets another id."""
+    """A variable whose address or key has the secret at `where`; with another `day`, a run gets another id."""
 
     variable: str
     where: str
@@ -62,17 +64,28 @@ def _secret(seed: int, special: str) -> str:
 
 
 @st.composite
-def cases(draw: st.DrawFn, targets: Targets, variables: tuple[str, ...] = (*DATABASES, *SOURCES)) -> Case:
+def cases(draw: st.DrawFn, targets: Targets, variables: tuple[str, ...] = ALL) -> Case:
     """Draw a case for one of the variables."""
     variable = draw(st.sampled_from(variables))
     secret = _secret(draw(st.integers(0, 2**32)), draw(st.sampled_from(SPECIAL)))
-    where, address = draw(
-        _database(targets, variable, secret) if variable in DATABASES else _source(targets, variable, secret)
-    )
+    if variable in DATABASES:
+        where, address = draw(_database(targets, variable, secret))
+    elif variable == NOTIFY_SECRET:
+        where, secret, address = draw(_key(secret))
+    else:
+        where, address = draw(_source(targets, variable, secret))
     command = draw(st.sampled_from(("plan", "run")))
     return Case(
         variable, where, address, secret, command, date(2000, 1, 1) + timedelta(days=draw(st.integers(0, 9000)))
     )
+
+
+@st.composite
+def _key(draw: st.DrawFn, secret: str) -> tuple[str, str, str]:
+    """Draw a key that is valid, or that is too short, has no prefix or is no base64; and what of it is secret."""
+    encoded = base64.b64encode(secret.encode().ljust(32, b"x")[: draw(st.sampled_from((10, 32)))]).decode()
+    text = draw(st.sampled_from((encoded, encoded, secret)))
+    return "key", text, draw(st.sampled_from((f"whsec_{text}", f"whsec_{text}", text, f'"whsec_{text}"')))
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""Run everything that reads an address, and record all that a person may see of it."""
+"""Run everything that reads an address or a key, and record all that a person may see of it."""
 
 import io
 import logging
@@ -20,12 +20,13 @@ from app import create_app
 from app.settings import Settings as AppSettings
 from pipeline import PipelineError, run
 from pipeline.__main__ import main
+from pipeline.notices import delivery
 from pipeline.settings import Settings
-from proofs.secrets.addresses import DATABASES, PIECE, Case
+from proofs.secrets.addresses import DATABASES, NOTICES, NOTIFY_SECRET, NOTIFY_URL, PIECE, Case
 from proofs.secrets.targets import Targets
 from shared.environment import SettingsError
 
-TABLES = ("run", "part", "publication", "audit_outcome")
+TABLES = ("run", "part", "publication", "audit_outcome", "notice")
 
 
 @dataclass
@@ -64,16 +65,20 @@ def environment(targets: Targets, case: Case) -> dict[str, str]:
             "API_DATABASE_URL": targets.api,
         }
         others |= {name: url for name, url in urls.items() if name != case.variable}
+    if case.variable == NOTIFY_SECRET:
+        others |= {NOTIFY_URL: f"http://127.0.0.1:{targets.web}/hook"}
     return others | {case.variable: case.address}
 
 
 def exercise(targets: Targets, case: Case) -> Seen:
     """Run all that reads the variable. Return the output, log, errors with their causes, answers and tables."""
     seen = Seen()
+    delivery.PAUSES = ()  # a receiver that is down costs no time
     with _environ(environment(targets, case)), _recorded(seen):
         commands = ["migrate"] if case.variable in DATABASES else []
         if case.variable != "API_DATABASE_URL":
             commands += [case.command, "runs"]
+            commands += ["notify", "notify --test"] if case.variable in NOTICES else []
             _watched(seen, lambda: print(repr(Settings.read()), repr(run.plan(Settings.read()))))
         for command in commands:
             _watched(seen, partial(_record_code, seen, command))
@@ -89,7 +94,7 @@ def exercise(targets: Targets, case: Case) -> Seen:
 
 
 def _record_code(seen: Seen, command: str) -> None:
-    seen.codes.append(main([command]))
+    seen.codes.append(main(command.split()))
 
 
 def _ask(environ: Mapping[str, str]) -> None:

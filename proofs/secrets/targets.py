@@ -54,7 +54,7 @@ class Targets:
 
 
 class _Anything(http.server.BaseHTTPRequestHandler):
-    """Serves the same file at every path."""
+    """Serves the same file at every path, and takes every notice."""
 
     def __init__(self, content: bytes, *others: Any) -> None:
         self.content = content
@@ -68,6 +68,11 @@ class _Anything(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.do_HEAD()
         self.wfile.write(self.content)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(204)
+        self.end_headers()
 
     def log_message(self, *_: object) -> None:
         pass

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from dev.ports import free_port
 from pipeline.source import https
 from pipeline.source.s3 import SourceUnavailable
-from proofs.secrets.addresses import DATABASES, SOURCES, Case, cases
+from proofs.secrets.addresses import DATABASES, NOTICES, SOURCES, Case, cases
 from proofs.secrets.exercise import exercise
 from proofs.secrets.targets import Targets, open_targets
 from tests.conftest import Bucket
@@ -26,7 +26,11 @@ def targets(database: str, bucket: Bucket, tmp_path: Path) -> Iterator[Targets]:
         yield targets
 
 
-@pytest.mark.parametrize(("variables", "number"), [(DATABASES, 20), (SOURCES, 15)], ids=["databases", "sources"])
+@pytest.mark.parametrize(
+    ("variables", "number"),
+    [(DATABASES, 20), (SOURCES, 15), (NOTICES, 15)],
+    ids=["databases", "sources", "notices"],
+)
 def test_no_secret_is_seen(targets: Targets, variables: tuple[str, ...], number: int) -> None:
     """No reader of an address shows a secret in any part of it, even if it is malformed, and valid addresses work."""
     ends: Counter[str] = Counter()
