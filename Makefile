@@ -38,6 +38,8 @@ plan: $(READY)  ## Show what the rules and segments here would change of what `m
 tables: $(READY)  ## Update the generated tables and pictures in README and docs/
 	@$(BIN)/python -m cogapp -r -P --verbosity=1 README.md docs/*.md
 	@$(BIN)/python -c 'from pipeline.publish.changes.models import schema; print(schema(), end="")' > docs/plan.schema.json
+	@$(BIN)/python -c 'from pipeline.notices.content import schema; print(schema(), end="")' > docs/notice.schema.json
+	@$(BIN)/python -m dev.tools.tables
 
 # The npm packages of the browser tests. Without npm or its registry, these tests are skipped.
 AXE := tests/browser/node_modules/.package-lock.json
