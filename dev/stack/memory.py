@@ -17,12 +17,13 @@ from dev.services import s3
 from shared import environment, files
 from shared.addresses import SCHEME, redact
 
-SOURCE, DATABASE, API = "VOUCHER_SOURCE", "DATABASE_URL", "API_DATABASE_URL"
-DATABASES = (DATABASE, "PIPELINE_DATABASE_URL", API)
+SOURCE, DATABASE, PIPELINE, API = "VOUCHER_SOURCE", "DATABASE_URL", "PIPELINE_DATABASE_URL", "API_DATABASE_URL"
+DATABASES = (DATABASE, PIPELINE, API)
 OURS = ("VOUCHER_", "AWS_", "TODAY", *DATABASES)  # the first letters of the product's settings
 SETTINGS = {each.name for each in environment.VARIABLES if {"pipeline", "api"} & {*each.readers}}
 OF_SOURCE = ("VOUCHER_S3_ANONYMOUS", "AWS_")
 TOGETHER = {SOURCE: OF_SOURCE, DATABASE: DATABASES}  # a new source or database replaces these settings too
+PAGE, OWN_PAGE = "VOUCHER_PAGE_URL", r"http://127\.0\.0\.1:\d+"
 SAMPLE = "sample"  # as VOUCHER_SOURCE: the built-in sample
 KEPT_OF_AWS = (
     *("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"),
@@ -96,6 +97,12 @@ class Memory:
         return self.in_stand_in and self.source == s3.SOURCE
 
     @property
+    def page(self) -> str:
+        """The caller's own URL of the page; "" if there is none, or if it is that of a stack on any port."""
+        url = self.settings.get(PAGE, "")
+        return "" if re.fullmatch(OWN_PAGE, url) else url
+
+    @property
     def asks_for_sample(self) -> bool:
         """Whether the caller goes back to the sample explicitly."""
         return self.chosen.get(SOURCE) == ""
@@ -116,7 +123,8 @@ class Memory:
     @property
     def remembered_names(self) -> str:
         """The names of the other remembered settings; their values may be secrets."""
-        names = sorted(without(self.settings, (*self.chosen, *OF_SOURCE, SOURCE, "VOUCHER_AIRFLOW_URL")))
+        derived = ("VOUCHER_AIRFLOW_URL", *(() if self.page else (PAGE,)))
+        names = sorted(without(self.settings, (*self.chosen, *OF_SOURCE, SOURCE, *derived)))
         return ", ".join(name for name in names if not any(secret in self.settings[name] for secret in self.secrets))
 
     def of_source(self, *aws: str) -> dict[str, str]:

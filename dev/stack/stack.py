@@ -19,7 +19,7 @@ from dev.ports import duplicates, taken
 from dev.processes import StackError
 from dev.services.airflow import PARTS
 from dev.services.postgres import Postgres
-from dev.stack.memory import API, DATABASE, DATABASES, KEPT_OF_AWS, OURS, SOURCE, without
+from dev.stack.memory import API, DATABASE, DATABASES, KEPT_OF_AWS, OURS, PIPELINE, SOURCE, without
 from dev.stack.parts import PORTS, Parts
 from shared import files
 from shared.environment import VARIABLES
@@ -29,6 +29,7 @@ LOCAL = "127.0.0.1,localhost"  # reached without a proxy
 ROTATION = "log-rotation"
 STOP_ORDER = (("airflow-scheduler", "airflow-dags", "api"), ("airflow-api", "s3"), ("postgres",), (ROTATION,))
 API_SETTINGS = [variable.name for variable in VARIABLES if variable.readers == ("api",)]
+OF_NOTICES = {each.name for each in VARIABLES if each.name.startswith("VOUCHER_NOTIFY_")}
 NOT_FOR_CHILDREN = ("AIRFLOW", "MAKE", "MFLAGS", "PYTHON", "TODAY")
 
 
@@ -46,6 +47,7 @@ class Stack(Parts):
             **self.of_source(*KEPT_OF_AWS),
             **self.airflow.environment,
             "VOUCHER_AIRFLOW_URL": self.airflow.url,  # that of this stack, even if an earlier one had another port
+            "VOUCHER_PAGE_URL": self.memory.page or self.api.url,
             "FLASK_APP": "app",
             **{"NO_PROXY": local, "no_proxy": local},
         }
@@ -58,7 +60,7 @@ class Stack(Parts):
             return {name: settings.get(name) or settings[DATABASE] for name in DATABASES}
         return {
             DATABASE: self.postgres.url(),
-            "PIPELINE_DATABASE_URL": self.postgres.url(user="voucher_pipeline", password=self.secrets["pipeline"]),
+            PIPELINE: self.postgres.url(user="voucher_pipeline", password=self.secrets["pipeline"]),
             API: self.postgres.url(user="voucher_api", password=self.secrets["api"]),
         }
 
@@ -81,8 +83,11 @@ class Stack(Parts):
         return self.memory.of_source(*aws)
 
     def environment_with(self, database: str | None = None) -> dict[str, str]:
-        """Return the environment of a process: it gets no database URL but its own; only the API gets the API keys."""
-        others = {*DATABASES, "VOUCHER_API_KEYS"} - ({database, "VOUCHER_API_KEYS"} if database == API else {database})
+        """Return the environment of a process: it gets no database URL but its own. Only the API gets the API keys, and
+        only the pipeline the receiver of notices.
+        """
+        own = {API: {API, "VOUCHER_API_KEYS"}, PIPELINE: {PIPELINE, *OF_NOTICES}}.get(database or "", {database})
+        others = {*DATABASES, "VOUCHER_API_KEYS", *OF_NOTICES} - own
         return {name: value for name, value in self.environment.items() if name not in others}
 
     def write_env(self) -> None:
@@ -98,7 +103,7 @@ class Stack(Parts):
         code = [
             path.read_text() for each in folders for kind in ("*.py", "*.html") for path in sorted(each.rglob(kind))
         ]
-        given = self.environment_with("PIPELINE_DATABASE_URL")
+        given = self.environment_with(PIPELINE)
         airflow = {name: value for name, value in given.items() if name.startswith((*OURS, "AIRFLOW"))}
         wanted = {"api": _hash(api, code, self.api.port), **dict.fromkeys(PARTS, _hash(airflow))}
         wanted |= {"postgres": self.postgres.settings} if self.own_postgres else {}

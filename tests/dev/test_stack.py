@@ -184,6 +184,35 @@ def test_the_page_links_to_this_airflow(tmp_path: Path, free: dict[str, str]) ->
     assert moved.fingerprints["api"] != stack.fingerprints["api"]
 
 
+def test_notices_link_to_this_page(tmp_path: Path, free: dict[str, str]) -> None:
+    """Notices and logs link to the page's current port, not an earlier .local/env's, unless another URL is given."""
+    stack = Stack(tmp_path, free)
+    moved = Stack(tmp_path, free | stack.settings | {"API_PORT": str(free_port())})
+    given = Stack(tmp_path, free | stack.settings | {"VOUCHER_PAGE_URL": "https://vouchers.example/de"})
+
+    assert stack.environment_with("PIPELINE_DATABASE_URL")["VOUCHER_PAGE_URL"] == stack.api.url
+    assert moved.settings["VOUCHER_PAGE_URL"] == moved.api.url != stack.api.url
+    assert given.settings["VOUCHER_PAGE_URL"] == "https://vouchers.example/de"
+    stack.write_env()
+    assert "VOUCHER_PAGE_URL" not in Stack(tmp_path, free).memory.remembered_names
+    given.write_env()
+    assert Stack(tmp_path, free).settings["VOUCHER_PAGE_URL"] == "https://vouchers.example/de"
+    assert "VOUCHER_PAGE_URL" in Stack(tmp_path, free).memory.remembered_names
+
+
+def test_only_the_pipeline_knows_the_receiver(tmp_path: Path, free: dict[str, str]) -> None:
+    """The receiver of notices is remembered in a file that no other user can read, and only Airflow gets it."""
+    given = {"VOUCHER_NOTIFY_URL": "https://hooks.example/secret", "VOUCHER_NOTIFY_SECRET": "whsec_x"}
+    Stack(tmp_path, free | given).write_env()
+    stack = Stack(tmp_path, free)
+
+    assert given.items() <= stack.environment_with("PIPELINE_DATABASE_URL").items()
+    for other in (None, "API_DATABASE_URL"):
+        assert not given.keys() & stack.environment_with(other).keys()
+    assert stat.S_IMODE((tmp_path / "env").stat().st_mode) == 0o600
+    assert stack.memory.remembered_names == "VOUCHER_NOTIFY_SECRET, VOUCHER_NOTIFY_URL"
+
+
 def test_secrets_of_an_earlier_version_are_kept(tmp_path: Path, free: dict[str, str]) -> None:
     """Existing secrets stay as they are. Missing ones are added, once, and no other user can read the file."""
     (tmp_path / "secrets.json").write_text('{"postgres": "theirs", "airflow": "signed"}')
