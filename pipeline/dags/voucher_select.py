@@ -59,7 +59,7 @@ APPROVAL_HOURS = approval_hours()  # None: no approval is needed
     params={
         "plan_only": Param(
             False,
-            type="boolean",
+            type=["null", "boolean"],  # without null, the form marks it as required
             title="Plan only",
             description="Publish nothing; publish's log shows what would change.",
         ),

@@ -14,7 +14,7 @@ def leave_waiting(database: Database, asked: Approval) -> None:
     """
     with database.transaction() as cursor:
         cursor.execute(
-            """SELECT FROM voucher.notice JOIN voucher.run USING (run_id)
+            """SELECT notice_id FROM voucher.notice JOIN voucher.run USING (run_id)
             WHERE event = 'waiting' AND run_id = %s AND previous_run_id IS NOT DISTINCT FROM %s AND at >= planned_at""",
             (asked.run_id, asked.previous),
         )

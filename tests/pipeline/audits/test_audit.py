@@ -151,8 +151,11 @@ def test_a_file_that_breaks_an_audit_is_not_published(
 ) -> None:
     """The run is rejected with the fault, examples and the remedy, and its rows are dropped; the answers stay."""
     before = query(ANSWERS)
-    with pytest.raises(RunRejected, match=message):
+    with pytest.raises(RunRejected, match=message) as rejected:
         run.run(settings(written(rows, "bad.parquet")), "test")
+    assert all(str(rejected.value).count(failed.seen) == 1 for failed in rejected.value.failed)
+    faults = [failed.fault for failed in rejected.value.failed if failed.audit.name == name]
+    assert len(faults) == 1 and "; expected: " in faults[0] and name in rejected.value.summary
     ((rejected,),) = query("SELECT run_id FROM voucher.run WHERE status = 'rejected'")
     ((severity, passed, _),) = query(OUTCOME, rejected, name)
     assert (severity, passed) == ("fail", False)
