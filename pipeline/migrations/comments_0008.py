@@ -18,7 +18,7 @@ COMMENTS = {
         "event": "published, rolled_back, refused or waiting (for approval)",
         "run_id": "run that was published, refused or waits",
         "previous_run_id": "run that was published before, or that stays published; NULL if there is none",
-        "actor": "person who did it; NULL for the audits",
+        "actor": "person who did it, or airflow; NULL for the audits",
         "reason": "reason of a force or a rollback; for a refusal, the failed audits; NULL if none was given",
         "attempts": "number of attempts to send it",
         "sent_at": "time at which the receiver accepted it; NULL if it has not",

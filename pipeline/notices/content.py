@@ -50,9 +50,9 @@ class Data(Model):
     previous_run_id: str | None
     """The run that was published before. If the run is refused or waits, the run that stays published."""
     actor: str | None
-    """The person who did it; null for the audits."""
+    """The person who did it, or airflow; null for the audits."""
     reason: str | None
-    """Of a rollback or of `--force`; for a refusal, the audits that failed."""
+    """Of a rollback or of `--force`; for a refusal, the audits that failed, or that a person refused it."""
     source: str
     """Without secrets."""
     rows_in: int | None
@@ -139,11 +139,13 @@ class RunNotice(Notice):
         yield from _first([change.text for change in data.answers], data.differing, "answers")
 
     def _who(self) -> str:
-        if self.type == "run.refused":
+        if self.type == "run.waiting":
+            return ""
+        if self.type == "run.refused" and not self.data.actor:
             return "Failed audits"
         if self.type == "run.published" and self.data.reason:
             return f"Forced by {self.data.actor}"
-        return f"By {self.data.actor}" if self.data.actor else ""
+        return f"By {self.data.actor}"
 
     def _summary(self) -> str:
         data, happened = self.data, self.type in {"run.published", "run.rolled_back"}

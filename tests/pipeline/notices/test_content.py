@@ -200,27 +200,37 @@ def test_bodies_are_as_the_schema_says(told: Told, source: Callable[..., str]) -
         jsonschema.validate(broken, json.loads(schema()))
 
 
-def notice(**changes: Any) -> RunNotice:
+def notice(kind: str = "run.waiting", **changes: Any) -> RunNotice:
     data = {
         **dict.fromkeys(("previous_run_id", "actor", "reason", "rows_in", "rows_kept", "data_to", "url")),
         **{"run_id": "a" * 16, "source": "s", "definitions": [], "compared": 0, "differing": 0, "answers": []},
     }
     return RunNotice.model_validate(
-        {"id": "msg_1", "type": "run.waiting", "timestamp": "2026-01-01T00:00:00Z", "data": data | changes}
+        {"id": "msg_1", "type": kind, "timestamp": "2026-01-01T00:00:00Z", "data": data | changes}
     )
 
 
-def test_a_run_that_waits_has_nobody_who_did_it() -> None:
-    """The text of a run that waits for approval has no line about who did it."""
-    assert list(notice(compared=3).lines()) == [
+def test_what_approval_tells() -> None:
+    """A run that waits has nobody who did it; one that a person refuses is told by whom."""
+    waiting, refused = (
+        notice(compared=3, actor="airflow"),
+        notice("run.refused", actor="ana", reason="refused in Airflow"),
+    )
+    assert list(waiting.lines()) == [
         f"Voucher Select: run {'a' * 16} waits for approval in Airflow",
         "3 answers; no run is published",
     ]
+    assert list(refused.lines())[1] == "By ana: refused in Airflow"
 
 
 def test_long_and_odd_texts_stay_readable() -> None:
     """A line has no line breaks and at most 300 characters; of many definitions, the first are shown."""
-    many = notice(actor="ana", reason="x\n\u202ey" * 400, definitions=[f"rule {number}" for number in range(30)])
+    many = notice(
+        "run.rolled_back",
+        actor="ana",
+        reason="x\n\u202ey" * 400,
+        definitions=[f"rule {number}" for number in range(30)],
+    )
     lines = list(many.lines())
     assert lines[1].startswith("By ana: x yx y")
     assert len(lines[1]) == 301

@@ -97,15 +97,15 @@ def test_what_is_skipped_is_said_once(written: Written, say: Say) -> None:
     ]
 
 
-def test_a_planned_run_is_listed_as_loaded(pair: tuple[Path, Path, str, str], written: Written, say: Say) -> None:
-    """`runs` lists a planned run as loaded, not as loading, and marks the sample beside its address."""
+def test_a_planned_run_is_listed_as_planned(pair: tuple[Path, Path, str, str], written: Written, say: Say) -> None:
+    """`runs` lists a run that is loaded but not published as planned, and marks the sample beside its address."""
     sample = history({"voucher_amount": 1.0}).replace_schema_metadata(dict([SAMPLE_MARK]))
     say("plan", "--source", str(written(sample, "sample.parquet")), code=1)
     say("plan", "--source", str(written(history({"voucher_amount": 2.0}), "planned.parquet")))
 
     lines = say("runs")
 
-    assert any("loaded" in line and line.endswith("planned.parquet") for line in lines), lines
+    assert any("planned " in line and line.endswith("planned.parquet") for line in lines), lines
     assert any(line.endswith("sample.parquet (synthetic sample)") for line in lines), lines
     assert not [line for line in lines if "loading" in line]
 
@@ -142,7 +142,9 @@ def test_first_digits_of_several_runs_name_none(
     assert f"2 runs begin with '{pair[2][:6]}': " in (said := capsys.readouterr().err)
     assert pair[2] in said
     assert twin in said
-    for text in (pair[2][:5], "%", "______", "0" * 6):
+    say("rollback", pair[2][:5], "--reason", "test", code=1)
+    assert f"'{pair[2][:5]}' is too short for a run's id; give its first 6 digits" in capsys.readouterr().err
+    for text in ("%", "______", "0" * 6):
         say("rollback", text, "--reason", "test", code=1)
         assert f"there is no run {text!r}" in capsys.readouterr().err
     assert query("SELECT run_id FROM voucher.current_run") == [(pair[3],)]
