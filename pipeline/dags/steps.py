@@ -15,13 +15,13 @@ log = logging.getLogger("pipeline")
 R = TypeVar("R")
 
 
-def attempt(step: Callable[..., R], *arguments: object) -> R:
+def attempt(step: Callable[..., R], *arguments: object, **options: object) -> R:
     """Run a step with the settings. An error that isn't retryable fails the task at once.
 
     Each failed audit is an error in the log, in a line of its own, so that Airflow's filter by level shows it.
     """
     try:
-        return step(Settings.read(), *arguments)
+        return step(Settings.read(), *arguments, **options)
     except RunRejected as rejected:
         for failed in rejected.failed:
             log.error("audit: %s", failed.fault)

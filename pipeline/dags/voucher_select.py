@@ -85,7 +85,8 @@ def voucher_select() -> None:
 
     @task
     def audit(planned: str) -> None:
-        attempt(run.audit, planned, forced(planned))
+        planned_only = get_current_context()["params"]["plan_only"]
+        attempt(run.audit, planned, forced(planned), announce=not planned_only)
 
     @task(inlets=[ANSWERS], outlets=[PUBLICATIONS])
     def publish(planned: str) -> None:
