@@ -76,9 +76,10 @@ def prometheus(folder: Path, api: str) -> Iterator[Prometheus]:
 
 def answers(running: Prometheus) -> bool:
     try:
-        return bool(running.query("up == 1"))
+        ready = requests.get(f"{running.url}/-/ready", timeout=10).ok  # until then, queries get 503
     except requests.ConnectionError:
         return False
+    return ready and bool(running.query("up == 1"))
 
 
 @pytest.fixture(scope="module")
