@@ -78,7 +78,10 @@ def _last_run(stack: Stack) -> str:
     if not (stack.processes.running("airflow-api") and stack.airflow.healthy()):
         return "unknown: Airflow is not running"
     try:
-        runs = Client(stack.airflow.url, DAG).runs()
+        client = Client(stack.airflow.url, DAG)
+        runs, waiting = client.runs(), client.waiting()
     except StackError as error:
         return f"unknown: {error}"
+    if waiting:
+        return f"waits for approval: {waiting}"
     return f"{runs[0]['state']}, {runs[0]['dag_run_id']}" if runs else f"{DAG} has not run yet"

@@ -52,12 +52,15 @@ def up(stack: Stack) -> None:
         for together in ((_database, _source, _airflow_database, Stack.rotate_logs), (_airflow, _api)):
             list(pool.map(lambda start: start(stack), together))
     try:
-        _run(stack)
+        waiting = _run(stack)
     except StackError as error:
         source = f"The source is {stack.memory.source_text}."
         raise StackError(f"{error}\n\n{answers(stack, still=True)}\n{source}\n{addresses(stack)}") from None
     say("up", time.monotonic() - began)
-    _answer(stack)
+    if waiting:
+        say(f"{addresses(stack)}\n\nA run waits for approval: {waiting}\n{answers(stack)}")
+    else:
+        _answer(stack)
 
 
 def _show_settings(stack: Stack) -> None:
@@ -117,8 +120,10 @@ def _api(stack: Stack) -> None:
         stack.api.start(stack.environment_with("API_DATABASE_URL"), stack.fingerprints["api"])
 
 
-def _run(stack: Stack) -> None:
-    """Switch the DAG on, and run it unless the last run had the same settings."""
+def _run(stack: Stack) -> str | None:
+    """Switch the DAG on, and run it unless the last run had the same settings. Return where to approve it, if it waits
+    for that or for another run that does.
+    """
     wanted, answering = stack.rules_fingerprint(), published(stack.settings[DATABASE])
     client = Client(stack.airflow.url, DAG)
     with step(f"{DAG} is registered and switched on"):
@@ -129,13 +134,15 @@ def _run(stack: Stack) -> None:
         client.pause(False)
     back = bool(stack.memory.asks_for_sample and answering and not answering.sample)
     if stack.has_run and answering and not back:
-        return
+        return client.waiting()
     run_id = (_switched_on(client, earlier) if paused and not back else None) or client.trigger(
         {"force": BACK_TO_SAMPLE} if back else {}
     )
     with step(f"{DAG} ran: {run_id}"):
         _wait(stack, client, run_id)
-    stack.record_run(wanted)
+    if not (waiting := client.waiting()):
+        stack.record_run(wanted)
+    return waiting
 
 
 def _switched_on(client: Client, earlier: set[str]) -> str | None:
@@ -150,7 +157,9 @@ def _switched_on(client: Client, earlier: set[str]) -> str | None:
 
 
 def _wait(stack: Stack, client: Client, run_id: str) -> None:
-    """Show how each task ends. Raise StackError with the end of its log if one fails for good."""
+    """Show how each task ends, until all did or one waits for approval. Raise StackError with the end of the log of a
+    task that fails for good.
+    """
     shown: dict[str, str] = {}
 
     def ended() -> bool:
@@ -159,10 +168,12 @@ def _wait(stack: Stack, client: Client, run_id: str) -> None:
             if state != shown.get(name) and state in {*ENDED, "up_for_retry"}:
                 say(f"  task {name}: {state}", task["duration"] or 0)
             shown[name] = state
-        return client.run(run_id)["state"] in ENDED
+        return client.run(run_id)["state"] in ENDED or client.waiting() is not None
 
     if not until(ended, RUN_SECONDS, every=0.5):
         raise StackError(f"{run_id} has not ended after {RUN_SECONDS} s; see {stack.airflow.url}.")
+    if client.waiting():
+        return
     ended()
     if failed := next((task for task in client.tasks(run_id) if task["state"] == "failed"), None):
         log = stack.airflow.task_log(DAG, run_id, failed)

@@ -76,6 +76,16 @@ class Client:
     def run(self, run_id: str) -> dict[str, Any]:
         return self._ask("GET", f"/dagRuns/{run_id}")
 
+    def waiting(self) -> str | None:
+        """Return the address at which a person can approve the run that waits for it; None if none does."""
+        for run in self.runs():
+            if run["state"] == "running":
+                for task in self.tasks(run["dag_run_id"]):
+                    if task["state"] == "awaiting_input":
+                        place = f"runs/{run['dag_run_id']}/tasks/{task['task_id']}"
+                        return f"{self.url}/dags/{self.dag}/{place}/required_actions"
+        return None
+
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         """Return the task instances of a run in the order in which they started, those not started last."""
         found = self._ask("GET", f"/dagRuns/{run_id}/taskInstances")["task_instances"]

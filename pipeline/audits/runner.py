@@ -27,7 +27,7 @@ class RunRejected(PipelineError):
     """
 
     def __init__(self, run_id: str, failed: Sequence[Outcome]) -> None:
-        self.failed = failed
+        self.run_id, self.failed = run_id, failed
         names = ", ".join(outcome.audit.name for outcome in failed)
         self.summary = f"run {run_id} is not published, because audits failed: {names}"
         faults = "; ".join(f"{outcome.audit.name}: {outcome.seen}" for outcome in failed)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pipeline import run as steps
+from pipeline.audits.runner import RunRejected
 from pipeline.commands.output import write
 from pipeline.commands.results import Published, RunResult
 from pipeline.publish.changes.compare import changes
@@ -12,9 +13,17 @@ from pipeline.settings import Settings
 
 
 def run(options: Any, actor: str) -> None:
-    """Run all steps; with --json, write a RunResult. Raises RunRejected, without a result, if an audit fails."""
+    """Run all steps; with --json, write a RunResult. Raises RunRejected, after the result, if an audit fails."""
     settings = Settings.read(options.source)
-    run_id = steps.run(settings, actor, options.force)
+    try:
+        run_id = steps.run(settings, actor, options.force)
+    except RunRejected as rejected:
+        _show(options, settings, rejected.run_id)
+        raise
+    _show(options, settings, run_id)
+
+
+def _show(options: Any, settings: Settings, run_id: str) -> None:
     if options.form == "json":
         write(_result(settings, run_id).model_dump_json(indent=2))
 

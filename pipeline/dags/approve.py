@@ -68,7 +68,7 @@ class ApproveOperator(ApprovalOperator):
         asked = Approval(planned, found.published.run_id if found.published else None)
         context["ti"].xcom_push(SHOWN, {**asdict(asked), "force": force})
         self._show(context, _subject(asked, force), _body(found))
-        attempt(_announce, asked)
+        attempt(_announce, asked, self.generate_link_to_ui_from_context(context=context))
         raise TaskAwaitingInput(method_name="execute_complete", timeout=self.response_timeout)
 
     def _show(self, context: Any, subject: str, body: str) -> None:
@@ -124,8 +124,8 @@ def _name(answer: Any) -> str:
     return str((answer["responded_by_user"] or {}).get("name") or "airflow")
 
 
-def _announce(settings: Settings, asked: Approval) -> None:
-    leave_waiting(Database(settings.database_url), asked)
+def _announce(settings: Settings, asked: Approval, address: str) -> None:
+    leave_waiting(Database(settings.database_url), asked, address)
     run.notify(settings)
 
 

@@ -140,7 +140,7 @@ class RunNotice(Notice):
 
     def _who(self) -> str:
         if self.type == "run.waiting":
-            return ""
+            return "Approve or reject it" if self.data.reason else ""
         if self.type == "run.refused" and not self.data.actor:
             return "Failed audits"
         if self.type == "run.published" and self.data.reason:

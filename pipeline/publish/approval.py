@@ -7,8 +7,8 @@ from pipeline.publish.publication import Approval
 NOTHING = Approval("", None)  # nobody approved anything: no run has this id
 
 
-def leave_waiting(database: Database, asked: Approval) -> None:
-    """Leave the notice that a run waits for approval, unless there is one since the run was planned last.
+def leave_waiting(database: Database, asked: Approval, address: str) -> None:
+    """Leave the notice that a run waits for approval at an address, unless there is one since it was planned last.
 
     A task that Airflow starts again therefore leaves no second one.
     """
@@ -19,7 +19,7 @@ def leave_waiting(database: Database, asked: Approval) -> None:
             (asked.run_id, asked.previous),
         )
         if not cursor.fetchone():
-            leave_notice(cursor, "waiting", asked.run_id, asked.previous, actor="airflow", reason=None)
+            leave_notice(cursor, "waiting", asked.run_id, asked.previous, actor="airflow", reason=address)
 
 
 def leave_refusal(database: Database, asked: Approval, actor: str) -> None:

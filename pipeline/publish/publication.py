@@ -83,7 +83,8 @@ def publish(
         if run.unloaded or run.outdated:
             raise Outdated(f"another run replaced run {run_id} after it was audited; run again")
         _set_status(cursor, run_id, "published")
-        at = _record(cursor, run_id, previous, actor=actor, action="force" if force else "publish", reason=force)
+        reason = force or ("approved in Airflow" if approval else None)
+        at = _record(cursor, run_id, previous, actor=actor, action="force" if force else "publish", reason=reason)
         leave_notice(cursor, "published", run_id, previous, actor=actor, reason=force)
         cursor.execute(
             """INSERT INTO voucher.current_run (run_id, published_at, checked_at, decided_at)

@@ -61,6 +61,7 @@ def dag_run(airflow_home: dict[str, str], pipeline_database: str) -> Callable[..
     return go
 
 
+@pytest.mark.long  # tests/end_to_end has the DAG on a real scheduler
 def test_the_dag_publishes(
     bucket: Bucket,
     written: Callable[..., Path],

@@ -62,7 +62,8 @@ def test_run_that_publishes_nothing(made: Callable[..., Any], command: Command, 
     assert made("run", amount(2.0)) == {"run_id": second["run_id"], "status": "withdrawn", "published": None}
     bad = written(history({"total_orders": "many"}), "bad.parquet")
     refused = command("run", "--json", "--source", str(bad))
-    assert (refused.returncode, refused.stdout) == (1, "")
+    rejected = json.loads(refused.stdout)
+    assert (refused.returncode, rejected["status"], rejected["published"]) == (1, "rejected", None)
     assert "error: run " in refused.stderr
 
 

@@ -21,6 +21,7 @@ Make = Callable[..., Settings]
 
 LAST = "SELECT run_id, previous_run_id, actor FROM voucher.publication ORDER BY at DESC LIMIT 1"
 NOTICES = "SELECT event, previous_run_id, actor, reason FROM voucher.notice WHERE run_id = %s ORDER BY at"
+ADDRESS = "http://127.0.0.1:8080/required_actions"
 
 
 @pytest.fixture
@@ -97,17 +98,17 @@ def test_a_request_leaves_one_notice(source: Callable[[float], Settings], query:
     database = Database(settings.database_url)
     run_id = audited(settings)
     asked = Approval(run_id, first)
-    leave_waiting(database, asked)
-    leave_waiting(database, asked)
-    waiting = ("waiting", first, "airflow", None)
+    leave_waiting(database, asked, ADDRESS)
+    leave_waiting(database, asked, ADDRESS)
+    waiting = ("waiting", first, "airflow", ADDRESS)
     assert query(NOTICES, run_id) == [waiting]
 
     leave_refusal(database, asked, "ana")
     audited(settings)
-    leave_waiting(database, asked)
-    leave_waiting(database, Approval(run_id, None))
+    leave_waiting(database, asked, ADDRESS)
+    leave_waiting(database, Approval(run_id, None), ADDRESS)
     refused = ("refused", first, "ana", "refused in Airflow")
-    assert query(NOTICES, run_id) == [waiting, refused, waiting, ("waiting", None, "airflow", None)]
+    assert query(NOTICES, run_id) == [waiting, refused, waiting, ("waiting", None, "airflow", ADDRESS)]
     assert query("SELECT status FROM voucher.run WHERE run_id = %s", run_id) == [("loading",)]
 
 
