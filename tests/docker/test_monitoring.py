@@ -29,6 +29,8 @@ VARIABLES = {"$__rate_interval": "5s", "$path": "/voucher"}  # Grafana takes fou
 RULES = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"][0]["rules"]
 ALERTS = {rule["alert"]: rule for rule in RULES}
 
+pytestmark = pytest.mark.long  # a real Prometheus scrapes for a quarter of a minute
+
 
 def program(name: str) -> str:
     return shutil.which(name) or missing(f"{name} is not installed: `apt-get install prometheus` brings it")
