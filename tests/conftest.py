@@ -33,6 +33,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 # Each file runs on one worker. These files take longest, so they start first.
 FIRST = (
     *("browser/test_page", "docs/test_readme", "small_proofs/test_proofs", "small_proofs/test_service"),
+    *("end_to_end/test_approval", "end_to_end/test_assets"),
     *("end_to_end/test_switch_on", "dev/test_bench", "pipeline/test_dag", "docs/test_notebooks", "dev/test_stack"),
     *("pipeline/workbench/test_bench", "pipeline/audits/test_audit", "pipeline/publish/test_rollback"),
     *("pipeline/workbench/test_backtest", "end_to_end/test_secrets"),

@@ -28,7 +28,7 @@ def targets(database: str, bucket: Bucket, tmp_path: Path) -> Iterator[Targets]:
 
 @pytest.mark.parametrize(
     ("variables", "number"),
-    [(DATABASES, 20), (SOURCES, 15), (NOTICES, 15)],
+    [(DATABASES, 12), (SOURCES, 8), (NOTICES, 8)],
     ids=["databases", "sources", "notices"],
 )
 def test_no_secret_is_seen(targets: Targets, variables: tuple[str, ...], number: int) -> None:

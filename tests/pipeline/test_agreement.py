@@ -53,7 +53,7 @@ ROWS = st.lists(
     max_size=12,
 ).flatmap(lambda rows: st.sampled_from([rows, rows + rows[:1], rows * 2]))
 LENIENT = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 
 
