@@ -87,7 +87,7 @@ def test_an_approved_run_is_published(stack: Stack) -> None:
 
     approve(stack, dag_run)
     assert stack.answer() == (1000, run_id)
-    assert stack.query(LAST) == [(run_id, before, "airflow", "publish", None)]
+    assert stack.query(LAST) == [(run_id, before, "airflow", "publish", "approved in Airflow")]
     assert stack.query(NOTICES, run_id) == [("waiting", "airflow"), ("published", "airflow")]
     assert f"{PAGE}/history/{run_id}" in stack.log(dag_run, "publish")
 
