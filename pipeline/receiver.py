@@ -28,7 +28,7 @@ LEAST_SECRET, MOST_SECRET = 24, 64  # bytes, as Standard Webhooks says
 class Receiver:
     """A URL that notices are sent to, in a form of FORMS. key: the bytes that sign a webhook, b"" for no signature.
 
-    The URL is left out of the repr, because whoever has it can post to the channel.
+    The URL is left out of the repr, because it allows anyone to post to the channel.
     """
 
     url: str = field(repr=False)

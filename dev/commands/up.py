@@ -139,8 +139,8 @@ def _run(stack: Stack) -> str | None:
         {"force": BACK_TO_SAMPLE} if back else {}
     )
     with step(f"{DAG} ran: {run_id}"):
-        _wait(stack, client, run_id)
-    if not (waiting := client.waiting()):
+        waiting = _wait(stack, client, run_id)
+    if not waiting:
         stack.record_run(wanted)
     return waiting
 
@@ -156,30 +156,37 @@ def _switched_on(client: Client, earlier: set[str]) -> str | None:
     return new[0] if until(appeared, 15, every=0.5) else None
 
 
-def _wait(stack: Stack, client: Client, run_id: str) -> None:
-    """Show how each task ends, until all did or one waits for approval. Raise StackError with the end of the log of a
-    task that fails for good.
+def _wait(stack: Stack, client: Client, run_id: str) -> str | None:
+    """Show how each task ends. If the run waits for approval, or for another run that does, return where to approve it.
+
+    Raise StackError with the end of its log if a task fails for good.
     """
     shown: dict[str, str] = {}
+    waiting: str | None = None
 
     def ended() -> bool:
+        nonlocal waiting
         for task in client.tasks(run_id):
             name, state = task["task_id"], task["state"]
             if state != shown.get(name) and state in {*ENDED, "up_for_retry"}:
                 say(f"  task {name}: {state}", task["duration"] or 0)
             shown[name] = state
-        return client.run(run_id)["state"] in ENDED or client.waiting() is not None
+        if client.run(run_id)["state"] in ENDED:
+            return True
+        waiting = client.waiting()
+        return waiting is not None
 
     if not until(ended, RUN_SECONDS, every=0.5):
         raise StackError(f"{run_id} has not ended after {RUN_SECONDS} s; see {stack.airflow.url}.")
-    if client.waiting():
-        return
+    if waiting:
+        return waiting
     ended()
     if failed := next((task for task in client.tasks(run_id) if task["state"] == "failed"), None):
         log = stack.airflow.task_log(DAG, run_id, failed)
         raise StackError(f"Task {failed['task_id']} failed (attempt {failed['try_number']}). Its log ends:\n{log}")
     if (state := client.run(run_id)["state"]) != "success":
         raise StackError(f"{run_id} ended as {state}; see {stack.airflow.url}.")
+    return None
 
 
 def _answer(stack: Stack) -> None:

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Literal
 
 from pipeline.publish.changes.models import Model
+from pipeline.publish.news import News
 
 RunStatus = Literal["loading", "planned", "rejected", "published", "withdrawn"]
 
@@ -42,23 +43,12 @@ class Runs(Model):
     publications: list[Publication]
 
 
-class Published(Model):
-    """What a publication changed. answers: of the run; differing: how many differ from those of the previous run."""
-
-    at: datetime
-    previous_run_id: str | None
-    rows_in: int
-    rows_kept: int
-    answers: int
-    differing: int
-
-
 class RunResult(Model):
     """What `run` writes. published: null if this command published nothing."""
 
     run_id: str
     status: Literal["current", RunStatus]
-    published: Published | None
+    published: News | None
 
 
 class Rollback(Model):

@@ -7,9 +7,6 @@ from airflow.sdk import Asset, AssetAlias
 
 from pipeline import run
 from pipeline.dags.steps import attempt
-from pipeline.publish.changes.compare import changes
-from pipeline.publish.database import Database
-from pipeline.settings import Settings
 
 log = logging.getLogger("pipeline")
 
@@ -31,18 +28,5 @@ def announce(context: Any, run_id: str) -> None:
     if any(event.extra.get("published_at") == published_at for event in context["inlet_events"][ANSWERS]):
         log.info("publish: the asset %s has an event of this publication already", ANSWERS.name)
         return
-    found = attempt(_changes, run_id, news.previous)
-    extra = {
-        "run_id": run_id,
-        "previous_run_id": news.previous,
-        "published_at": published_at,
-        "rows_in": found.planned.rows_in,
-        "rows_kept": found.planned.rows_kept,
-        "answers": found.planned.answers,
-        "differing": found.differing,
-    }
+    extra = {"run_id": run_id, "published_at": published_at, **news.model_dump(exclude={"at"})}
     context["outlet_events"][PUBLICATIONS].add(ANSWERS, extra=extra)
-
-
-def _changes(settings: Settings, run_id: str, previous: str | None) -> Any:
-    return changes(Database(settings.database_url), run_id, previous)

@@ -52,7 +52,8 @@ class Data(Model):
     actor: str | None
     """The person who did it, or airflow; null for the audits."""
     reason: str | None
-    """Of a rollback or of `--force`; for a refusal, the audits that failed, or that a person refused it."""
+    """Of a rollback or of `--force`; for a refusal, the audits that failed, or that a person refused it; if the run
+    waits, where to approve it."""
     source: str
     """Without secrets."""
     rows_in: int | None

@@ -1,17 +1,22 @@
 """What a publication changed, for those who hear of it. Called by `run.py`."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from pipeline.publish.changes.compare import changes
+from pipeline.publish.changes.models import Model
 from pipeline.publish.database import Database
 
 
-@dataclass(frozen=True)
-class News:
-    """A publication, as its time (UTC) and the run that it replaced; None if none was published."""
+class News(Model):
+    """A publication, and what it changed. Times are UTC."""
 
     at: datetime
-    previous: str | None
+    previous_run_id: str | None
+    rows_in: int
+    rows_kept: int
+    answers: int
+    differing: int
+    """How many answers differ from those of the previous run."""
 
 
 def find_news(database: Database, run_id: str) -> News | None:
@@ -26,5 +31,9 @@ def find_news(database: Database, run_id: str) -> News | None:
                 JOIN voucher.publication USING (run_id) WHERE run_id = %s AND at = published_at AND at >= planned_at""",
             (run_id,),
         )
-        row = cursor.fetchone()
-        return News(row.at, row.previous_run_id) if row else None
+        publication = cursor.fetchone()
+    if not publication:
+        return None
+    found = changes(database, run_id, publication.previous_run_id)
+    counts = {name: getattr(found.planned, name) for name in ("rows_in", "rows_kept", "answers")}
+    return News(**publication._asdict(), **counts, differing=found.differing)
