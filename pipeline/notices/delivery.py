@@ -34,7 +34,7 @@ CARD = "application/vnd.microsoft.card.adaptive"
 
 @dataclass(frozen=True)
 class Answer:
-    """Why the receiver did not take a notice; None if it did.
+    """Why the receiver did not accept a notice; None if it did.
 
     retryable: whether to try again within seconds. is_down: whether other notices would fail too.
     """

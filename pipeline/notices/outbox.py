@@ -27,7 +27,7 @@ DUE = """SELECT notice_id, at, event, run_id, previous_run_id, actor, reason FRO
 
 
 class Tally(NamedTuple):
-    """How many notices the receiver took, and how many it did not take."""
+    """How many notices the receiver accepted, and how many it did not."""
 
     sent: int
     failed: int
@@ -54,10 +54,12 @@ def send_due(database: Database, receiver: Receiver, page_url: str = "") -> Tall
         named = (receiver.name, due.run_id, due.event)
         if error:
             failed += 1
-            log.warning("notices: %s did not take that of run %s (%s): %s; a later step sends it", *named, error)
+            log.warning(
+                "notices: %s did not accept the notice of run %s (%s): %s; a later step sends it", *named, error
+            )
         else:
             sent += 1
-            log.info("notices: %s took that of run %s (%s)", *named)
+            log.info("notices: %s accepted the notice of run %s (%s)", *named)
     return Tally(sent, failed)
 
 

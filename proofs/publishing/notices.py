@@ -132,7 +132,7 @@ def _broken(fixtures: Fixtures, how: str) -> Iterator[str]:
     began = monotonic()
     ended = stack.pipeline("run", "--source", str(stack.new_history()))
     stack.settings, receiver.answers = works, [204]
-    if ended.exitcode != 0 or "did not take that of run" not in ended.said:
+    if ended.exitcode != 0 or "did not accept the notice of run" not in ended.said:
         yield f"with a receiver that is {how}, the run ended with {ended.exitcode}: {ended.last_words}"
     if (seconds := monotonic() - began) > SLOWEST:
         yield f"with a receiver that is {how}, the run took {seconds:.0f} s"

@@ -74,7 +74,10 @@ def test_a_receiver_that_fails_fails_no_run(
         ("published", runs[0], "it answered 500"),
         ("published", runs[1], None),  # after the first failure, no other is tried
     }
-    assert f"127.0.0.1 did not take that of run {runs[0]} (published): it answered 500; a later step" in caplog.text
+    assert (
+        f"127.0.0.1 did not accept the notice of run {runs[0]} (published): it answered 500; a later step"
+        in caplog.text
+    )
     tried = {(each.id, each.body) for each in receiver.got}
     receiver.answers = [200]
     receiver.got.clear()
@@ -237,10 +240,10 @@ def test_the_command_sends_what_is_due(command: Command, make: Make, receiver: N
     receiver.answers = [500]
     failed = command("notify", **url)
     assert failed.returncode == 1
-    assert failed.stderr == "error: 1 of 1 notices were not taken, see above; try again with `notify`\n"
+    assert failed.stderr == "error: 1 of 1 notices were not accepted, see above; try again with `notify`\n"
     receiver.answers = [200]
     sent = command("notify", **url)
-    assert (sent.returncode, sent.stdout) == (0, f"notices: 127.0.0.1 took that of run {first} (published)\n")
+    assert (sent.returncode, sent.stdout) == (0, f"notices: 127.0.0.1 accepted the notice of run {first} (published)\n")
     assert command("notify", **url).stdout == "no notice is due\n"
     without = command("notify")
     assert without.returncode == 1
@@ -252,12 +255,12 @@ def test_a_receiver_can_be_tried(command: Command, receiver: NoticeReceiver, que
     """`notify --test` sends a test notice without a database, records nothing, and says whether it was taken."""
     nowhere = {"PIPELINE_DATABASE_URL": f"postgresql://p:w@127.0.0.1:{free_port()}/d"}
     sent = command("notify", "--test", VOUCHER_NOTIFY_URL=receiver.url, LOGNAME="ana", **nowhere)
-    assert (sent.returncode, sent.stdout) == (0, "127.0.0.1 took a test notice in the form 'webhook'.\n")
+    assert (sent.returncode, sent.stdout) == (0, "127.0.0.1 accepted a test notice in the form 'webhook'.\n")
     assert receiver.got[0].json["data"] == {"actor": "ana", "url": None}
     receiver.answers = [404]
     failed = command("notify", "--test", VOUCHER_NOTIFY_URL=receiver.url, VOUCHER_NOTIFY_FORM="slack")
     assert failed.returncode == 1
-    assert failed.stderr == "error: 127.0.0.1 did not take a test notice in the form 'slack': it answered 404\n"
+    assert failed.stderr == "error: 127.0.0.1 did not accept a test notice in the form 'slack': it answered 404\n"
     assert query("SELECT count(*) FROM voucher.notice") == [(0,)]
 
 
