@@ -27,7 +27,7 @@ from dev.services.postgres_files import (
 
 OWNER = "voucher"
 MAX_WAL = "4GB"  # with less, a load triggers a checkpoint every few seconds, and each waits for the disk
-FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "scram_iterations=1")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 import requests
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 from werkzeug.test import TestResponse
 
 from app import create_app
@@ -23,9 +24,28 @@ from proofs.support.served import NAMESPACE, answers, failing, full_disk, served
 __all__ = ["DATA_TO", "DAY", "KINDS", "NAMESPACE", "RUN", "Tables", "answers", "failing", "full_disk", "served"]
 
 
+class CompiledTemplates(BytecodeCache):
+    """Keeps the templates that an app has compiled for the apps of other tests."""
+
+    def __init__(self) -> None:
+        self.compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if code := self.compiled.get(bucket.key + bucket.checksum):
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.compiled[bucket.key + bucket.checksum] = bucket.bytecode_to_string()
+
+
+COMPILED = CompiledTemplates()
+
+
 def start(database: str, **settings: Any) -> Flask:
     """Return an app that connects as the API's role."""
-    return create_app(Settings(database_url=database_url(as_role(database, API)), **settings))
+    app = create_app(Settings(database_url=database_url(as_role(database, API)), **settings))
+    app.jinja_env.bytecode_cache = COMPILED
+    return app
 
 
 def stop(app: Flask) -> None:

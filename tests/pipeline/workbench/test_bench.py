@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -104,7 +104,13 @@ PARTS = {
 }
 
 
-@pytest.mark.parametrize(("one", "other"), [*combinations(PARTS, 2)])
+PAIRS = [
+    pytest.param(*pair, marks=() if pair in [*pairwise(PARTS)] else pytest.mark.long)
+    for pair in combinations(PARTS, 2)
+]
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_parts_keep_their_outcomes(tmp_path: Path, one: str, other: str) -> None:
     """Two parts have the outcomes that a run counts in them, whatever their columns' types, and also if one has none.
     A part whose propensities are unknown makes an association of them all.
