@@ -47,7 +47,8 @@ class RunResult(Model):
     """What `run` writes. published: null if this command published nothing."""
 
     run_id: str
-    status: Literal["current", RunStatus]
+    status: RunStatus
+    current: bool
     published: News | None
 
 

@@ -29,5 +29,5 @@ def _show(options: Any, settings: Settings, run_id: str) -> None:
 
 def _result(settings: Settings, run_id: str) -> RunResult:
     (found,) = latest(Database(settings.database_url), 1, run_id)
-    status: Any = "current" if found["current"] else found["status"]
-    return RunResult(run_id=run_id, status=status, published=steps.news(settings, run_id))
+    news = steps.news(settings, run_id)
+    return RunResult(run_id=run_id, status=found["status"], current=found["current"], published=news)

@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 from dev.ports import free_port
 from proofs.publishing.running_stack import RunningStack
-from proofs.publishing.told import SECRET, Told, without_a_country
+from proofs.publishing.expected_notices import SECRET, ExpectedNotices, without_a_country
 from proofs.support.killable import Ended, Strike
 from proofs.support.notice_receiver import CLOSE, DRIP, NoticeReceiver
 
@@ -35,7 +35,7 @@ FIRST = {
 @dataclass(frozen=True)
 class Fixtures:
     stack: RunningStack
-    told: Told
+    expected: ExpectedNotices
     points: tuple[tuple[str, str], ...]  # command and point
 
 
@@ -60,10 +60,10 @@ class Result:
 def fixtures(folder: Path) -> Iterator[Fixtures]:
     with RunningStack.open(folder) as stack, NoticeReceiver.open() as receiver:
         stack.settings = {"VOUCHER_NOTIFY_URL": receiver.url, "VOUCHER_NOTIFY_SECRET": SECRET}
-        told = Told(stack, receiver)
+        expected = ExpectedNotices(stack, receiver)
         stack.publish(stack.new_history())  # also sends the notices of the histories before it
         points = tuple((what, point) for what in FIRST for point in _points(stack, what))
-        yield Fixtures(stack, told, points)
+        yield Fixtures(stack, expected, points)
 
 
 def _points(stack: RunningStack, what: str) -> Iterator[str]:
@@ -93,8 +93,8 @@ def few(fixtures: Fixtures) -> list[tuple[str, str, int]]:
 
 def trial(fixtures: Fixtures, what: str, point: str, number: int) -> Result:
     """Kill a command, or let it meet a broken receiver; then run again, with the same history or another one."""
-    stack, told = fixtures.stack, fixtures.told
-    told.begin()
+    stack, expected = fixtures.stack, fixtures.expected
+    expected.begin()
     began = monotonic()
     faults = list(_broken(fixtures, point) if what == "receiver" else _kill(stack, what, point))
     seconds = monotonic() - began
@@ -102,7 +102,7 @@ def trial(fixtures: Fixtures, what: str, point: str, number: int) -> Result:
     then = stack.pipeline("run", "--source", str(again))
     if then.exitcode != 0:
         faults.append(f"the next run ended with {then.exitcode}: {then.last_words}")
-    happened, received, wrong = told.end()
+    happened, received, wrong = expected.end()
     return Result(what, point, number, happened, received, round(seconds, 1), (*faults, *wrong))
 
 
@@ -124,7 +124,7 @@ def _run(stack: RunningStack, what: str, point: str | None = None) -> Ended:
 
 def _broken(fixtures: Fixtures, how: str) -> Iterator[str]:
     """Publish a run while the receiver is broken."""
-    stack, receiver, works = fixtures.stack, fixtures.told.receiver, dict(fixtures.stack.settings)
+    stack, receiver, works = fixtures.stack, fixtures.expected.receiver, dict(fixtures.stack.settings)
     if (answer := BROKEN[how]) is None:
         stack.settings["VOUCHER_NOTIFY_URL"] = f"http://127.0.0.1:{free_port()}/"
     else:

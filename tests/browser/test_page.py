@@ -124,7 +124,7 @@ def test_a_publish_appears_by_itself(visit: Visit, stage: Stage) -> None:
     try:
         stage.publish("next")
         expect(page.locator("#segments .kind li").first).to_contain_text("5,500", timeout=SECONDS)
-        expect(page.get_by_role("status")).to_have_text("A new run was published. This page now shows it.")
+        expect(page.get_by_role("status")).to_have_text("Another run is published now. This page shows it.")
         expect(page.locator("#total_orders")).to_be_focused()
         expect(page.locator("#total_orders")).to_have_value("4")
         expect(page.locator("#new")).to_have_value(chosen)
@@ -163,7 +163,7 @@ def test_from_the_first_publish_of_the_sample_to_that_of_a_history(
 
         beside.publish("now")
         expect(phone.get_by_role("status")).to_have_text(
-            "A new run was published. This page now shows it.", timeout=SECONDS
+            "Another run is published now. This page shows it.", timeout=SECONDS
         )
         expect(phone.locator(".banner")).to_have_count(0)
         expect(phone.locator(".facts")).to_contain_text(f"{tmp_path}/now.parquet")

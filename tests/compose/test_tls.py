@@ -78,6 +78,8 @@ def test_what_is_behind_the_prefix(behind: Behind) -> None:
     assert (bare.status_code, bare.headers["Location"]) == (308, f"{PREFIX}/")
     root = behind.url.removesuffix(PREFIX)
     assert requests.get(f"{root}/readyz", verify=str(behind.ca), timeout=10).status_code == 404
+    for path in ("/metrics", "/%6detrics", "//metrics", "/./metrics", "/metrics/"):
+        assert behind.ask("GET", path).status_code == 404, path
 
 
 def test_a_browser_finds_no_fault(behind: Behind, browser: Browser) -> None:

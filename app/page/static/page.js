@@ -64,7 +64,7 @@ function replace(fresh) {
   const newAnchor = anchor && counterpart(anchor);
   if (newAnchor) scrollBy(0, top(newAnchor) - position);
   showCopyButtons();
-  const change = page().dataset.run === run ? "This page was updated." : "A new run was published. This page now shows it.";
+  const change = page().dataset.run === run ? "This page was updated." : "Another run is published now. This page shows it.";
   show(page().querySelector(".banner:not(.sample) strong")?.textContent ?? change);
 }
 

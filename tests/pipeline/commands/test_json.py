@@ -44,22 +44,28 @@ def test_run_tells_what_it_published(made: Callable[..., Any]) -> None:
     counts = {"rows_in": 1, "rows_kept": 1, "answers": ANSWERS, "differing": ANSWERS}
     assert first == {
         "run_id": first["run_id"],
-        "status": "current",
+        "status": "published",
+        "current": True,
         "published": {"previous_run_id": None, **counts},
     }
     second = made("run", amount(1.0), amount(1.0))
     assert (second["published"]["previous_run_id"], second["published"]["differing"]) == (first["run_id"], 0)
     again = made("run", amount(1.0), amount(1.0))
-    assert again == {"run_id": second["run_id"], "status": "current", "published": None}
+    assert again == {"run_id": second["run_id"], "status": "published", "current": True, "published": None}
 
 
 def test_run_that_publishes_nothing(made: Callable[..., Any], command: Command, written: Callable[..., Path]) -> None:
-    """A withdrawn run has its status and no publication. A refused one is an error: nothing is on stdout."""
+    """A withdrawn run has its status and no publication. A refused one has its result too, and is an error."""
     first, second = made("run", amount(1.0)), made("run", amount(2.0))
     result = command("rollback", first["run_id"][:6], "--reason", "x", "--json")
     assert json.loads(result.stdout) == {"run_id": first["run_id"], "previous_run_id": second["run_id"]}
     assert f"run {first['run_id']} is published again" in result.stderr
-    assert made("run", amount(2.0)) == {"run_id": second["run_id"], "status": "withdrawn", "published": None}
+    assert made("run", amount(2.0)) == {
+        "run_id": second["run_id"],
+        "status": "withdrawn",
+        "current": False,
+        "published": None,
+    }
     bad = written(history({"total_orders": "many"}), "bad.parquet")
     refused = command("run", "--json", "--source", str(bad))
     rejected = json.loads(refused.stdout)

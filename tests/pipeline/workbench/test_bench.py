@@ -105,8 +105,7 @@ PARTS = {
 
 
 PAIRS = [
-    pytest.param(*pair, marks=() if pair in [*pairwise(PARTS)] else pytest.mark.long)
-    for pair in combinations(PARTS, 2)
+    pytest.param(*pair, marks=() if pair in [*pairwise(PARTS)] else pytest.mark.long) for pair in combinations(PARTS, 2)
 ]
 
 

@@ -38,7 +38,7 @@ def answers(number: int | None, *, refused: bool = False) -> Answers:
 
 
 @dataclass
-class Told:
+class ExpectedNotices:
     """Compares what happened since `begin` with what the receiver got since then."""
 
     stack: RunningStack
