@@ -14,8 +14,8 @@ from time import monotonic
 from tabulate import tabulate
 
 from dev.ports import free_port
-from proofs.publishing.running_stack import RunningStack
 from proofs.publishing.expected_notices import SECRET, ExpectedNotices, without_a_country
+from proofs.publishing.running_stack import RunningStack
 from proofs.support.killable import Ended, Strike
 from proofs.support.notice_receiver import CLOSE, DRIP, NoticeReceiver
 
