@@ -100,16 +100,20 @@ def publish(
 def roll_back(database: Database, run_id: str, actor: str, reason: str) -> str:
     """Publish a run again that was published before; return the run_id that it replaces, which becomes `withdrawn`.
 
-    Going to a withdrawn run goes forward again: the run that it replaces stays `published`. `checked_at` stays, because
-    the source was not listed. Raises DatabaseError if that run can't be published.
+    Going to a run that was first published later goes forward again: the run that it replaces stays `published`.
+    `checked_at` stays, because the source was not listed. Raises DatabaseError if that run can't be published.
     """
     with database.transaction() as cursor:
         cursor.execute("LOCK TABLE voucher.current_run IN EXCLUSIVE MODE")
         left = _current(cursor)
         cursor.execute(
-            """SELECT status, EXISTS (SELECT FROM voucher.publication WHERE publication.run_id = run.run_id) AS seen
-            FROM voucher.run WHERE run_id = %s""",
-            (run_id,),
+            """SELECT status, seen, seen > left_seen AS forward
+            FROM voucher.run, LATERAL (
+                SELECT min(at) FILTER (WHERE publication.run_id = run.run_id) AS seen,
+                    min(at) FILTER (WHERE publication.run_id = %s) AS left_seen
+                FROM voucher.publication) AS first
+            WHERE run_id = %s""",
+            (left, run_id),
         )
         run = cursor.fetchone()
         if run is None:
@@ -121,7 +125,7 @@ def roll_back(database: Database, run_id: str, actor: str, reason: str) -> str:
                 f"run {run_id} ({run.status}) was never published, so it can't be rolled back to; "
                 "`python -m pipeline runs` lists those that were"
             )
-        if run.status != "withdrawn":
+        if not run.forward:
             _set_status(cursor, left, "withdrawn")
         _set_status(cursor, run_id, "published")
         at = _record(cursor, run_id, left, actor=actor, action="rollback", reason=reason)

@@ -107,6 +107,25 @@ def test_forward_again(
     ]
 
 
+def test_back_to_a_run_that_was_withdrawn_before(
+    pair: tuple[Settings, Settings, str, str], settings: Make, written: Written, query: Query, pipeline_database: str
+) -> None:
+    """A rollback from a newer run to a withdrawn one does not go forward: the newer run is withdrawn, and stays so.
+    From an older run to a newer one, it does.
+    """
+    _, _, first, second = pair
+    newest = settings(written(history({"voucher_amount": 3.0}), "3.0.parquet"))
+    publication.roll_back(Database(pipeline_database), first, "test", "why")
+    third = run.run(newest, "test")
+    publication.roll_back(Database(pipeline_database), second, "test", "the third is worse")
+    assert run.run(newest, "test") == third
+    assert query(CURRENT) == [(second,)]
+    assert dict(query(STATUS)) == {first: "published", second: "published", third: "withdrawn"}
+    for run_id in (first, second, third):
+        publication.roll_back(Database(pipeline_database), run_id, "test", "to and fro")
+    assert dict(query(STATUS)) == {first: "published", second: "published", third: "published"}
+
+
 def test_a_rollback_needs_only_the_answers(
     pair: tuple[Settings, Settings, str, str], query: Query, pipeline_database: str
 ) -> None:
