@@ -7,7 +7,7 @@ from datetime import date, datetime
 from http import HTTPStatus
 
 import structlog
-from sqlalchemy import Connection, Engine, Row, literal, select
+from sqlalchemy import Connection, Engine, Row, literal, select, text
 from sqlalchemy.exc import MultipleResultsFound, ProgrammingError, SQLAlchemyError
 
 from app.errors import ApiError
@@ -31,6 +31,11 @@ CURRENT = select(
     literal("current").label("status"),
 ).join(models.Run)
 SCHEMA_VERSION = select(models.SchemaVersion.version_num)
+# The tables have notices since 0008. The pipeline gives one up after three days: pipeline/notices/outbox.py.
+UNDELIVERED = text(
+    """SELECT count(*) FROM voucher.notice
+    WHERE sent_at IS NULL AND error IS NOT NULL AND at > now() - interval '3 days'"""
+)
 
 
 class NothingPublishedError(ApiError):
@@ -65,6 +70,7 @@ class Published:
         self.happened = ""  # the same for callers: only what happened
         self.snapshot: Snapshot | None = None
         self.schema_version: str | None = None  # None if it could not be read
+        self.undelivered: int | None = None  # notices that the receiver has not accepted; None if the tables have none
 
     def require(self) -> Snapshot:
         """Return the snapshot. Raises NothingPublishedError, or DatabaseUnavailableError if none could be read yet."""
@@ -96,7 +102,9 @@ class Published:
         try:
             with self._polling, self._engine.connect() as connection:
                 self._read(connection)
-                self.schema_version = _schema_version(connection)
+                self.schema_version = version = _schema_version(connection)
+                notices = version in models.SCHEMA_VERSIONS - {"0007"}
+                self.undelivered = connection.execute(UNDELIVERED).scalar_one() if notices else None
         except SQLAlchemyError as error:
             self._last_success = None
             self.happened = sqlstates.happened(error, self._address)
@@ -130,7 +138,7 @@ class Published:
 
 
 def _schema_version(connection: Connection) -> str | None:
-    """Return the version of the tables, None if it cannot be read. Call this last: an error aborts the transaction."""
+    """Return the version of the tables, None if it cannot be read, which ends the transaction."""
     try:
         return connection.execute(SCHEMA_VERSION).scalar_one_or_none()
     except (ProgrammingError, MultipleResultsFound):

@@ -1,8 +1,10 @@
 """The metrics for Prometheus, which agree with `/readyz`. For the request counts, see test_counts.py."""
 
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
+import psycopg2
 import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,7 +14,12 @@ from tests.app.conftest import DATA_TO, Tables, start, stop
 Publish = Callable[..., None]
 
 COUNTS = {"voucher_requests": "counter", "voucher_request_seconds": "histogram"}
-UNPUBLISHED = {"voucher_fresh": 0, "voucher_max_age_seconds": 36 * 3600, "voucher_database_up": 1}
+UNPUBLISHED = {
+    "voucher_fresh": 0,
+    "voucher_max_age_seconds": 36 * 3600,
+    "voucher_database_up": 1,
+    "voucher_notices_undelivered": 0,
+}
 CHECKS = ("database", "freshness", "log", "metrics", "published_run", "schema_version")
 
 
@@ -56,6 +63,7 @@ def test_metrics_say_when_what_was_published(publish: Publish, client: FlaskClie
         "voucher_data_to_timestamp_seconds": DATA_TO.timestamp(),
         "voucher_database_up": 1,
         "voucher_sample": 0,
+        "voucher_notices_undelivered": 0,
     }
     assert checks(client) == dict.fromkeys(CHECKS, 1)
     assert f'voucher_published_run_info{{run_id="{"a" * 16}"}} 1' in client.get("/metrics").text
@@ -74,6 +82,29 @@ def test_metrics_and_readiness_agree(database: str, tables: Tables, minutes: int
         assert samples(client)["voucher_max_age_seconds"] == 3600
     finally:
         stop(app)
+
+
+def test_notices_that_were_not_accepted_are_counted(publish: Publish, database: str, client: FlaskClient) -> None:
+    """A notice counts if it was tried in vain, for three days: not before its first attempt, nor once it is accepted."""
+    publish()
+    with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            """INSERT INTO voucher.notice (event, run_id, at, sent_at, error) VALUES
+            ('published', %(run)s, now(), NULL, 'it answered 500'), ('rolled_back', %(run)s, now(), now(), NULL),
+            ('refused', %(run)s, now(), NULL, NULL), ('refused', %(run)s, now() - interval '73 hours', NULL, 'down')""",
+            {"run": "a" * 16},
+        )
+    client.application.extensions["published"].refresh()
+    assert samples(client)["voucher_notices_undelivered"] == 1
+
+
+def test_the_tables_before_notices_have_no_count(publish: Publish, database: str, client: FlaskClient) -> None:
+    """With the tables of the version before, which have no notices, the API answers as usual, without this gauge."""
+    with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("DROP TABLE voucher.notice; UPDATE voucher.alembic_version SET version_num = '0007'")
+    publish()
+    assert client.get("/readyz").json["status"] == "ok"
+    assert "voucher_notices_undelivered" not in samples(client)
 
 
 def test_nothing_published_is_not_fresh(client: FlaskClient) -> None:
