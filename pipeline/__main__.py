@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import PipelineError
+from pipeline.audits.runner import RunRejected
 from pipeline.commands import notify
 from pipeline.commands.output import LogOutput, write
 from pipeline.commands.results import Rollback
@@ -31,9 +32,11 @@ from shared.environment import is_production
 
 log = logging.getLogger("pipeline")
 
+REFUSED = 3  # the exit code of `run` if an audit fails: schedulers need not repeat it. 2 is argparse's
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, or 1 after one line on stderr with what is wrong and what to do."""
+    """Run a command and return its exit code: 0, or 1 or REFUSED after a line on stderr: what is wrong, what to do."""
     options = _parser().parse_args(arguments)
     log_to = LogOutput(sys.stderr if getattr(options, "form", None) else sys.stdout)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[log_to])
@@ -53,10 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands[options.command](options)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        code = REFUSED if options.command == "run" and isinstance(error, RunRejected) else 1
     else:
         return 0
     gc.collect()  # the error's frames hold a DuckDB: left to the end of the process, it would report a leak
-    return 1
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.__main__ import REFUSED
 from pipeline.publish.database import Database, DatabaseError
 from pipeline.publish.listing import find_id
 from tests.pipeline.conftest import FREQUENT, RECENCY, history
@@ -69,8 +70,20 @@ def test_run_that_publishes_nothing(made: Callable[..., Any], command: Command, 
     bad = written(history({"total_orders": "many"}), "bad.parquet")
     refused = command("run", "--json", "--source", str(bad))
     rejected = json.loads(refused.stdout)
-    assert (refused.returncode, rejected["status"], rejected["published"]) == (1, "rejected", None)
+    assert (refused.returncode, rejected["status"], rejected["published"]) == (REFUSED, "rejected", None)
     assert "error: run " in refused.stderr
+
+
+def test_only_a_refused_run_has_its_own_exit_code(
+    command: Command, written: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A scheduler tells a refusal, which it need not repeat, from an error. `plan` of the same run refuses nothing."""
+    bad = str(written(history({"total_orders": "many"}), "bad.parquet"))
+    codes = [
+        command(name, "--source", source).returncode
+        for name, source in (("run", bad), ("plan", bad), ("run", str(tmp_path / "none.parquet")))
+    ]
+    assert codes == [3, 1, 1]
 
 
 def test_runs_lists_both(made: Callable[..., Any], command: Command, query: Query) -> None:
