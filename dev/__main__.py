@@ -16,8 +16,9 @@ if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
 try:
     from dev.commands.notebooks import notebook, rules
     from dev.commands.plan import compare, plan
+    from dev.commands.progress import say, step
     from dev.commands.status import status
-    from dev.commands.up import say, step, up
+    from dev.commands.up import up
     from dev.modules import ROOT
     from dev.processes import StackError, interrupted
     from dev.stack.stack import LOCAL, STOP_ORDER, Stack

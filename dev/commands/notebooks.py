@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from dev.commands.up import say, step
+from dev.commands.progress import say, step
 from dev.modules import ROOT, module
 from dev.processes import StackError
 from dev.services import s3

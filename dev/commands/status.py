@@ -74,14 +74,20 @@ def status(stack: Stack) -> Iterator[str]:
 
 
 def _last_run(stack: Stack) -> str:
-    """Return how the last run of the DAG ended."""
+    """Return how the last run of the DAG ended, or why there can be none."""
     if not (stack.processes.running("airflow-api") and stack.airflow.healthy()):
         return "unknown: Airflow is not running"
     try:
         client = Client(stack.airflow.url, DAG)
+        if not client.known():
+            return client.missing()
         runs, waiting = client.runs(), client.waiting()
+        refused = bool(runs) and client.refused(runs[0]["dag_run_id"])
     except StackError as error:
         return f"unknown: {error}"
     if waiting:
         return f"waits for approval: {waiting}"
-    return f"{runs[0]['state']}, {runs[0]['dag_run_id']}" if runs else f"{DAG} has not run yet"
+    if not runs:
+        return f"{DAG} has not run yet"
+    state = "refused in Airflow, nothing published" if refused else runs[0]["state"]
+    return f"{state}, {runs[0]['dag_run_id']}"

@@ -1,12 +1,10 @@
 """`make up`: its steps in order, with a line of progress for each."""
 
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import chain
 
+from dev.commands.progress import say, step
 from dev.commands.published import published
 from dev.commands.status import addresses, answers
 from dev.modules import run_module
@@ -20,19 +18,6 @@ from shared import environment
 RUN_SECONDS = 3600
 BACK_TO_SAMPLE = "make up VOUCHER_SOURCE=sample"  # recorded as the reason why invented data replaced a history
 ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
-_printing = threading.Lock()
-
-
-def say(text: str, seconds: float | None = None) -> None:
-    with _printing:
-        print(text if seconds is None else f"  {text:<76}{seconds:6.1f} s", flush=True)
-
-
-@contextmanager
-def step(text: str) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    say(text, time.monotonic() - began)
 
 
 def up(stack: Stack) -> None:
@@ -126,9 +111,11 @@ def _run(stack: Stack) -> str | None:
     """
     wanted, answering = stack.rules_fingerprint(), published(stack.settings[DATABASE])
     client = Client(stack.airflow.url, DAG)
+    dags = stack.processes.record("airflow-dags")
     with step(f"{DAG} is registered and switched on"):
-        if not until(client.known, 90, every=0.5):
-            raise StackError("\n".join([f"Airflow does not find {DAG}.", *client.import_errors()]))
+        # The settings are part of the DAG, so what an earlier process read does not count.
+        if not until(lambda: client.known(dags.since if dags else 0), 90, every=0.5):
+            raise StackError(client.missing())
         earlier = {run["dag_run_id"] for run in client.runs()}
         paused = client.paused()
         client.pause(False)
@@ -138,8 +125,9 @@ def _run(stack: Stack) -> str | None:
     run_id = (_switched_on(client, earlier) if paused and not back else None) or client.trigger(
         {"force": BACK_TO_SAMPLE} if back else {}
     )
-    with step(f"{DAG} ran: {run_id}"):
-        waiting = _wait(stack, client, run_id)
+    began = time.monotonic()
+    waiting = _wait(stack, client, run_id)
+    say(f"{DAG} {'waits for approval' if waiting else 'ran'}: {run_id}", time.monotonic() - began)
     if not waiting:
         stack.record_run(wanted)
     return waiting

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -45,18 +46,27 @@ class Client:
 
     def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         answer = self._send(method, f"/dags/{self.dag}{path}", **arguments)
+        if answer.status_code == 404 and not self.known():
+            raise StackError(self.missing())
         if not answer.ok:
             raise StackError(f"Airflow answered {answer.status_code} to {method} {answer.url}: {answer.text[:300]}")
         found: dict[str, Any] = answer.json()
         return found
 
-    def known(self) -> bool:
-        """Return whether the DAG processor has read the DAG."""
-        return self._send("GET", f"/dags/{self.dag}").ok
+    def known(self, since: float = 0) -> bool:
+        """Return whether the DAG processor has read the DAG, and can still read it. `since`: a Unix time."""
+        answer = self._send("GET", f"/dags/{self.dag}")
+        if not answer.ok or (dag := answer.json())["is_stale"]:
+            return False
+        return datetime.fromisoformat(dag["last_parsed_time"]).timestamp() >= since
 
     def import_errors(self) -> list[str]:
         found = self._send("GET", "/importErrors").json()
-        return [f"{error['filename']}: {error['stack_trace']}" for error in found["import_errors"]]
+        return [f"{error['filename']}: {error['stack_trace'].strip()}" for error in found["import_errors"]]
+
+    def missing(self) -> str:
+        """Return that Airflow does not have the DAG, and why."""
+        return "\n".join([f"Airflow does not find {self.dag}.", *self.import_errors()])
 
     def paused(self) -> bool:
         return bool(self._ask("GET", "")["is_paused"])
@@ -85,6 +95,11 @@ class Client:
                         place = f"runs/{run['dag_run_id']}/tasks/{task['task_id']}"
                         return f"{self.url}/dags/{self.dag}/{place}/required_actions"
         return None
+
+    def refused(self, run_id: str) -> bool:
+        """Return whether a person rejected the run."""
+        asked = self._ask("GET", f"/dagRuns/{run_id}/hitlDetails")["hitl_details"]
+        return any(each["chosen_options"] == ["Reject"] for each in asked)
 
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         """Return the task instances of a run in the order in which they started, those not started last."""
