@@ -13,7 +13,7 @@ help:  ## List the commands
 	@echo "Usage: make TARGET. Targets:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-13s%s\n", $$1, $$2 }'
 
-up: $(READY)  ## Start everything on this machine and send a first request; VOUCHER_SOURCE=… (remembered) selects your own history, API_PORT, AIRFLOW_PORT, POSTGRES_PORT and S3_PORT the ports
+up: $(READY)  ## Start everything on this machine and send a first request; VOUCHER_SOURCE=… selects your own history, API_PORT, AIRFLOW_PORT, POSTGRES_PORT and S3_PORT the ports; all are remembered
 	@$(BIN)/python -m dev up
 
 down: $(if $(wildcard .local),| $(BIN)/python)  ## Stop everything that `make up` started

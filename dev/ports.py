@@ -7,6 +7,13 @@ from contextlib import suppress
 
 import psutil
 
+PORTS = {  # by variable: the part that listens there, and the default
+    "API_PORT": ("api", 8000),
+    "AIRFLOW_PORT": ("airflow-api", 8080),
+    "POSTGRES_PORT": ("postgres", 5432),
+    "S3_PORT": ("s3", 9000),
+}
+
 
 def free_port() -> int:
     """Return a free port outside of the range that the system assigns, so that a restarted server can have it again."""

@@ -1,15 +1,26 @@
-"""Reject settings that are not allowed in production. Run by docker-compose.yml before all other containers.
+"""Reject settings that can't be read or are not allowed in production. Run by docker-compose.yml before all others.
 
 All of them are reported at once, with their names in .env. For most variables, docker-compose.yml only passes whether
 they are set. So this container gets no secret that it does not need, and Compose does not recreate it, and all
 containers that depend on it, when a secret changes. The containers that use a value check it.
+The pipeline's other settings are read as the pipeline reads them. The API is not in this image: it checks its own.
 """
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from shared.environment import DEFAULT_SECRET, YES, is_production, text
+from pipeline import settings
+from shared.environment import DEFAULT_SECRET, VARIABLES, YES, SettingsError, is_production, text
+
+Reader = Callable[[Mapping[str, str]], object]
+OF_PIPELINE: tuple[Reader, ...] = (
+    lambda environ: settings.Settings.read(environ=environ),
+    settings.retry_seconds,
+    settings.approval_hours,
+)
+# Addresses that this container does not get, and the mode, in which the pipeline would check them.
+PLACES = {"VOUCHER_SOURCE": "unknown", "PIPELINE_DATABASE_URL": "postgresql://localhost/voucher", "VOUCHER_ENV": ""}
 
 INITIAL = ("POSTGRES_PASSWORD", "VOUCHER_OWNER_PASSWORD", "AIRFLOW_DATABASE_PASSWORD")  # read by docker/initdb.sh
 ALWAYS = ("AIRFLOW_PASSWORD", "AIRFLOW_SECRET")
@@ -27,12 +38,24 @@ def main(environ: Mapping[str, str] = os.environ, only: Sequence[str] = ()) -> i
 
     With names of passwords, such as GRAFANA_PASSWORD of a profile, check these only.
     """
-    found = []
+    found = [] if only else faults(_of_pipeline(environ))
     if is_production(environ):
-        found = [*_of_secrets(only, environ)] if only else refusals(environ)
-    for refusal in found:
-        print(f"error: VOUCHER_ENV=production: {refusal}", file=sys.stderr)  # noqa: T201
+        refused = [*_of_secrets(only, environ)] if only else refusals(environ)
+        found += [f"VOUCHER_ENV=production: {refusal}" for refusal in refused]
+    for fault in found:
+        print(f"error: {fault}", file=sys.stderr)  # noqa: T201
     return int(bool(found))
+
+
+def faults(environ: Mapping[str, str], readers: Iterable[Reader] = OF_PIPELINE) -> list[str]:
+    """Return the error of each reader that can't read its settings. The readers are those of the running programs."""
+    found = []
+    for read in readers:
+        try:
+            read(environ)
+        except (settings.SettingsError, SettingsError) as error:
+            found.append(str(error))
+    return found
 
 
 def refusals(environ: Mapping[str, str]) -> list[str]:
@@ -48,6 +71,11 @@ def refusals(environ: Mapping[str, str]) -> list[str]:
             f"{' and '.join(names)} have the values of the S3 stand-in. Set them in .env, or leave them empty."
         )
     return found
+
+
+def _of_pipeline(environ: Mapping[str, str]) -> dict[str, str]:
+    names = (each.name for each in VARIABLES if "pipeline" in each.readers)
+    return {name: environ[name] for name in names if name in environ} | PLACES
 
 
 def _of_secrets(needed: Iterable[str], environ: Mapping[str, str]) -> Iterator[str]:

@@ -24,6 +24,7 @@ def up(stack: Stack) -> None:
     """Start what is not running, run the DAG if the rules or their source changed, and show an answer."""
     began = time.monotonic()
     _show_settings(stack)
+    stack.check_settings()
     list(stack.stop([name for name in chain(*STOP_ORDER) if not stack.processes.running(name)]))  # orphaned children
     stack.check_ports()
     outdated = stack.outdated()

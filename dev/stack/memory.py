@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from dev.ports import PORTS
 from dev.processes import StackError
 from dev.services import s3
 from shared import environment, files
@@ -127,6 +128,11 @@ class Memory:
         names = sorted(without(self.settings, (*self.chosen, *OF_SOURCE, SOURCE, *derived)))
         return ", ".join(name for name in names if not any(secret in self.settings[name] for secret in self.secrets))
 
+    def remedy(self, name: str) -> str:
+        """Return how to get rid of a setting whose value is bad."""
+        remembered = "" if name in self.chosen else f"It is remembered from {self.env.parent.name}/{self.env.name}: "
+        return f"{remembered}`make up {name}=` unsets it." if name in self.settings else ""
+
     def of_source(self, *aws: str) -> dict[str, str]:
         """Return the settings that reading the source needs; `aws`: prefixes of the AWS settings to include."""
         names = (SOURCE, "VOUCHER_S3_ANONYMOUS", *aws)
@@ -151,9 +157,11 @@ class Memory:
     def write(self, settings: Mapping[str, str], *more: str) -> None:
         """Write the settings to the script, readable only by this user; `more` are further lines."""
         left_out = without(self.of_source("AWS_"), settings) if self._needs_keys else {}
+        ports = {name: value for name, value in self.settings.items() if name in PORTS}
         lines = [
             "# Written by `make up`, which reads it again. Source it: . .local/env",
             *([f"{NOT_KEPT}{', '.join(sorted(left_out))}"] if left_out else []),
+            *(f"{name}={value}" for name, value in sorted(ports.items())),  # not exported: Compose has these names too
             *(f"export {name}={shlex.quote(value)}" for name, value in sorted(settings.items())),
         ]
         files.replace(self.env, "\n".join([*lines, *more, ""]), 0o600)
@@ -165,7 +173,7 @@ def without(settings: Mapping[str, str], prefixes: Collection[str]) -> dict[str,
 
 
 def _is_setting(name: str) -> bool:
-    return name in SETTINGS or name.startswith("AWS_")
+    return name in SETTINGS or name in PORTS or name.startswith("AWS_")
 
 
 def _opens_stand_in(settings: Mapping[str, str]) -> bool:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dev.modules import ROOT
+from dev.ports import PORTS
 from dev.processes import Processes, StackError
 from dev.services.airflow import Airflow
 from dev.services.api import Service
@@ -16,12 +17,6 @@ from dev.services.s3 import S3
 from dev.stack.memory import DATABASE, Memory
 from shared import files
 
-PORTS = {
-    "API_PORT": ("api", 8000),
-    "AIRFLOW_PORT": ("airflow-api", 8080),
-    "POSTGRES_PORT": ("postgres", 5432),
-    "S3_PORT": ("s3", 9000),
-}
 SECRETS = {"postgres": 16, "owner": 16, "pipeline": 16, "api": 16, "airflow": 64}  # lengths in bytes
 
 
@@ -38,15 +33,15 @@ class Parts:
 
     @cached_property
     def ports(self) -> dict[str, int]:
-        """By variable: the port that the caller asks for, else that of the running part, else the default."""
+        """By variable: the port that the caller chose, now or earlier, or that of the running part, or the default."""
         return {variable: self._port(variable, name, default) for variable, (name, default) in PORTS.items()}
 
     def _port(self, variable: str, name: str, default: int) -> int:
-        if given := self.given.get(variable):
-            if not given.isdecimal() or not 0 < int(given) < 65536:
-                raise StackError(f"{variable}={given} is not a port: a whole number from 1 to 65535.")
-            return int(given)
-        running = self.processes.running(name)
+        if chosen := self.memory.settings.get(variable):
+            if not chosen.isdecimal() or not 0 < int(chosen) < 65536:
+                raise StackError(f"{variable}={chosen} is not a port: a whole number from 1 to 65535.")
+            return int(chosen)
+        running = None if variable in self.memory.chosen else self.processes.running(name)
         return running.port if running and running.port else default
 
     @cached_property

@@ -15,12 +15,12 @@ from functools import cached_property
 from pathlib import Path
 
 from dev.modules import ROOT, module, run_module
-from dev.ports import duplicates, taken
+from dev.ports import PORTS, duplicates, taken
 from dev.processes import StackError
 from dev.services.airflow import PARTS
 from dev.services.postgres import Postgres
 from dev.stack.memory import API, DATABASE, DATABASES, KEPT_OF_AWS, OURS, PIPELINE, SOURCE, without
-from dev.stack.parts import PORTS, Parts
+from dev.stack.parts import Parts
 from shared import files
 from shared.environment import VARIABLES
 
@@ -126,6 +126,15 @@ class Stack(Parts):
         files = [(ROOT / "pipeline" / name).read_text() for name in ("rules.toml", "segments.toml")]
         names = ("VOUCHER_SOURCE", "DATABASE_URL", "TODAY", "AWS_ENDPOINT_URL_S3")
         return _hash([self.environment.get(name) for name in names], files)
+
+    def check_settings(self) -> None:
+        """Raise StackError if a setting has a value that its program can't read, naming all of them."""
+        check = module("dev.stack.settings_check")
+        env = {**self.environment, **self.memory.settings}  # also those that the stack would replace
+        ended = subprocess.run(check, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            faults = [(fault, fault.partition(" ")[0].strip(":,")) for fault in ended.stderr.strip().splitlines()]
+            raise StackError("\n".join(f"{fault} {self.memory.remedy(name)}".strip() for fault, name in faults))
 
     def check_source(self) -> None:
         """Raise StackError if the history cannot be read."""
