@@ -39,13 +39,14 @@ POLICY = ["country", "kind", "amounts", "customers", "would redeem", "cost a cus
 
 
 def facts(changes: Changes) -> Iterator[list[str]]:
-    """Yield a name and what the published and the planned run have, for each fact; then countries of only one."""
+    """Yield a name and what the published and the planned run have, for each fact; then countries in only one."""
     old, new = changes.published, changes.planned
     more = (fact for fact in MORE_FACTS if any(getattr(run, fact) for run in (old, new) if run))
     for fact in (*FACTS, *more):
         yield [fact.replace("_", " "), *(shown(_fact(run, fact)) for run in (old, new))]
     if old and {*old.countries} != {*new.countries}:
-        yield ["countries of one", *(_names(one.countries, other.countries) for one, other in ((old, new), (new, old)))]
+        only = (_names(one.countries, other.countries) for one, other in ((old, new), (new, old)))
+        yield ["countries in only one run", *only]
 
 
 def counts(rule: RuleCounts) -> list[str]:

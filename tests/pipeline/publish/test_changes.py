@@ -247,7 +247,7 @@ def test_a_long_table_ends_with_how_many_more() -> None:
 def test_countries_of_one_run_are_named() -> None:
     """Countries that only one of the runs has are named, at most five of them."""
     named = text(changes(countries=tuple("ABCDEFG")))
-    assert re.search(r"countries of one +Chile +A, B, C, D, E, 2 more", named)
+    assert re.search(r"countries in only one run +Chile +A, B, C, D, E, 2 more", named)
 
 
 def test_before_anything_is_published(define: Define, command: Command, written: Callable[..., Path]) -> None:
