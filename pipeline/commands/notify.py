@@ -6,7 +6,7 @@ import os
 from pipeline import PipelineError
 from pipeline.notices.content import TestNotice
 from pipeline.notices.delivery import send
-from pipeline.notices.outbox import send_due
+from pipeline.notices.outbox import count_due, send_due
 from pipeline.publish.database import Database
 from pipeline.receiver import URL, Receiver
 from pipeline.settings import SettingsError, database_url, page_url, receiver
@@ -22,10 +22,15 @@ class NotSent(PipelineError):
 
 def notify() -> None:
     """Send the notices that are due. Raises NotSent if the receiver did not accept one of them."""
-    sent, failed = send_due(Database(database_url(os.environ)), _receiver(), page_url(os.environ))
+    database, to = Database(database_url(os.environ)), _receiver()
+    sent, failed = send_due(database, to, page_url(os.environ))
+    left = f"notices still due: {due:,}" if (due := count_due(database)) else ""
     if failed:
-        raise NotSent(f"{failed:,} of {sent + failed:,} notices were not accepted, see above; try again with `notify`")
-    if not sent:
+        refused = f"{to.name} did not accept {failed:,} of {sent + failed:,} that were sent"
+        raise NotSent(f"{left}; {refused}, see above; try again with `notify`")
+    if left:
+        log.info("%s; try again with `notify`", left)
+    elif not sent:
         log.info("no notice is due")
 
 

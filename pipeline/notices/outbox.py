@@ -21,9 +21,18 @@ log = logging.getLogger("pipeline")
 
 SECONDS = 30  # after which a call starts to send no further notice
 # After three days, a notice that could not be sent is given up: it would no longer be news.
-DUE = """SELECT notice_id, at, event, run_id, previous_run_id, actor, reason FROM voucher.notice
-    WHERE sent_at IS NULL AND at > now() - interval '3 days' AND notice_id <> ALL(%s)
-    ORDER BY at, notice_id LIMIT 1 FOR UPDATE SKIP LOCKED"""
+IS_DUE = "sent_at IS NULL AND notice.at > now() - interval '3 days'"
+# The publication that a notice tells was recorded just before it, in the same transaction.
+DUE = f"""SELECT notice_id, notice.at, event, run_id, previous_run_id, actor, action,
+        coalesce(logged.reason, notice.reason) AS reason,
+        ARRAY(SELECT audit FROM voucher.audit_outcome AS outcome WHERE action = 'force'
+            AND outcome.run_id = notice.run_id AND compared_with IS NOT DISTINCT FROM previous_run_id
+            AND severity = 'fail' AND NOT passed ORDER BY audit) AS overridden_audits
+    FROM voucher.notice LEFT JOIN LATERAL (SELECT action, publication.reason FROM voucher.publication
+        WHERE event IN ('published', 'rolled_back') AND publication.run_id = notice.run_id
+            AND publication.at <= notice.at ORDER BY publication.at DESC LIMIT 1) AS logged ON true
+    WHERE {IS_DUE} AND notice_id <> ALL(%s)
+    ORDER BY notice.at, notice_id LIMIT 1 FOR UPDATE OF notice SKIP LOCKED"""  # noqa: S608
 
 
 class Tally(NamedTuple):
@@ -61,6 +70,13 @@ def send_due(database: Database, receiver: Receiver, page_url: str = "") -> Tall
             sent += 1
             log.info("notices: %s accepted the notice of run %s (%s)", *named)
     return Tally(sent, failed)
+
+
+def count_due(database: Database) -> int:
+    """Return how many notices are due. Raises DatabaseError."""
+    with database.transaction() as cursor:
+        cursor.execute(f"SELECT count(*) AS due FROM voucher.notice WHERE {IS_DUE}")  # noqa: S608
+        return int(cursor.fetchone().due)
 
 
 def _attempts(database: Database, receiver: Receiver, page_url: str) -> Iterator[tuple[Any, str | None]]:

@@ -54,14 +54,16 @@ class ExpectedNotices:
     def end(self) -> tuple[int, int, list[str]]:
         """Return how much happened, how many notices came, and what is wrong."""
         faults = [fault for received in self.receiver.got for fault in self._wrong(received)]
-        told = [(each.json["type"].removeprefix("run."), *self._runs(each)) for each in self._distinct()]
+        told = [_told(each) for each in self._distinct()]
         published = self.stack.query(
-            """SELECT CASE action WHEN 'rollback' THEN 'rolled_back' ELSE 'published' END, run_id, previous_run_id
+            """SELECT CASE action WHEN 'rollback' THEN 'rolled_back' ELSE 'published' END, run_id, previous_run_id,
+                action, reason
             FROM voucher.publication WHERE at > %s ORDER BY at""",
             self.begun_at,
         )
         refused = self.stack.query(
-            "SELECT event, run_id, previous_run_id FROM voucher.notice WHERE at > %s AND event = 'refused'",
+            """SELECT event, run_id, previous_run_id, NULL, reason
+            FROM voucher.notice WHERE at > %s AND event = 'refused'""",
             self.begun_at,
         )
         happened = [*published, *refused]
@@ -75,10 +77,6 @@ class ExpectedNotices:
 
     def _distinct(self) -> list[Received]:
         return list({each.id: each for each in self.receiver.got}.values())
-
-    def _runs(self, received: Received) -> tuple[str, str | None]:
-        data = received.json["data"]
-        return data["run_id"], data["previous_run_id"]
 
     def _wrong(self, received: Received) -> Iterator[str]:
         """Yield what is wrong with a notice: signature, body of a repeat, or answers."""
@@ -98,3 +96,9 @@ class ExpectedNotices:
         expected = {each: (old.get(each), new.get(each)) for each in {*old, *new} if old.get(each) != new.get(each)}
         if found != expected or data["differing"] != len(expected):
             yield f"notice {received.id} of run {data['run_id']} has other answers than its history"
+
+
+def _told(received: Received) -> tuple[str, ...]:
+    """Return what a notice says, as the log of publications has it."""
+    names = ("run_id", "previous_run_id", "action", "reason")
+    return received.json["type"].removeprefix("run."), *(received.json["data"][name] for name in names)

@@ -9,8 +9,10 @@ from typing import Any
 
 import jsonschema
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from pipeline.notices.content import MAX_LINES, RunNotice, schema
+from pipeline.notices.content import RunNotice, TestNotice, schema
+from pipeline.notices.text import MAX_LINES, lines, links
 from proofs.support.notice_receiver import NoticeReceiver, Received
 from tests.conftest import ROOT
 from tests.pipeline.conftest import FREQUENT, RECENCY
@@ -52,8 +54,10 @@ def test_a_publication_has_its_answers_old_and_new(told: Told, source: Callable[
     assert data == {
         "run_id": data["run_id"],
         "previous_run_id": first.json["data"]["run_id"],
+        "action": "publish",
         "actor": "ana",
         "reason": None,
+        "overridden_audits": [],
         "rows_in": 5,
         "rows_kept": 5,
         "data_to": "2020-05-15T18:59:21.102761Z",
@@ -62,7 +66,9 @@ def test_a_publication_has_its_answers_old_and_new(told: Told, source: Callable[
         "differing": 1,
         "answers": [answer(2640, 4400)],
         "url": f"{PAGE}/history/{data['run_id']}",
+        "approve_url": None,
     }
+    assert b'"old":2640,"new":4400}' in second.body  # without .0
     assert second.headers["content-type"] == "application/json"
     assert re.fullmatch(r"msg_[0-9a-f]{32}", second.id)
     assert second.id != first.id
@@ -83,30 +89,37 @@ def test_a_rollback_has_its_reason_and_the_answers_reversed(told: Told, source: 
     assert found.json["type"] == "run.rolled_back"
     data = found.json["data"]
     assert (data["run_id"], data["previous_run_id"]) == (first.json["data"]["run_id"], second.json["data"]["run_id"])
-    assert (data["actor"], data["reason"]) == ("ana", "Peru complained")
+    assert (data["action"], data["actor"], data["reason"]) == ("rollback", "ana", "Peru complained")
     assert data["answers"] == [answer(4400, 2640)]
 
 
 def test_a_refusal_names_the_audits_and_a_force_its_reason(told: Told, source: Callable[..., str]) -> None:
-    """A refused run is told with the audits that failed; publishing it by force is told with the reason."""
+    """A refused run is told with the audits that failed; publishing it by force is told with the reason and with them.
+    A force that overrides no audit names none.
+    """
     (first,) = told("run", "--source", source(1.0, *few(1.0), LATVIA))
     without_latvia = source(2.0)
-    (found,) = told("run", "--source", without_latvia, code=1)
+    (found,) = told("run", "--source", without_latvia, code=3)
     assert found.json["type"] == "run.refused"
     data = found.json["data"]
     assert (data["previous_run_id"], data["actor"]) == (first.json["data"]["run_id"], None)
+    assert (data["action"], data["overridden_audits"]) == (None, [])
     assert data["reason"] == "countries_remain: Latvia has no answer any more"
     assert data["differing"] == 1 + ANSWERS
     (forced,) = told("run", "--source", without_latvia, "--force", "Latvia is closed")
     assert forced.json["type"] == "run.published"
-    assert (forced.json["data"]["actor"], forced.json["data"]["reason"]) == ("ana", "Latvia is closed")
-    assert forced.json["data"]["answers"] == data["answers"]
+    told_of = forced.json["data"]
+    assert (told_of["action"], told_of["actor"], told_of["reason"]) == ("force", "ana", "Latvia is closed")
+    assert told_of["overridden_audits"] == ["countries_remain"]
+    assert told_of["answers"] == data["answers"]
+    (again,) = told("run", "--source", source(3.0), "--force", "new prices")
+    assert (again.json["data"]["action"], again.json["data"]["overridden_audits"]) == ("force", [])
 
 
 def test_a_refusal_has_no_rows_of_the_history(told: Told, source: Callable[..., str], command: Command) -> None:
     """The example rows of a failed audit are in the error and the log, but not in a notice, which a chat shows."""
     rows = [{"total_orders": "many", "voucher_amount": 31337.0}, *MANY]
-    (found,) = told("run", "--source", source(1.0, *rows), code=1)
+    (found,) = told("run", "--source", source(1.0, *rows), code=3)
     assert "rule_shares: unreadable_total_orders matched 1 of 4 rows" in found.json["data"]["reason"]
     assert b"31337" not in found.body
     assert b"e.g." not in found.body
@@ -154,7 +167,7 @@ def test_the_text_for_slack(told: Told, source: Callable[..., str], receiver: No
 def test_the_text_of_a_refusal(told: Told, source: Callable[..., str]) -> None:
     """The text of a refusal says what would have changed, and which run stays published."""
     (first,) = told("run", "--source", source(1.0, *few(1.0), LATVIA))
-    (found,) = told("run", "--source", source(2.0), code=1, VOUCHER_NOTIFY_FORM="slack")
+    (found,) = told("run", "--source", source(2.0), code=3, VOUCHER_NOTIFY_FORM="slack")
     title, why, _, summary, *answers, link = found.json["text"].splitlines()
     assert title.endswith("was refused and is not published*")
     assert why == "Failed audits: countries_remain: Latvia has no answer any more"
@@ -178,6 +191,7 @@ def test_the_card_for_teams(told: Told, source: Callable[..., str]) -> None:
     texts = [inline["text"] for block in card["body"] for inline in block["inlines"]]
     assert re.fullmatch(r"Voucher Select: run [0-9a-f]{16} is published", texts[0])
     assert texts[1] == "Forced by ana: *bold*"
+    assert not any("audits" in text for text in texts)
     ((action,)) = card["actions"]
     assert (action["type"], action["title"]) == ("Action.OpenUrl", "What changed")
     assert action["url"].startswith(f"{PAGE}/history/")
@@ -185,16 +199,24 @@ def test_the_card_for_teams(told: Told, source: Callable[..., str]) -> None:
 
 
 def test_bodies_are_as_the_schema_says(told: Told, source: Callable[..., str]) -> None:
-    """Each kind of notice is valid by docs/notice.schema.json, which is up to date."""
+    """Each kind of notice is valid by docs/notice.schema.json, which is up to date, and has no field that it doesn't
+    describe; a receiver that validates by it accepts the fields of later versions.
+    """
     assert (ROOT / "docs" / "notice.schema.json").read_text() == schema(), "run: make tables"
     found = [
         *told("run", "--source", source(1.0, *few(1.0), LATVIA)),
-        *told("run", "--source", source(2.0), code=1),
+        *told("run", "--source", source(2.0), code=3),
         *told("notify", "--test"),
     ]
     assert [each.json["type"] for each in found] == ["run.published", "run.refused", "run.test"]
+    ours: TypeAdapter[Any] = TypeAdapter(RunNotice | TestNotice)
     for each in found:
-        jsonschema.validate(each.json, json.loads(schema()))
+        ours.validate_python(each.json | {"id": each.id})
+        later = each.json | {"new": 1, "data": each.json["data"] | {"new": 1}}
+        for body in (each.json, later):
+            jsonschema.validate(body, json.loads(schema()))
+        with pytest.raises(ValidationError):
+            ours.validate_python(later | {"id": each.id})
     broken = found[0].json | {"type": "run.other"}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(broken, json.loads(schema()))
@@ -202,8 +224,9 @@ def test_bodies_are_as_the_schema_says(told: Told, source: Callable[..., str]) -
 
 def notice(kind: str = "run.waiting", **changes: Any) -> RunNotice:
     data = {
-        **dict.fromkeys(("previous_run_id", "actor", "reason", "rows_in", "rows_kept", "data_to", "url")),
+        **dict.fromkeys(("previous_run_id", "action", "actor", "reason", "rows_in", "rows_kept", "data_to", "url")),
         **{"run_id": "a" * 16, "source": "s", "definitions": [], "compared": 0, "differing": 0, "answers": []},
+        **{"overridden_audits": [], "approve_url": None},
     }
     return RunNotice.model_validate(
         {"id": "msg_1", "type": kind, "timestamp": "2026-01-01T00:00:00Z", "data": data | changes}
@@ -216,11 +239,30 @@ def test_what_approval_tells() -> None:
         notice(compared=3, actor="airflow"),
         notice("run.refused", actor="ana", reason="refused in Airflow"),
     )
-    assert list(waiting.lines()) == [
+    assert list(lines(waiting)) == [
         f"Voucher Select: run {'a' * 16} waits for approval in Airflow",
         "3 answers; no run is published",
     ]
-    assert list(refused.lines())[1] == "By ana: refused in Airflow"
+    assert list(lines(refused))[1] == "By ana: refused in Airflow"
+    assert list(links(waiting)) == []
+
+
+def test_the_links_of_a_text() -> None:
+    """A run that waits links to where to approve it, and each notice of a run to what changed; a test to the page."""
+    waiting = notice(approve_url="http://a/required_actions", url="http://v/history/a")
+    assert list(links(waiting)) == [
+        ("Approve or reject it", "http://a/required_actions"),
+        ("What changed", "http://v/history/a"),
+    ]
+    assert list(links(TestNotice.by("ana", "http://v"))) == [("The page", "http://v")]
+
+
+def test_the_text_of_a_force() -> None:
+    """The text of a force names who, why, and the audits that it overrode; that of an approval doesn't say forced."""
+    forced = notice("run.published", action="force", actor="ana", reason="closed", overridden_audits=["a", "b"])
+    assert list(lines(forced))[1:3] == ["Forced by ana: closed", "In spite of failed audits: a, b"]
+    approved = notice("run.published", action="publish", actor="ana", reason="approved in Airflow")
+    assert list(lines(approved))[1] == "By ana: approved in Airflow"
 
 
 def test_long_and_odd_texts_stay_readable() -> None:
@@ -231,7 +273,7 @@ def test_long_and_odd_texts_stay_readable() -> None:
         reason="x\n\u202ey" * 400,
         definitions=[f"rule {number}" for number in range(30)],
     )
-    lines = list(many.lines())
-    assert lines[1].startswith("By ana: x yx y")
-    assert len(lines[1]) == 301
-    assert lines[-2:] == ["rule 9", "and 20 more changes of rules and segments"]
+    found = list(lines(many))
+    assert found[1].startswith("By ana: x yx y")
+    assert len(found[1]) == 301
+    assert found[-2:] == ["rule 9", "and 20 more changes of rules and segments"]

@@ -4,9 +4,12 @@ import base64
 import logging
 import time
 from datetime import UTC, datetime
+from io import BytesIO
 
 import pytest
+import requests
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from urllib3 import HTTPResponse
 
 from dev.ports import free_port
 from pipeline.notices import delivery
@@ -63,9 +66,9 @@ def test_without_a_secret_nothing_is_signed(receiver: NoticeReceiver) -> None:
         ([429], 3, Answer("it answered 429", retryable=True, is_down=True)),
         ([400], 1, Answer("it answered 400")),
         ([404], 1, Answer("it answered 404")),
-        ([410], 1, Answer("it answered 410")),
+        ([410], 1, Answer("it answered 410", is_down=True)),
         ([301], 1, Answer("it answered 301; redirects are not followed, so set the URL that it leads to")),
-        ([CLOSE], 3, Answer("it can't be reached (ConnectionError)", retryable=True, is_down=True)),
+        ([CLOSE], 3, Answer("it can't be reached (it closed the connection)", retryable=True, is_down=True)),
         ([CLOSE, 200], 2, Answer()),
     ],
 )
@@ -82,12 +85,43 @@ def test_what_an_answer_means(
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_receiver_that_is_down(caplog: pytest.LogCaptureFixture) -> None:
-    """A refused connection is tried again; neither error nor log has the path of the URL."""
+@pytest.mark.parametrize(
+    ("url", "proxy", "cause"),
+    [
+        ("http://u:hunter2@127.0.0.1:1/hunter3", "", "connection refused"),
+        ("http://u:hunter2@hunter.invalid/hunter3", "", "its host name can't be resolved"),
+        ("http://u:hunter2@hunter.invalid/hunter3", "http://127.0.0.1:1", "the proxy failed"),
+    ],
+)
+def test_a_receiver_that_is_down(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, url: str, proxy: str, cause: str
+) -> None:
+    """A receiver that can't be reached is tried again, and the error names why; neither it nor the log has the path of
+    the URL.
+    """
+    monkeypatch.setenv("http_proxy", proxy)
     caplog.set_level(logging.DEBUG)
-    found = send(Receiver(f"http://u:hunter2@127.0.0.1:{free_port()}/hunter3", "webhook"), NOTICE)
-    assert found == Answer("it can't be reached (ConnectionError)", retryable=True, is_down=True)
-    assert "hunter" not in caplog.text
+    found = send(Receiver(url, "webhook"), NOTICE)
+    assert found == Answer(f"it can't be reached ({cause})", retryable=True, is_down=True)
+    assert "hunter3" not in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("form", "body", "error"),
+    [
+        ("slack", b"no_service", "it answered 404 (no_service)"),
+        ("slack", b"no_service_of_hunter2", "it answered 404"),
+        ("slack", b"\xff" * 1000, "it answered 404"),
+        ("webhook", b"no_service", "it answered 404"),
+    ],
+)
+def test_slack_says_why(monkeypatch: pytest.MonkeyPatch, form: str, body: bytes, error: str) -> None:
+    """Slack's own reason is shown if it is one of those that are known: another text may repeat the URL."""
+    answer = requests.Response()
+    answer.status_code, answer.raw = 404, HTTPResponse(BytesIO(body), preload_content=False)
+    monkeypatch.setattr(requests, "post", lambda *_, **__: answer)
+    assert send(Receiver("https://hooks.slack.com/x", form), NOTICE) == Answer(error)
 
 
 @pytest.mark.usefixtures("quick")
