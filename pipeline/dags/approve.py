@@ -6,6 +6,7 @@ happens after the request was shown, nothing else is published by it.
 
 import logging
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -68,7 +69,8 @@ class ApproveOperator(ApprovalOperator):
         asked = Approval(planned, found.published.run_id if found.published else None)
         context["ti"].xcom_push(SHOWN, {**asdict(asked), "force": force})
         self._show(context, _subject(asked, force), _body(found))
-        attempt(_announce, asked, self.generate_link_to_ui_from_context(context=context))
+        address = self.generate_link_to_ui_from_context(context=context).partition("?")[0]  # it works without map_index
+        attempt(_announce, asked, address)
         raise TaskAwaitingInput(method_name="execute_complete", timeout=self.response_timeout)
 
     def _show(self, context: Any, subject: str, body: str) -> None:
@@ -94,20 +96,26 @@ class ApproveOperator(ApprovalOperator):
             )
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        """Let `publish` run, or skip it and leave a notice of the refusal."""
-        if event.get("chosen_options") == [self.REJECT]:
-            shown = context["ti"].xcom_pull(task_ids=TASK, key=SHOWN)
-            _tell_refusal(Approval(shown["run_id"], shown["previous"]), _name(event))
+        """Let `publish` run. If a person refused the run, skip it; if nobody answered, fail. Both leave a notice."""
+        shown = context["ti"].xcom_pull(task_ids=TASK, key=SHOWN)
+        asked = Approval(shown["run_id"], shown["previous"])
+        if event.get("error_type") == "timeout":
+            _tell_refusal(asked, "airflow", self._unanswered())
+        elif event.get("chosen_options") == [self.REJECT]:
+            _tell_refusal(asked, _name(event), "refused in Airflow")
         return super().execute_complete(context, event)
 
     def process_trigger_event_error(self, event: dict[str, Any]) -> None:
         """Raise AirflowFailException: another try would ask again."""
         raise AirflowFailException(
-            f"nobody approved the run within {self.response_timeout}; the published answers stay as they are. Trigger "
-            "the DAG to be asked again"
+            f"{self._unanswered()}; the published answers stay as they are. Trigger the DAG to be asked again"
             if event["error_type"] == "timeout"
             else str(event["error"])
         )
+
+    def _unanswered(self) -> str:
+        hours = (self.response_timeout or timedelta()) / timedelta(hours=1)
+        return f"nobody approved the run within {hours:g} h"
 
 
 def _subject(asked: Approval, force: str | None) -> str:
@@ -129,12 +137,12 @@ def _announce(settings: Settings, asked: Approval, address: str) -> None:
     run.notify(settings)
 
 
-def _tell_refusal(asked: Approval, actor: str) -> None:
+def _tell_refusal(asked: Approval, actor: str, reason: str) -> None:
     """Leave a notice and send it. A fault of the database doesn't stop the refusal."""
-    log.info("approve: %s refused run %s; the published answers stay as they are", actor, asked.run_id)
+    log.info("approve: run %s is not published: %s (%s)", asked.run_id, reason, actor)
     try:
         settings = Settings.read()
-        leave_refusal(Database(settings.database_url), asked, actor)
+        leave_refusal(Database(settings.database_url), asked, actor, reason)
         run.notify(settings)
     except PipelineError as error:
         log.warning("approve: there is no notice of the refusal: %s", error)

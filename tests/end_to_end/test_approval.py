@@ -19,6 +19,7 @@ TASK = "approve"
 PAGE = "http://vouchers.example/page"
 LAST = "SELECT run_id, previous_run_id, actor, action, reason FROM voucher.publication ORDER BY at DESC LIMIT 1"
 NOTICES = "SELECT event, actor FROM voucher.notice WHERE run_id = %s ORDER BY at"
+REASON = "SELECT reason FROM voucher.notice WHERE run_id = %s AND event = %s"
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,8 @@ def test_an_approved_run_is_published(stack: Stack) -> None:
     assert stack.answer() == (1000, run_id)
     assert stack.query(LAST) == [(run_id, before, "airflow", "publish", "approved in Airflow")]
     assert stack.query(NOTICES, run_id) == [("waiting", "airflow"), ("published", "airflow")]
+    address = f"http://.*/dags/Voucher_Select/runs/{re.escape(dag_run)}/tasks/{TASK}/required_actions"
+    assert re.fullmatch(address, stack.query(REASON, run_id, "waiting")[0][0])
     assert f"{PAGE}/history/{run_id}" in stack.log(dag_run, "publish")
 
     again = stack.client.trigger()
@@ -190,16 +193,21 @@ def test_the_source_changed_in_between(stack: Stack) -> None:
 
 
 def test_nobody_answers(stack: Stack) -> None:
-    """After the time to answer, the task fails at once and is not tried again; the answers stay. Meanwhile, other tasks
-    can run.
+    """After the time to answer, the task fails at once, leaves a notice and is not tried again; the answers stay.
+    Meanwhile, other tasks can run. A task that is cleared leaves no second notice.
     """
     before = stack.answer()
     stack.airflow.processes.stop("airflow-scheduler")
     stack.airflow.start(stack.environ | {"VOUCHER_APPROVAL_HOURS": "0.004"})
-    dag_run, _ = asked(stack, 2000)
+    dag_run, run_id = asked(stack, 2000)
     stack.ends(dag_run, "failed")
     task = stack.task(dag_run, TASK)
     assert (task["state"], task["try_number"]) == ("failed", 1)
-    assert "nobody approved the run within 0:00:14" in stack.log(dag_run, TASK)
+    late = "nobody approved the run within 0.004 h"
+    assert f"{late}; the published answers stay" in stack.log(dag_run, TASK)
+    assert stack.query(REASON, run_id, "refused") == [(late,)]
     assert stack.task(dag_run, "publish")["state"] == "upstream_failed"
+    waiting_again(stack, dag_run)
+    stack.ends(dag_run, "failed")
+    assert stack.query(NOTICES, run_id) == [("waiting", "airflow"), ("refused", "airflow")]
     assert stack.answer() == before
