@@ -3,23 +3,14 @@
 import json
 import uuid
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, PlainSerializer, TypeAdapter, WithJsonSchema
+from pydantic import Field, TypeAdapter
 
 from pipeline.publish.changes.log import link
-from pipeline.publish.changes.models import Changes, Compared, Model
+from pipeline.publish.changes.models import Amount, Changes, Compared, Model
 
 MAX_ANSWERS = 50  # in the JSON: Standard Webhooks advises against more than 20 kB
-
-
-def _number(amount: Decimal) -> int | float:
-    """Return a whole amount as an integer, as the API does: 4400, not 4400.0."""
-    return int(amount) if amount == amount.to_integral_value() else float(amount)
-
-
-Amount = Annotated[Decimal, PlainSerializer(_number, when_used="json"), WithJsonSchema({"type": "number"})]
 
 
 class Change(Model):

@@ -5,14 +5,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 
 
-def _number(amount: Decimal) -> float:
+def _number(amount: Decimal) -> int | float:
+    """Return a whole amount as an integer, as the API does: 4400, not 4400.0."""
     return int(amount) if amount == amount.to_integral_value() else float(amount)
 
 
-Amount = Annotated[Decimal, PlainSerializer(_number, return_type=float, when_used="json")]
+Amount = Annotated[Decimal, PlainSerializer(_number, when_used="json"), WithJsonSchema({"type": "number"})]
 
 
 class Model(BaseModel):
