@@ -3,7 +3,7 @@
 All of them are reported at once, with their names in .env. For most variables, docker-compose.yml only passes whether
 they are set. So this container gets no secret that it does not need, and Compose does not recreate it, and all
 containers that depend on it, when a secret changes. The containers that use a value check it.
-The pipeline's other settings are read as the pipeline reads them. The API is not in this image: it checks its own.
+With `pipeline`, the settings that only the pipeline needs are read as it reads them. The API checks its own.
 """
 
 import os
@@ -36,12 +36,15 @@ OF_THE_STAND_IN = ("AWS_ENDPOINT_URL_S3", "AWS_SECRET_ACCESS_KEY")
 def main(environ: Mapping[str, str] = os.environ, only: Sequence[str] = ()) -> int:
     """Print a line for each problem. Return 1 if there are any, otherwise 0.
 
-    With names of passwords, such as GRAFANA_PASSWORD of a profile, check these only.
+    With names of passwords, such as GRAFANA_PASSWORD of a profile, check these only; with `pipeline`, its settings.
     """
-    found = [] if only else faults(_of_pipeline(environ))
-    if is_production(environ):
+    if only == ["pipeline"]:
+        found = faults(_of_pipeline(environ))
+    elif is_production(environ):
         refused = [*_of_secrets(only, environ)] if only else refusals(environ)
-        found += [f"VOUCHER_ENV=production: {refusal}" for refusal in refused]
+        found = [f"VOUCHER_ENV=production: {refusal}" for refusal in refused]
+    else:
+        found = []
     for fault in found:
         print(f"error: {fault}", file=sys.stderr)  # noqa: T201
     return int(bool(found))

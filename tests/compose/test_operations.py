@@ -43,13 +43,20 @@ def test_made_secrets_are_fit_for_an_address(tmp_path: Path) -> None:
 
 
 def test_settings_are_checked_without_touching_what_runs(project: Project) -> None:
-    """The check accepts default settings, names all that production mode rejects, and restarts no container."""
+    """The check accepts default settings, names all that production mode rejects and what the pipeline can't read, and
+    restarts no container.
+    """
     check = BLOCKS["Settings"][1]
     before = {name: project.container(name) for name in ALWAYS}
     assert "error" not in execute(project, check)
     refused = project.run("sh", "-c", f"VOUCHER_ENV=production {check}", check=False)
     assert re.search("AIRFLOW_PASSWORD.*POSTGRES_PASSWORD.*VOUCHER_API_PASSWORD", refused)
     assert "WITH_S3=1 to publish the sample" in refused
+    wrong = project.run(
+        "sh", "-c", f"VOUCHER_APPROVAL=maybe VOUCHER_NOTIFY_URL=foo {check.splitlines()[-1]}", check=False
+    )
+    assert "error: VOUCHER_APPROVAL is 'maybe'" in wrong
+    assert "error: VOUCHER_NOTIFY_URL " in wrong
     assert {name: project.container(name) for name in ALWAYS} == before
 
 

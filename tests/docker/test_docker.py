@@ -107,7 +107,7 @@ def test_every_variable_has_its_example() -> None:
         ("VOUCHER_S3_ANONYMOUS", {"airflow-scheduler", "notebook"}),
         ("VOUCHER_SOURCE", {"airflow-scheduler", "notebook"}),
         ("AWS_SESSION_TOKEN", {"airflow-scheduler", "notebook"}),
-        ("VOUCHER_ENV", SERVICES.keys() - {"postgres", "s3"} - OF_OTHERS),
+        ("VOUCHER_ENV", SERVICES.keys() - {"postgres", "s3", "pipeline-settings"} - OF_OTHERS),
         ("VOUCHER_MEMORY_MIB", {"airflow-scheduler"}),
         ("TODAY", {"airflow-scheduler"}),
         ("VOUCHER_MAX_AGE_HOURS", {"api", "api-2"}),
