@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,13 +35,15 @@ def served(
     """Start the service with one worker. Yield its address. `prefix` goes before the command."""
     url = f"http://127.0.0.1:{free_port()}"
     command = [*prefix, sys.executable, "-m", "app", "--port", url.rpartition(":")[2]]
-    env = os.environ | {"API_DATABASE_URL": as_role(database, API), "VOUCHER_WORKERS": "1"} | environ
-    with subprocess.Popen(command, cwd=ROOT, env=env, stderr=stderr, stdout=subprocess.DEVNULL) as process:
-        try:
-            assert until(lambda: answers(url), 30)
-            yield url
-        finally:
-            process.terminate()
+    env = os.environ | {"API_DATABASE_URL": as_role(database, API), "VOUCHER_WORKERS": "1"}
+    with tempfile.TemporaryDirectory() as counts:
+        env |= {"PROMETHEUS_MULTIPROC_DIR": counts} | environ
+        with subprocess.Popen(command, cwd=ROOT, env=env, stderr=stderr, stdout=subprocess.DEVNULL) as process:
+            try:
+                assert until(lambda: answers(url), 30)
+                yield url
+            finally:
+                process.terminate()
 
 
 def answers(url: str) -> bool:
