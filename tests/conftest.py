@@ -60,13 +60,8 @@ def postgres() -> Iterator[Postgres]:
     words = secrets.token_hex(8), secrets.token_hex(8)
     with tempfile.TemporaryDirectory(prefix="voucher-tests-", dir=MEMORY if roomy else None) as folder:
         Path(folder).chmod(0o755)  # for the server's account
-        server = Postgres(Path(folder), free_port(), *words, durable=False)
-        try:
-            server.start()
+        with Postgres(Path(folder), free_port(), *words, durable=False).running() as server:
             yield server
-        finally:
-            server.stop()
-            server.remove()
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,7 @@ class Published:
         self.happened = ""  # the same for callers: only what happened
         self.snapshot: Snapshot | None = None
         self.schema_version: str | None = None  # None if it could not be read
-        self.undelivered: int | None = None  # notices that the receiver has not accepted; None if the tables have none
+        self.undelivered: int | None = None  # notices that the receiver has not accepted; None if unknown
 
     def require(self) -> Snapshot:
         """Return the snapshot. Raises NothingPublishedError, or DatabaseUnavailableError if none could be read yet."""
@@ -103,8 +103,7 @@ class Published:
             with self._polling, self._engine.connect() as connection:
                 self._read(connection)
                 self.schema_version = version = _schema_version(connection)
-                notices = version in models.SCHEMA_VERSIONS - {"0007"}
-                self.undelivered = connection.execute(UNDELIVERED).scalar_one() if notices else None
+                self.undelivered = _undelivered(connection) if version in models.SCHEMA_VERSIONS - {"0007"} else None
         except SQLAlchemyError as error:
             self._last_success = None
             self.happened = sqlstates.happened(error, self._address)
@@ -142,4 +141,12 @@ def _schema_version(connection: Connection) -> str | None:
     try:
         return connection.execute(SCHEMA_VERSION).scalar_one_or_none()
     except (ProgrammingError, MultipleResultsFound):
+        return None
+
+
+def _undelivered(connection: Connection) -> int | None:
+    """Return how many notices were not accepted, None if they cannot be read, which ends the transaction."""
+    try:
+        return int(connection.execute(UNDELIVERED).scalar_one())
+    except ProgrammingError:
         return None

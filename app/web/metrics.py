@@ -108,7 +108,11 @@ class HealthCollector(Collector):
             ("voucher_data_to_timestamp_seconds", "Last timestamp of the run's history.", _seconds(health.data_to)),
             ("voucher_database_up", "Whether the last poll of the database succeeded.", "database" in health.ok),
             ("voucher_sample", "Whether the answers come from the synthetic sample, which is invented.", health.sample),
-            ("voucher_notices_undelivered", "Notices of three days, not accepted.", self._published.undelivered),
+            (
+                "voucher_notices_undelivered",
+                "Notices of the last three days that their receiver has not accepted.",
+                self._published.undelivered,
+            ),
         ):
             yield GaugeMetricFamily(name, documentation, value)
         ready = GaugeMetricFamily("voucher_ready", "Whether a check of /readyz passes.", labels=["check"])

@@ -46,16 +46,12 @@ def compare(stack: Stack, base: str) -> None:
         words = secrets.token_hex(8), secrets.token_hex(8)
         postgres = Postgres(folder / "postgres", free_port(), *words, durable=False)
         postgres.folder.mkdir()
-        try:
-            postgres.start()
+        with postgres.running():
             env = _environment(stack, postgres)
             _run(env, postgres.folder, "migrate")
             _run(env | {"PYTHONPATH": str(folder)}, postgres.folder, "run", "--force", BASE_REASON)
             _plan(env, postgres.folder)
             sys.stdout.write(f"\n*published* stands for the rules and segments of `{base}`, on the same history.\n")
-        finally:
-            postgres.stop()
-            postgres.remove()
 
 
 def _environment(stack: Stack, postgres: Postgres) -> dict[str, str]:

@@ -7,6 +7,7 @@ The wheel's own `get_server()` is not called: as root it changes users and permi
 import contextlib
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +66,16 @@ class Postgres:
         self.processes.wait(["postgres"], self.healthy)
         self._create_owner()
         return process
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["Postgres"]:
+        """Start it; at the end, stop it and delete its data outside `folder`."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.stop()
+            self.remove()
 
     def _start(self) -> Process:
         home = prepare_home(self.folder)

@@ -85,13 +85,9 @@ def _said(comment: str | None, of: str) -> str:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         postgres = Postgres(Path(folder), free_port(), secrets.token_hex(8), secrets.token_hex(8), durable=False)
-        try:
-            postgres.start()
+        with postgres.running():
             migrate(postgres.url())
             PAGE.write_text(page(postgres.url()))
-        finally:
-            postgres.stop()
-            postgres.remove()
 
 
 if __name__ == "__main__":

@@ -40,8 +40,7 @@ class Data(Model):
     actor: str | None
     """The person who did it, or airflow; null for the audits."""
     reason: str | None
-    """As in the log of publications; for a refusal, the audits that failed, that a person refused it, or that nobody
-    approved it in time."""
+    """As in the log of publications; for a refusal, the audits that failed, or what happened in Airflow."""
     overridden_audits: list[str]
     """The audits that failed and were overridden by force; empty if none were."""
     source: str

@@ -23,12 +23,11 @@ SECONDS = 30  # after which a call starts to send no further notice
 # After three days, a notice that could not be sent is given up: it would no longer be news.
 IS_DUE = "sent_at IS NULL AND notice.at > now() - interval '3 days'"
 # The publication that a notice tells was recorded just before it, in the same transaction.
-DUE = f"""SELECT notice_id, notice.at, event, run_id, previous_run_id, actor, action,
-        coalesce(logged.reason, notice.reason) AS reason,
+DUE = f"""SELECT notice_id, notice.at, event, run_id, previous_run_id, actor, action, reason,
         ARRAY(SELECT audit FROM voucher.audit_outcome AS outcome WHERE action = 'force'
             AND outcome.run_id = notice.run_id AND compared_with IS NOT DISTINCT FROM previous_run_id
             AND severity = 'fail' AND NOT passed ORDER BY audit) AS overridden_audits
-    FROM voucher.notice LEFT JOIN LATERAL (SELECT action, publication.reason FROM voucher.publication
+    FROM voucher.notice LEFT JOIN LATERAL (SELECT action FROM voucher.publication
         WHERE event IN ('published', 'rolled_back') AND publication.run_id = notice.run_id
             AND publication.at <= notice.at ORDER BY publication.at DESC LIMIT 1) AS logged ON true
     WHERE {IS_DUE} AND notice_id <> ALL(%s)

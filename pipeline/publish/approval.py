@@ -14,7 +14,7 @@ def leave_waiting(database: Database, asked: Approval, address: str) -> None:
     _leave_once(database, "waiting", asked, actor="airflow", reason=address)
 
 
-def leave_refusal(database: Database, asked: Approval, actor: str, reason: str = "refused in Airflow") -> None:
+def leave_refusal(database: Database, asked: Approval, actor: str, reason: str) -> None:
     """Leave the notice that nobody approved the run, or that a person refused it. It can be approved later."""
     _leave_once(database, "refused", asked, actor=actor, reason=reason)
 

@@ -85,7 +85,7 @@ def publish(
         _set_status(cursor, run_id, "published")
         reason = force or ("approved in Airflow" if approval else None)
         at = _record(cursor, run_id, previous, actor=actor, action="force" if force else "publish", reason=reason)
-        leave_notice(cursor, "published", run_id, previous, actor=actor, reason=force)
+        leave_notice(cursor, "published", run_id, previous, actor=actor, reason=reason)
         cursor.execute(
             """INSERT INTO voucher.current_run (run_id, published_at, checked_at, decided_at)
             SELECT run_id, %(at)s, planned_at, CASE WHEN %(force)s THEN %(at)s ELSE planned_at END
@@ -107,8 +107,7 @@ def roll_back(database: Database, run_id: str, actor: str, reason: str) -> str:
         cursor.execute("LOCK TABLE voucher.current_run IN EXCLUSIVE MODE")
         left = _current(cursor)
         cursor.execute(
-            """SELECT status, seen, seen > left_seen AS forward
-            FROM voucher.run, LATERAL (
+            """SELECT status, seen, seen > left_seen AS forward FROM voucher.run, LATERAL (
                 SELECT min(at) FILTER (WHERE publication.run_id = run.run_id) AS seen,
                     min(at) FILTER (WHERE publication.run_id = %s) AS left_seen
                 FROM voucher.publication) AS first

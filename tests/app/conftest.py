@@ -62,12 +62,9 @@ def ask_often(url: str) -> Counter[int]:
 @pytest.fixture
 def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
     """Yield a Postgres server that the test may kill."""
-    server = Postgres(tmp_path, free_port(), "secret", "another")
-    server.start()
-    migrate(server.url())
-    yield server
-    server.stop()
-    server.remove()
+    with Postgres(tmp_path, free_port(), "secret", "another").running() as server:
+        migrate(server.url())
+        yield server
 
 
 @pytest.fixture

@@ -70,8 +70,7 @@ class Stage:
     def open(cls, folder: Path) -> Iterator["Stage"]:
         """Start a service with the histories `before` and `now` published."""
         postgres = Postgres(folder, free_port(), secrets.token_hex(8), secrets.token_hex(8), durable=False)
-        try:
-            postgres.start()
+        with postgres.running():
             postgres.create("template")
             migrate(postgres.url("template"))
             postgres.create("published", "template")
@@ -80,9 +79,6 @@ class Stage:
             stage.publish("now")
             with stage.running():
                 yield stage
-        finally:
-            postgres.stop()
-            postgres.remove()
 
     @contextmanager
     def beside(self, folder: Path) -> Iterator["Stage"]:

@@ -55,13 +55,8 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Postgres]:
-    server = Postgres(tmp_path, free_port(), "a password", "the admin's")
-    try:
-        server.start()
+    with Postgres(tmp_path, free_port(), "a password", "the admin's").running() as server:
         yield server
-    finally:
-        server.stop()
-        server.remove()
 
 
 def ask(url: str, statement: str) -> object:

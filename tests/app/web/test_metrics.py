@@ -98,10 +98,20 @@ def test_notices_that_were_not_accepted_are_counted(publish: Publish, database: 
     assert samples(client)["voucher_notices_undelivered"] == 1
 
 
-def test_the_tables_before_notices_have_no_count(publish: Publish, database: str, client: FlaskClient) -> None:
-    """With the tables of the version before, which have no notices, the API answers as usual, without this gauge."""
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP TABLE voucher.notice; UPDATE voucher.alembic_version SET version_num = '0007'",
+        "REVOKE SELECT ON voucher.notice FROM voucher_api",
+    ],
+    ids=["the version before", "another's rights"],
+)
+def test_notices_that_cannot_be_read_have_no_count(
+    publish: Publish, database: str, client: FlaskClient, change: str
+) -> None:
+    """If the tables have no notices, or the API may not read them, it answers as usual, without this gauge."""
     with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute("DROP TABLE voucher.notice; UPDATE voucher.alembic_version SET version_num = '0007'")
+        cursor.execute(change)
     publish()
     assert client.get("/readyz").json["status"] == "ok"
     assert "voucher_notices_undelivered" not in samples(client)

@@ -103,7 +103,7 @@ def test_a_request_leaves_one_notice(source: Callable[[float], Settings], query:
     waiting = ("waiting", first, "airflow", ADDRESS)
     assert query(NOTICES, run_id) == [waiting]
 
-    leave_refusal(database, asked, "ana")
+    leave_refusal(database, asked, "ana", "refused in Airflow")
     audited(settings)
     leave_waiting(database, asked, ADDRESS)
     leave_waiting(database, Approval(run_id, None), ADDRESS)
