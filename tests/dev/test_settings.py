@@ -90,6 +90,7 @@ def test_a_bad_value_stops_and_changes_nothing(tmp_path: Path, given: dict[str, 
     assert not (tmp_path / "env").exists()
 
 
+@pytest.mark.long
 def test_a_bad_value_of_an_earlier_version_names_the_way_out(tmp_path: Path) -> None:
     """A bad value that is remembered is named with the command that forgets it, and this command works."""
     Stack(tmp_path, {"VOUCHER_MAX_AGE_HOURS": "x"}).write_env()

@@ -193,6 +193,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             cluster.processes.stop(name)
 
 
+@pytest.mark.long
 def test_the_programs_do_what_they_are_there_for(cluster: Cluster) -> None:
     """Scheduler and worker start, a client's task runs with the worker's own copy of the pipeline, and both end."""
     with Client(cluster.address, timeout="10s") as client:

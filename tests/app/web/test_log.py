@@ -121,7 +121,9 @@ def unread_socket() -> tuple[int, int]:
     return reading.detach(), writing.detach()
 
 
-@pytest.mark.parametrize("made", [unread_pipe, stopped_terminal, unread_socket])
+@pytest.mark.parametrize(
+    "made", [stopped_terminal, *(pytest.param(each, marks=pytest.mark.long) for each in (unread_pipe, unread_socket))]
+)
 def test_a_log_that_nobody_reads_costs_no_answers(
     database: str, tables: Tables, made: Callable[[], tuple[int, int]]
 ) -> None:
